@@ -1,0 +1,300 @@
+//! `capture`: devices or raw images to a snapshot set.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
+use restore::catalog::{Catalog, OpenSet, Selection, SetEntry};
+use restore::layout_file::{self, LayoutFileError};
+use restore::snapfmt::{
+    ChunkSize, Consistency, Digest, ExtentMap, Limits, SetContentId, SetId, VolumeId,
+};
+use restore::source::RawSource;
+use restore::{Layout, Volume, VolumeMember, device, in_use};
+use serde::Serialize;
+
+use crate::args::{CaptureArgs, Common};
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, name, size};
+use crate::select;
+use crate::watch::Watch;
+
+const TOOL: &str = concat!("snaprestore ", env!("CARGO_PKG_VERSION"));
+
+/// Captures one set.
+pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
+    check_consistency(args)?;
+    let parents = select::catalog(&args.parent);
+    let parent = find_parent(args, &parents)?;
+    let chunk_size = chunk_size(args, parent.as_ref().map(|(entry, _)| *entry))?;
+    let (volume, sectors) = open_members(args, chunk_size)?;
+    let set_id = args.set_id.clone().map_or_else(random_set_id, Ok)?;
+    let source_volume_id = args
+        .source_volume
+        .clone()
+        .or_else(|| parent.as_ref().map(|(entry, _)| entry.manifest.source_volume_id.clone()))
+        .map_or_else(|| derived_volume_id(args), Ok)?;
+    let after = parent.as_ref().map_or(0, |(entry, _)| entry.manifest.generation.saturating_add(1));
+    let generation = args.generation.unwrap_or(after);
+    let request = CaptureRequest {
+        directory: args.output.clone(),
+        tags: tags(args, &source_volume_id, &set_id, generation),
+        set_id,
+        source_volume_id,
+        generation,
+        time: args.time.map_or_else(now, Ok)?,
+        consistency: args.consistency.into(),
+        chunk_size,
+        level: args.level,
+        form: Form { compact_zeros: args.compact_zeros, dedup: args.dedup },
+        sectors,
+        parent: parent.as_ref().map(|(entry, open)| ParentSet { manifest: &entry.manifest, open }),
+        tool: TOOL.to_owned(),
+        jobs: common.jobs(),
+    };
+    let watch = Watch::start(common, "capturing");
+    let result = capture(&volume, &request, watch.progress());
+    let terminated = watch.finish();
+    let captured = result.map_err(|error| Failure::Capture { error, terminated })?;
+    output.result(&View::new(&request, captured), View::text)?;
+    Ok(Exit::Done)
+}
+
+/// A claim about the members' state must be possible: nobody may be writing to them.
+fn check_consistency(args: &CaptureArgs) -> Result<(), Failure> {
+    if Consistency::from(args.consistency) == Consistency::Unknown || args.source_is_snapshot {
+        return Ok(());
+    }
+    for (_, path) in &args.members {
+        let uses = in_use::writers(path).map_err(|e| member_failure(path, e))?;
+        if let Some(used) = uses.first() {
+            let message = format!("{} is {used}: its state cannot be claimed", path.display());
+            let hint = "stop the writer, capture a snapshot of it (--source-is-snapshot), or claim nothing";
+            return Err(Failure::Usage { message, hint });
+        }
+    }
+    Ok(())
+}
+
+/// The newest complete line of sets among the parent paths.
+fn find_parent<'c>(
+    args: &CaptureArgs,
+    parents: &'c Catalog,
+) -> Result<Option<(&'c SetEntry, OpenSet)>, Failure> {
+    if args.parent.is_empty() {
+        return Ok(None);
+    }
+    let generation = args.generation;
+    let older = |s: &&SetEntry| generation.is_none_or(|g| s.manifest.generation < g);
+    let newest = parents.sets().iter().filter(older).map(|s| s.manifest.generation).max();
+    let selection = Selection {
+        source_volume: args.source_volume.clone(),
+        generation: generation.and(newest),
+        ..Selection::default()
+    };
+    let entry = parents.select(&selection)?.entry;
+    Ok(Some((entry, parents.open_set(entry)?)))
+}
+
+fn chunk_size(args: &CaptureArgs, parent: Option<&SetEntry>) -> Result<ChunkSize, Failure> {
+    match args.chunk_size {
+        None => Ok(parent.map_or(ChunkSize::DEFAULT, |entry| entry.manifest.chunk_size)),
+        Some(asked) => ChunkSize::try_from(asked.0).map_err(|e| Failure::Usage {
+            message: e.to_string(),
+            hint: "for example --chunk-size 1M",
+        }),
+    }
+}
+
+fn open_members(
+    args: &CaptureArgs,
+    chunk_size: ChunkSize,
+) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
+    let mut members = Vec::new();
+    let mut sectors = Vec::new();
+    for (volume_id, path) in &args.members {
+        let open = || {
+            let source = RawSource::open(path, chunk_size.bytes())?;
+            Ok((source, device::sectors(&File::open(path)?)?))
+        };
+        let (source, own) = open().map_err(|e| member_failure(path, e))?;
+        let is_file = path.is_file();
+        sectors.push(args.sector_size.filter(|_| is_file).map_or(own, |given| (given, given)));
+        members.push(VolumeMember { volume_id: volume_id.clone(), source: Box::new(source) });
+    }
+    let sizes: Vec<_> = members.iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
+    let layout = Layout::new(extent_map(args, &sizes)?);
+    let mismatch = |e| Failure::Catalog(restore::catalog::CatalogError::Layout(e));
+    Ok((Volume::new(layout, members).map_err(mismatch)?, sectors))
+}
+
+fn extent_map(args: &CaptureArgs, sizes: &[(VolumeId, u64)]) -> Result<ExtentMap, Failure> {
+    let limits = Limits::DEFAULT;
+    let named = |e: LayoutFileError, path: &Path| match e {
+        // What is wrong with the segments does not say whose they are.
+        LayoutFileError::Layout(e) => Failure::Usage {
+            message: format!("{}: {e}", path.display()),
+            hint: "docs/FORMAT.md describes layout.toml",
+        },
+        other => Failure::Layout(other),
+    };
+    if let Some(path) = &args.layout.layout {
+        return layout_file::read(path, sizes, &limits).map_err(|e| named(e, path));
+    }
+    if let Some(stripe) = args.layout.stripe {
+        let bytes = u32::try_from(stripe.0).ok().filter(|s| *s > 0 && sizes.len() > 1);
+        return match bytes {
+            Some(bytes) => layout_file::striped(bytes, sizes, &limits).map_err(Failure::Layout),
+            None => Err(Failure::Usage {
+                message: "a stripe is from 1 byte to 4 GiB, over two or more members".into(),
+                hint: "for example --stripe 64K",
+            }),
+        };
+    }
+    if sizes.len() > 1 && !args.layout.linear {
+        return Err(Failure::Usage {
+            message: format!("{} members, and nothing says how they make one volume", sizes.len()),
+            hint: "give --layout FILE.toml, --stripe SIZE or --linear",
+        });
+    }
+    layout_file::linear(sizes, &limits).map_err(Failure::Layout)
+}
+
+fn member_failure(path: &Path, error: std::io::Error) -> Failure {
+    Failure::Member { path: path.to_owned(), error }
+}
+
+fn tags(
+    args: &CaptureArgs,
+    volume: &VolumeId,
+    set: &SetId,
+    generation: u64,
+) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::from([
+        ("datafy:source-volume:id".to_owned(), volume.to_string()),
+        ("datafy:snapshot:id".to_owned(), set.to_string()),
+        ("datafy:snapshot:generation-id".to_owned(), generation.to_string()),
+        ("Managed-By".to_owned(), "snaprestore".to_owned()),
+    ]);
+    tags.extend(args.tags.iter().cloned());
+    tags
+}
+
+/// `dsnap-` and 17 hex digits, as the ids of cloud resources look.
+fn random_set_id() -> Result<SetId, Failure> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| Failure::System(std::io::Error::other(e)))?;
+    short_id("dsnap", &bytes)
+}
+
+/// The same members always make the same volume.
+fn derived_volume_id(args: &CaptureArgs) -> Result<VolumeId, Failure> {
+    if let [(only, _)] = args.members.as_slice() {
+        return Ok(only.clone());
+    }
+    let ids: Vec<&str> = args.members.iter().map(|(id, _)| id.as_str()).collect();
+    short_id("vol", Digest::of(ids.join("\n").as_bytes()).as_bytes())
+}
+
+fn short_id<T: std::str::FromStr>(prefix: &str, bytes: &[u8; 32]) -> Result<T, Failure> {
+    let hex = Digest::from_bytes(*bytes).to_string();
+    let short = hex.get(..17).unwrap_or(&hex);
+    let bad = || Failure::System(std::io::ErrorKind::InvalidData.into());
+    format!("{prefix}-{short}").parse().map_err(|_| bad())
+}
+
+/// Now, to the second.
+fn now() -> Result<jiff::Timestamp, Failure> {
+    jiff::Timestamp::from_second(jiff::Timestamp::now().as_second())
+        .map_err(|e| Failure::System(std::io::Error::other(e)))
+}
+
+#[derive(Serialize)]
+struct View {
+    set_id: SetId,
+    source_volume_id: VolumeId,
+    generation: u64,
+    time: jiff::Timestamp,
+    content_id: SetContentId,
+    directory: PathBuf,
+    files: Vec<FileView>,
+}
+
+#[derive(Serialize)]
+struct FileView {
+    path: PathBuf,
+    volume_id: VolumeId,
+    kind: &'static str,
+    snapshot_id: String,
+    state_id: String,
+    stream: bool,
+    chunks: Chunks,
+    plain_bytes: u64,
+    stored_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Chunks {
+    data: u64,
+    zero: u64,
+    inherited: u64,
+    reused: u64,
+}
+
+impl View {
+    fn new(request: &CaptureRequest<'_>, captured: Captured) -> Self {
+        let file = |f: restore::capture::CapturedFile| FileView {
+            kind: if f.incremental { "incremental" } else { "full" },
+            snapshot_id: f.snapshot_id.to_string(),
+            state_id: f.state_id.to_string(),
+            stream: f.stream,
+            chunks: Chunks {
+                data: f.chunks.data,
+                zero: f.chunks.zero,
+                inherited: f.chunks.inherited,
+                reused: f.chunks.reused,
+            },
+            plain_bytes: f.plain_bytes,
+            stored_bytes: f.stored_bytes,
+            path: f.path,
+            volume_id: f.volume_id,
+        };
+        Self {
+            set_id: request.set_id.clone(),
+            source_volume_id: request.source_volume_id.clone(),
+            generation: request.generation,
+            time: request.time,
+            content_id: captured.content,
+            directory: captured.directory,
+            files: captured.files.into_iter().map(file).collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "captured set {} of volume {}, generation {}, in {}",
+            name(self.set_id.as_str()),
+            name(self.source_volume_id.as_str()),
+            self.generation,
+            self.directory.display()
+        );
+        for f in &self.files {
+            let Chunks { data, zero, inherited, reused } = f.chunks;
+            let _ = writeln!(
+                out,
+                "  {}  {}  {} of {}; chunks: {data} data, {zero} zero, {inherited} inherited, {reused} reused",
+                f.path.display(),
+                f.kind,
+                size(f.stored_bytes),
+                size(f.plain_bytes)
+            );
+        }
+        let _ = writeln!(out, "content id {}", self.content_id);
+        out
+    }
+}

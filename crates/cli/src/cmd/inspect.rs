@@ -1,0 +1,220 @@
+//! `inspect`: all that a set's files say.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use restore::catalog::{Catalog, MemberFile, SetEntry};
+use restore::snapfmt::{
+    ExtentMap, Mapping, Parent, SetContentId, Snapshot, SnapshotId, StateId, VolumeId,
+};
+use serde::Serialize;
+
+use crate::args::SetArgs;
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, name, note, size};
+use crate::select;
+use crate::view::SetView;
+
+#[derive(Serialize)]
+struct Inspection {
+    set: SetDetail,
+    files: Vec<FileView>,
+}
+
+#[derive(Serialize)]
+struct SetDetail {
+    #[serde(flatten)]
+    view: SetView,
+    layout: Vec<SegmentView>,
+    #[serde(skip)]
+    layout_text: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct SegmentView {
+    start: u64,
+    length: u64,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stripe: Option<u32>,
+    columns: Vec<ColumnView>,
+}
+
+#[derive(Serialize)]
+struct ColumnView {
+    member: String,
+    offset: u64,
+}
+
+#[derive(Serialize)]
+struct FileView {
+    path: PathBuf,
+    volume_id: VolumeId,
+    stream: bool,
+    dedup: bool,
+    snapshot_id: SnapshotId,
+    state_id: StateId,
+    set_content_id: SetContentId,
+    parent: Option<Parent>,
+    stored_bytes: u64,
+    records: Records,
+}
+
+/// Chunks by what their records say; the rest of an incremental snapshot is inherited.
+#[derive(Serialize)]
+struct Records {
+    data: u64,
+    zero: u64,
+    hole: u64,
+    inherited: u64,
+}
+
+/// Shows the set, also when it is not complete; the exit code then says so.
+pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
+    let catalog = select::catalog(&args.paths);
+    let entry = select::set(&catalog, args)?;
+    let snapshots: Vec<(&PathBuf, &Snapshot)> = present(&catalog, entry).collect();
+    let map = match snapshots.first() {
+        Some((path, first)) => Some(first.extent_map().map_err(|source| {
+            restore::catalog::CatalogError::Read { path: (*path).clone(), source }
+        })?),
+        None => None,
+    };
+    let inspection = Inspection {
+        set: SetDetail {
+            view: SetView::new(&catalog, entry),
+            layout: map.iter().flat_map(|m| segments(m, entry)).collect(),
+            layout_text: map.iter().flat_map(|m| segment_lines(m, entry)).collect(),
+        },
+        files: snapshots.into_iter().map(|(path, s)| FileView::new(path, s)).collect(),
+    };
+    output.result(&inspection, text)?;
+    match catalog.open_set(entry) {
+        Ok(_) => Ok(Exit::Done),
+        Err(error) => {
+            let failure = Failure::from(error);
+            note(&failure.message());
+            Ok(failure.exit())
+        }
+    }
+}
+
+fn present<'c>(
+    catalog: &'c Catalog,
+    entry: &'c SetEntry,
+) -> impl Iterator<Item = (&'c PathBuf, &'c Snapshot)> {
+    entry.members.iter().filter_map(|member| match member {
+        MemberFile::Present(n) => catalog.files().get(*n).map(|f| (&f.path, &*f.snapshot)),
+        MemberFile::Damaged(_) | MemberFile::Missing => None,
+    })
+}
+
+impl FileView {
+    fn new(path: &Path, snapshot: &Snapshot) -> Self {
+        let (manifest, footer) = (snapshot.manifest(), snapshot.footer());
+        let totals = snapshot.index().totals;
+        Self {
+            path: path.to_owned(),
+            volume_id: manifest.own().volume_id.clone(),
+            stream: manifest.stream,
+            dedup: manifest.dedup,
+            snapshot_id: footer.snapshot,
+            state_id: footer.state,
+            set_content_id: footer.set_content,
+            parent: manifest.own().parent.clone(),
+            stored_bytes: snapshot.file().len(),
+            records: Records {
+                data: totals.data,
+                zero: totals.zero,
+                hole: totals.hole,
+                inherited: u64::from(snapshot.geometry().chunks()) - totals.chunks(),
+            },
+        }
+    }
+}
+
+fn segments(map: &ExtentMap, entry: &SetEntry) -> Vec<SegmentView> {
+    let column = |c: &restore::snapfmt::Column| ColumnView {
+        member: entry
+            .manifest
+            .members
+            .get(c.member.index())
+            .map_or_else(String::new, |m| m.volume_id.to_string()),
+        offset: c.offset,
+    };
+    let view = |s: restore::snapfmt::Segment<'_>| {
+        let (kind, stripe, columns) = match s.mapping {
+            Mapping::Unmapped => ("unmapped", None, Vec::new()),
+            Mapping::Linear(c) => ("linear", None, vec![column(&c)]),
+            Mapping::Striped { stripe, columns } => {
+                ("striped", Some(stripe), columns.iter().map(column).collect())
+            }
+        };
+        SegmentView { start: s.start, length: s.length, kind, stripe, columns }
+    };
+    map.segments().map(view).collect()
+}
+
+fn segment_lines(map: &ExtentMap, entry: &SetEntry) -> Vec<String> {
+    map.segments().map(|s| restore::describe(&s, &entry.manifest.members)).collect()
+}
+
+fn text(inspection: &Inspection) -> String {
+    let view = &inspection.set.view;
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(out, "{key:<15} {value}");
+    };
+    line("set", name(view.set_id.as_str()));
+    line("source volume", name(view.source_volume_id.as_str()));
+    line("generation", view.generation.to_string());
+    line("time", view.time.to_string());
+    line("consistency", view.consistency.to_string());
+    line("logical size", format!("{} ({})", view.logical_size, size(view.logical_size)));
+    line("chunk size", size(view.chunk_size.into()));
+    line("content id", view.content_id.map_or_else(|| "not known".into(), |id| id.to_string()));
+    line("written by", name(&view.tool));
+    line("state", view.state.to_owned());
+    for problem in &view.problems {
+        line("problem", problem.clone());
+    }
+    for (key, value) in &view.tags {
+        line("tag", format!("{}={}", name(key), name(value)));
+    }
+    line("layout", format!("{} segments", inspection.set.layout_text.len()));
+    for segment in &inspection.set.layout_text {
+        line("", segment.clone());
+    }
+    for member in &view.members {
+        let id = name(member.volume_id.as_str());
+        let what = format!("{id}  {}  {}  {}", size(member.size), member.kind, member.state);
+        line(&format!("member {}", member.index), what);
+    }
+    for file in &inspection.files {
+        file_text(&mut out, file);
+    }
+    out
+}
+
+fn file_text(out: &mut String, file: &FileView) {
+    let Records { data, zero, hole, inherited } = file.records;
+    let form = match (file.stream, &file.parent) {
+        (true, _) => "stream: zstd -d gives the member's raw image",
+        (false, Some(_)) => "incremental",
+        (false, None) => "not in stream form: stock zstd does not give the raw image",
+    };
+    let _ = writeln!(out, "file            {}", file.path.display());
+    let _ = writeln!(out, "  form          {form}");
+    let _ = writeln!(out, "  stored        {} ({})", file.stored_bytes, size(file.stored_bytes));
+    let _ = writeln!(
+        out,
+        "  chunks        {data} data, {zero} zero, {hole} hole, {inherited} inherited"
+    );
+    if let Some(parent) = &file.parent {
+        let set = name(parent.set_id.as_str());
+        let _ = writeln!(out, "  parent        set {set}, state {}", parent.state_id);
+    }
+    let _ = writeln!(out, "  snapshot id   {}", file.snapshot_id);
+    let _ = writeln!(out, "  state id      {}", file.state_id);
+}

@@ -1,0 +1,8 @@
+//! The subcommands: each turns its arguments into one library call and prints the report.
+
+pub(crate) mod capture;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod rebuild;
+pub(crate) mod restore;
+pub(crate) mod verify;

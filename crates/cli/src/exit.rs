@@ -1,0 +1,262 @@
+//! What can go wrong, the exit code it gives and the hint that goes with it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use restore::capture::CaptureError;
+use restore::catalog::CatalogError;
+use restore::engine::RunError;
+use restore::layout_file::LayoutFileError;
+use restore::rebuild::RebuildError;
+
+/// The documented exit codes (`docs/CLI.md`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done and verified.
+    Done = 0,
+    /// Failed for a reason that has no code of its own.
+    Failed = 1,
+    /// The command line cannot be meant like that.
+    Usage = 2,
+    /// Done, but with damage: a map says where.
+    DoneWithDamage = 3,
+    /// The source is damaged, unreadable or not what was expected.
+    SourceDamaged = 4,
+    /// A safety check refused the target.
+    TargetRefused = 5,
+    /// The set or a chain is incomplete; nothing was written.
+    Incomplete = 6,
+    /// The target is out of space or failed.
+    TargetFailed = 7,
+    /// SIGINT.
+    Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a target was refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    /// It exists.
+    Exists,
+    /// It is neither a regular file nor free.
+    NotAFile,
+    /// It is one of the files the volume is read from.
+    IsSource,
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line contradicts itself or the files.
+    Usage { message: String, hint: &'static str },
+    /// No set could be opened.
+    Catalog(CatalogError),
+    /// A job stopped.
+    Run { error: RunError, terminated: bool },
+    /// A capture stopped.
+    Capture { error: CaptureError, terminated: bool },
+    /// A rebuild stopped.
+    Rebuild(RebuildError),
+    /// A layout cannot be used.
+    Layout(LayoutFileError),
+    /// A member cannot be opened.
+    Member { path: PathBuf, error: std::io::Error },
+    /// The target was refused.
+    Refused { path: PathBuf, why: Refusal },
+    /// The target cannot be made or finished.
+    Target { path: PathBuf, error: std::io::Error },
+    /// Standard output or the system failed.
+    System(std::io::Error),
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl Failure {
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        let interrupted =
+            |terminated: bool| if terminated { Exit::Terminated } else { Exit::Interrupted };
+        match self {
+            Self::Usage { .. } | Self::Layout(_) => Exit::Usage,
+            Self::Catalog(error) => catalog_exit(error),
+            Self::Run { error, terminated } => match error {
+                RunError::Damaged(_) => Exit::SourceDamaged,
+                RunError::Target { .. } => Exit::TargetFailed,
+                RunError::Interrupted => interrupted(*terminated),
+                RunError::Start(_) => Exit::Failed,
+            },
+            Self::Capture { error, terminated } => match error {
+                CaptureError::Source(_) | CaptureError::Parent(_) => Exit::SourceDamaged,
+                CaptureError::Write { .. } | CaptureError::Target { .. } => Exit::TargetFailed,
+                CaptureError::Exists { .. } => Exit::TargetRefused,
+                CaptureError::Manifest(_) | CaptureError::ChunkSize { .. } => Exit::Usage,
+                CaptureError::Interrupted => interrupted(*terminated),
+                CaptureError::Start(_) => Exit::Failed,
+            },
+            Self::Rebuild(error) => match error {
+                RebuildError::Source { .. }
+                | RebuildError::Parent(_)
+                | RebuildError::Lost { .. }
+                | RebuildError::Unproved { .. }
+                | RebuildError::Mismatch { .. } => Exit::SourceDamaged,
+                RebuildError::Write { .. } | RebuildError::Target { .. } => Exit::TargetFailed,
+                RebuildError::Exists { .. } => Exit::TargetRefused,
+                RebuildError::NoParent { .. } => Exit::Incomplete,
+            },
+            Self::Member { .. } => Exit::SourceDamaged,
+            Self::Refused { .. } => Exit::TargetRefused,
+            Self::Target { .. } => Exit::TargetFailed,
+            Self::System(_) => Exit::Failed,
+        }
+    }
+
+    /// What happened, in one line.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Usage { message, .. } => message.clone(),
+            Self::Catalog(error) => error.to_string(),
+            Self::Run { error, .. } => error.to_string(),
+            Self::Capture { error, .. } => error.to_string(),
+            Self::Rebuild(error) => error.to_string(),
+            Self::Layout(error) => error.to_string(),
+            Self::Member { path, error } | Self::Target { path, error } => {
+                format!("{}: {error}", path.display())
+            }
+            Self::Refused { path, why } => {
+                let why = match why {
+                    Refusal::Exists => "exists already",
+                    Refusal::NotAFile => "is not a regular file",
+                    Refusal::IsSource => "is one of the files the volume is read from",
+                };
+                format!("{}: {why}", path.display())
+            }
+            Self::System(error) => error.to_string(),
+        }
+    }
+
+    /// What to try next.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Usage { hint, .. } => hint,
+            Self::Catalog(error) => catalog_hint(error),
+            Self::Run { error, .. } => match error {
+                RunError::Damaged(_) => {
+                    "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
+                }
+                RunError::Target { .. } => {
+                    "nothing was left under the target's name; make space or choose another place"
+                }
+                RunError::Interrupted => {
+                    "nothing was left under the target's name; run the command again"
+                }
+                RunError::Start(_) => "fewer --jobs need less",
+            },
+            Self::Capture { error, .. } => match error {
+                CaptureError::Source(_) => {
+                    "the member must be readable to its end; nothing was written"
+                }
+                CaptureError::Parent(_) => "verify the parent set, or capture without --parent",
+                CaptureError::Write { .. } | CaptureError::Target { .. } => {
+                    "nothing was left under the set's name; make space or choose another place"
+                }
+                CaptureError::Exists { .. } => "choose another --set-id or directory",
+                CaptureError::Manifest(_) => "see docs/FORMAT.md for the bounds",
+                CaptureError::ChunkSize { .. } => "leave --chunk-size out to take the parent's",
+                CaptureError::Interrupted => {
+                    "nothing was left under the set's name; run the command again"
+                }
+                CaptureError::Start(_) => "fewer --jobs need less",
+            },
+            Self::Rebuild(error) => match error {
+                RebuildError::Source { .. } => "what is left of the file does not say what it is",
+                RebuildError::Parent(_) => "verify the parent set first",
+                RebuildError::Lost { .. } => {
+                    "records or chunks themselves are lost, not only the index; look for another copy"
+                }
+                RebuildError::Unproved { .. } => {
+                    "give --sibling PATH: another member's file of the same set proves what is whole"
+                }
+                RebuildError::Mismatch { .. } => {
+                    "records are missing at the end; look for another copy"
+                }
+                RebuildError::Write { .. } | RebuildError::Target { .. } => {
+                    "make space or choose another place"
+                }
+                RebuildError::Exists { .. } => "choose another name for the output",
+                RebuildError::NoParent { .. } => "give --sibling PATH with the set it builds on",
+            },
+            Self::Layout(_) => "docs/FORMAT.md describes layout.toml",
+            Self::Member { .. } => "a member is a readable raw image or block device",
+            Self::Refused { why, .. } => match why {
+                Refusal::Exists => "--force replaces an existing file",
+                Refusal::NotAFile => {
+                    "restore writes a new raw image; name a file that does not exist yet"
+                }
+                Refusal::IsSource => "name another target",
+            },
+            Self::Target { .. } => "nothing was left under the target's name",
+            Self::System(_) => "nothing more is known",
+        }
+    }
+}
+
+fn catalog_exit(error: &CatalogError) -> Exit {
+    match error {
+        CatalogError::Ambiguous { .. } => Exit::Usage,
+        CatalogError::NotFound { .. } | CatalogError::Incomplete { .. } => Exit::Incomplete,
+        CatalogError::Damaged { .. }
+        | CatalogError::Unidentified { .. }
+        | CatalogError::Mixed { .. }
+        | CatalogError::Contradiction { .. }
+        | CatalogError::ContentId { .. }
+        | CatalogError::WrongParent { .. }
+        | CatalogError::ChunkSize { .. }
+        | CatalogError::ChainTooLong { .. }
+        | CatalogError::Layout(_)
+        | CatalogError::Read { .. } => Exit::SourceDamaged,
+    }
+}
+
+fn catalog_hint(error: &CatalogError) -> &'static str {
+    match error {
+        CatalogError::Ambiguous { .. } => {
+            "choose with --set-id, --source-volume, --generation or --at"
+        }
+        CatalogError::NotFound { any: false } => {
+            "directories are searched for *.snap; name other files directly"
+        }
+        CatalogError::NotFound { any: true } => "snaprestore list shows the sets there are",
+        CatalogError::Incomplete { .. } => {
+            "add the paths of the missing files, or take an older set with --latest-complete"
+        }
+        CatalogError::Damaged { .. } | CatalogError::Unidentified { .. } => {
+            "find another copy, try snaprestore rebuild, or take an older set with --latest-complete"
+        }
+        CatalogError::Mixed { .. } => {
+            "choose one of them with --expect-content-id, or give only its files"
+        }
+        CatalogError::Contradiction { .. } => {
+            "one of the files was made by something else; give only the right ones"
+        }
+        CatalogError::ContentId { .. } => "these are not the files that the id was taken from",
+        CatalogError::WrongParent { .. } => {
+            "give the files of the capture that was really built on"
+        }
+        CatalogError::ChunkSize { .. }
+        | CatalogError::ChainTooLong { .. }
+        | CatalogError::Layout(_) => "the files break the rules of docs/FORMAT.md",
+        CatalogError::Read { .. } => "find another copy, or try snaprestore rebuild",
+    }
+}

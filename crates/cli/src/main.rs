@@ -1,0 +1,52 @@
+//! The command line: arguments in, one library call, text or JSON out.
+#![forbid(unsafe_code)]
+
+mod args;
+mod cmd;
+mod exit;
+mod output;
+mod select;
+mod view;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use exit::{Exit, Failure};
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error).into(),
+    };
+    raise_file_limit();
+    let output = Output::new(&cli.common);
+    let result = run(cli, output);
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => output.failure(&failure),
+    }
+    .into()
+}
+
+fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::Capture(args) => cmd::capture::run(&args, &cli.common, output),
+        Command::List(args) => cmd::list::run(&args, output),
+        Command::Inspect(args) => cmd::inspect::run(&args, output),
+        Command::Verify(args) => cmd::verify::run(&args, &cli.common, output),
+        Command::Restore(args) => cmd::restore::run(&args, &cli.common, output),
+        Command::Rebuild(args) => cmd::rebuild::run(&args, output),
+    }
+}
+
+/// A long chain of snapshots is many open files: takes what the hard limit allows.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    // Without it, only very long chains fail, and they say why.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+}

@@ -1,0 +1,102 @@
+//! Text or JSON on standard output, messages on standard error.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::Common;
+use crate::exit::{Exit, Failure};
+
+/// How to say things.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// As the arguments say.
+    pub(crate) fn new(common: &Common) -> Self {
+        Self { json: common.json }
+    }
+
+    /// Prints a result: as JSON, or as the text that `text` makes of it.
+    pub(crate) fn result<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        let mut out = if self.json { render(value) } else { text(value) };
+        if !out.ends_with('\n') {
+            out.push('\n');
+        }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::System)
+    }
+
+    /// Prints a failure and gives its exit code.
+    pub(crate) fn failure(self, failure: &Failure) -> Exit {
+        fail(self.json, &failure.message(), failure.hint(), failure.exit())
+    }
+}
+
+/// A line on standard error.
+#[expect(clippy::print_stderr, reason = "this is where messages are printed")]
+pub(crate) fn note(line: &str) {
+    eprintln!("snaprestore: {line}");
+}
+
+/// Prints what clap has to say: help and version as they are, a mistake with its usage.
+#[expect(clippy::print_stderr, reason = "this is where messages are printed")]
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        return if error.print().is_ok() { Exit::Done } else { Exit::Failed };
+    }
+    let text = error.render().to_string();
+    eprint!("{text}");
+    if std::env::args_os().any(|arg| arg == "--json") {
+        let first = text.lines().next().unwrap_or_default();
+        let message = first.strip_prefix("error: ").unwrap_or(first);
+        print_error(message, "snaprestore --help shows what there is", Exit::Usage);
+    }
+    Exit::Usage
+}
+
+#[expect(clippy::print_stderr, reason = "this is where messages are printed")]
+fn fail(as_json: bool, message: &str, hint: &str, exit: Exit) -> Exit {
+    eprintln!("snaprestore: {message}");
+    eprintln!("  hint: {hint}");
+    if as_json {
+        print_error(message, hint, exit);
+    }
+    exit
+}
+
+/// The one JSON document of a run that failed. When standard output is gone too, the exit code is
+/// all that is left.
+fn print_error(message: &str, hint: &str, exit: Exit) {
+    let error = json!({ "error": { "message": message, "hint": hint, "exit_code": exit as u8 } });
+    let _ = writeln!(io::stdout(), "{}", render(&error));
+}
+
+fn render<T: Serialize>(value: &T) -> String {
+    // Plain structs, maps with text keys: there is nothing that JSON cannot say.
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// A size for people: `1.5 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// Bytes a second.
+pub(crate) fn rate(bytes: u64, time: Duration) -> u64 {
+    let millis = time.as_millis().max(1);
+    u64::try_from(u128::from(bytes) * 1000 / millis).unwrap_or(u64::MAX)
+}
+
+/// A name from a file, harmless on a terminal.
+pub(crate) fn name(text: &str) -> String {
+    text.escape_debug().to_string()
+}

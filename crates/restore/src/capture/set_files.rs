@@ -1,0 +1,205 @@
+//! The directory of a set: made under a temporary name, renamed when everything in it is durable.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use snapfmt::{ExtentMap, MemberNo, SetContentId, SetManifest, SnapshotId};
+use tempfile::{Builder, TempDir};
+
+use super::member::WrittenMember;
+use super::{CaptureError, Captured, CapturedFile};
+use crate::layout_file;
+
+/// How the name of an unfinished set's directory ends.
+pub const PARTIAL: &str = ".partial";
+const BUFFER: usize = 1 << 20;
+
+/// The directory while it is being filled. Dropped unfinished, it is removed.
+pub(super) struct SetDirectory {
+    work: TempDir,
+    parent: PathBuf,
+    target: PathBuf,
+}
+
+impl SetDirectory {
+    pub(super) fn create(parent: &Path, set: &SetManifest) -> Result<Self, CaptureError> {
+        let target = parent.join(file_name(set.id.as_str()));
+        if target.symlink_metadata().is_ok() {
+            return Err(CaptureError::Exists { path: target });
+        }
+        let failed = |path: &Path, source| CaptureError::Target { path: path.to_owned(), source };
+        fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
+        let prefix = format!(".{}.", file_name(set.id.as_str()));
+        let work = Builder::new()
+            .prefix(&prefix)
+            .suffix(PARTIAL)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(parent);
+        let work = work.map_err(|e| failed(parent, e))?;
+        Ok(Self { work, parent: parent.to_owned(), target })
+    }
+
+    /// A new file for a member, readable by the user alone.
+    pub(super) fn member_file(
+        &self,
+        set: &SetManifest,
+        no: MemberNo,
+    ) -> Result<(PathBuf, BufWriter<File>), CaptureError> {
+        let path = self.work.path().join(member_file_name(set, no));
+        let file =
+            create(&path).map_err(|source| CaptureError::Target { path: path.clone(), source })?;
+        Ok((path, BufWriter::with_capacity(BUFFER, file)))
+    }
+
+    /// Seals all members together, makes everything durable and gives the set its name.
+    pub(super) fn finish(
+        self,
+        members: Vec<WrittenMember>,
+        map: &ExtentMap,
+        set: &SetManifest,
+    ) -> Result<Captured, CaptureError> {
+        let ids: Vec<SnapshotId> = members.iter().map(|m| m.unsealed.snapshot_id()).collect();
+        let mut files = Vec::new();
+        for member in members {
+            files.push(seal(member, &ids)?);
+        }
+        let sizes: Vec<_> = set.members.iter().map(|m| (m.volume_id.clone(), m.size)).collect();
+        self.text("layout.toml", &layout_file::render(map, &sizes))?;
+        self.text("README.txt", &readme(set, map))?;
+        self.publish()?;
+        for file in &mut files {
+            if let Some(name) = file.path.file_name() {
+                file.path = self.target.join(name);
+            }
+        }
+        let Self { work, target, .. } = self;
+        // The directory has its final name now: there is nothing to remove.
+        let _ = work.keep();
+        Ok(Captured { directory: target, content: SetContentId::of(&ids), files })
+    }
+
+    fn text(&self, name: &str, text: &str) -> Result<(), CaptureError> {
+        let path = self.work.path().join(name);
+        let written = create(&path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|source| CaptureError::Target { path, source })
+    }
+
+    fn publish(&self) -> Result<(), CaptureError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => CaptureError::Exists { path: self.target.clone() },
+            _ => CaptureError::Target { path: self.target.clone(), source },
+        };
+        sync_directory(self.work.path()).map_err(failed)?;
+        renameat_with(CWD, self.work.path(), CWD, &self.target, RenameFlags::NOREPLACE)
+            .map_err(|e| failed(e.into()))?;
+        sync_directory(&self.parent).map_err(failed)
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn seal(member: WrittenMember, ids: &[SnapshotId]) -> Result<CapturedFile, CaptureError> {
+    let WrittenMember { path, unsealed, mut file } = member;
+    let failed = |source| CaptureError::Write { path: path.clone(), source };
+    let (out, _) = unsealed.seal(ids).map_err(failed)?;
+    let out = out.into_inner().map_err(|e| failed(e.into_error().into()))?;
+    out.sync_all().map_err(|e| failed(e.into()))?;
+    file.stored_bytes = out.metadata().map_err(|e| failed(e.into()))?.len();
+    file.path = path;
+    Ok(file)
+}
+
+/// A member's file name: its number, then its volume id as far as a file name can hold it.
+fn member_file_name(set: &SetManifest, no: MemberNo) -> String {
+    let id = set.members.get(no.index()).map_or("", |m| m.volume_id.as_str());
+    format!("{no}-{}.snap", file_name(id))
+}
+
+/// An id as a file name: what could lead elsewhere or be hard to type becomes `_`.
+fn file_name(id: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = id.chars().map(safe).take(200).collect();
+    if name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+/// The plain text at the head of every file, for whoever finds it without this tool.
+pub(super) fn about(set: &SetManifest, no: MemberNo, stream: bool) -> Vec<String> {
+    let own = set.members.get(no.index());
+    let id = own.map_or("", |m| m.volume_id.as_str());
+    let members = set.members.len();
+    let mut lines = vec![
+        "This is a snapshot of a block volume, written by snaprestore.".to_owned(),
+        format!(
+            "It holds member {} of {members} (volume {id}) of volume {}, set {}, generation {}.",
+            no.0 + 1,
+            set.source_volume_id,
+            set.id,
+            set.generation
+        ),
+    ];
+    if stream {
+        lines.push("By hand: zstd -d FILE -o member.raw gives this member's raw image.".to_owned());
+    } else if own.is_some_and(|m| m.parent.is_some()) {
+        lines.push(
+            "It holds only what changed since its parent: snaprestore is needed to read it."
+                .to_owned(),
+        );
+    } else {
+        lines.push(
+            "Zeros or repeated chunks are left out: snaprestore is needed to read it.".to_owned(),
+        );
+    }
+    if members > 1 {
+        lines.push(
+            "The logical volume is made of all members: see layout.toml and README.txt beside it, or the extent map behind this text.".to_owned(),
+        );
+    }
+    lines
+}
+
+/// The text beside the set: how to bring the volume back, with the tool and without.
+fn readme(set: &SetManifest, map: &ExtentMap) -> String {
+    let mut out = format!(
+        "Snapshot set {} of volume {}, generation {}, taken {}.\n\n\
+         With snaprestore:\n\n    snaprestore verify .\n    snaprestore restore . -o volume.raw\n",
+        set.id, set.source_volume_id, set.generation, set.time
+    );
+    let incremental: Vec<_> = set.members.iter().filter(|m| m.parent.is_some()).collect();
+    if !incremental.is_empty() {
+        out.push_str("\nThe members below build on earlier sets; give their directories too:\n\n");
+        for member in incremental {
+            if let Some(parent) = &member.parent {
+                let _ = writeln!(out, "    {} builds on set {}", member.volume_id, parent.set_id);
+            }
+        }
+    }
+    out.push_str(
+        "\nWithout snaprestore, for files whose head says so (head -c 2000 FILE):\n\n\
+         \x20   zstd -d FILE.snap -o member.raw\n\n\
+         gives the raw image of one member. layout.toml says how the logical volume is made of them.\n\
+         A linear segment is `length` bytes of one member from `offset` on. In a striped segment with\n\
+         n columns and stripe size s, byte x of the segment (counted from its start) is in column\n\
+         (x / s) % n, at the column's offset + (x / s / n) * s + x % s. An unmapped segment is zeros.\n\n",
+    );
+    let _ = writeln!(out, "The segments, {} bytes in all:\n", map.size());
+    for segment in map.segments().take(64) {
+        let _ = writeln!(out, "    {}", crate::layout::describe(&segment, &set.members));
+    }
+    if map.len() > 64 {
+        let _ = writeln!(out, "    ... {} more in layout.toml", map.len() - 64);
+    }
+    out
+}

@@ -1,0 +1,181 @@
+//! A set → the volume: every member with its chain, checked for completeness before anything is
+//! read or written.
+
+use std::sync::Arc;
+
+use snapfmt::{MemberNo, Parent, SetContentId};
+
+use super::files::{Catalog, SnapshotFile};
+use super::set::{MemberFile, SetEntry};
+use super::{CatalogError, Missing};
+use crate::layout::Layout;
+use crate::source::{Chain, NativeSource, PageCache, Source};
+use crate::volume::{Volume, VolumeMember};
+
+/// A complete set: for each member its chain, newest first.
+#[derive(Debug)]
+pub struct OpenSet {
+    /// The set's content id.
+    pub content: SetContentId,
+    /// The chains, by member number.
+    pub chains: Vec<Vec<SnapshotFile>>,
+}
+
+impl Catalog {
+    /// Finds the files of a set and of all its ancestors.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is missing, in one error; otherwise the first thing that is damaged or does
+    /// not belong.
+    pub fn open_set(&self, entry: &SetEntry) -> Result<OpenSet, CatalogError> {
+        let mut missing = entry.missing();
+        let mut damaged = None;
+        let mut chains = Vec::new();
+        for member in &entry.members {
+            match member {
+                MemberFile::Present(n) => match self.files().get(*n) {
+                    Some(file) => match self.chain(file) {
+                        Ok(chain) => chains.push(chain),
+                        Err(CatalogError::Incomplete { missing: more, .. }) => missing.extend(more),
+                        Err(e) => drop(damaged.get_or_insert(e)),
+                    },
+                    None => unreachable!("a set names files of its catalog"),
+                },
+                MemberFile::Damaged(n) => {
+                    if let Some(bad) = self.bad().get(*n) {
+                        let (set_id, file) = (entry.manifest.id.clone(), bad.error.clone());
+                        damaged.get_or_insert(CatalogError::Damaged { set_id, file });
+                    }
+                }
+                MemberFile::Missing => {}
+            }
+        }
+        let set_id = entry.manifest.id.clone();
+        if !missing.is_empty() {
+            return Err(CatalogError::Incomplete { set_id, missing });
+        }
+        if let Some(error) = damaged {
+            return Err(error);
+        }
+        if let Some(other) = entry.contradiction.and_then(|n| self.files().get(n)) {
+            let first = entry.first_path(self.files(), self.bad()).to_owned();
+            return Err(CatalogError::Contradiction { set_id, first, second: other.path.clone() });
+        }
+        match entry.content {
+            Some(content) => Ok(OpenSet { content, chains }),
+            None => Err(CatalogError::NotFound { any: true }),
+        }
+    }
+
+    /// A file and the ancestors it needs, newest first.
+    fn chain(&self, file: &SnapshotFile) -> Result<Vec<SnapshotFile>, CatalogError> {
+        let max = self.limits.chain;
+        let mut chain = vec![file.clone()];
+        while let Some(child) = chain.last()
+            && child.snapshot.is_incremental()
+        {
+            if chain.len() as u64 >= u64::from(max) {
+                return Err(CatalogError::ChainTooLong { path: file.path.clone(), max });
+            }
+            let parent = self.parent(child)?;
+            chain.push(parent);
+        }
+        Ok(chain)
+    }
+
+    /// The chain of the snapshot that a manifest names as parent, if all of it is there.
+    pub(crate) fn chain_of(&self, parent: &Parent) -> Option<Vec<SnapshotFile>> {
+        let right = |f: &&SnapshotFile| f.snapshot.footer().state == parent.state_id;
+        let file = self.snapshots_of(&parent.set_id, &parent.volume_id).find(right)?;
+        self.chain(file).ok()
+    }
+
+    fn parent(&self, child: &SnapshotFile) -> Result<SnapshotFile, CatalogError> {
+        let manifest = child.snapshot.manifest();
+        let Some(named) = &manifest.own().parent else {
+            unreachable!("only an incremental snapshot's parent is looked for")
+        };
+        let (volume_id, set_id) = (named.volume_id.clone(), named.set_id.clone());
+        let right = |f: &&SnapshotFile| f.snapshot.footer().state == named.state_id;
+        let mut all = self.snapshots_of(&named.set_id, &named.volume_id);
+        let Some(parent) = all.clone().find(right).or_else(|| all.next()) else {
+            return Err(self.no_parent(child, Missing::Parent { volume_id, set_id }));
+        };
+        let found = parent.snapshot.footer().state;
+        let (child_path, parent_path) = (child.path.clone(), parent.path.clone());
+        if found != named.state_id {
+            return Err(CatalogError::WrongParent {
+                child: child_path,
+                parent: parent_path,
+                volume_id,
+                set_id,
+                expected: named.state_id,
+                found,
+            });
+        }
+        if parent.snapshot.geometry().chunk_size() != child.snapshot.geometry().chunk_size() {
+            return Err(CatalogError::ChunkSize { child: child_path, parent: parent_path });
+        }
+        Ok(parent.clone())
+    }
+
+    /// The parent is not among the sound files: damaged, or not there at all.
+    fn no_parent(&self, child: &SnapshotFile, missing: Missing) -> CatalogError {
+        let named = child.snapshot.manifest().own().parent.as_ref();
+        let damaged = self.bad().iter().find(|b| {
+            let says = b.manifest.as_ref().map(|m| (&m.set.id, &m.own().volume_id));
+            says.is_some() && says == named.map(|p| (&p.set_id, &p.volume_id))
+        });
+        let set_id = child.snapshot.manifest().set.id.clone();
+        match damaged {
+            Some(bad) => CatalogError::Damaged { set_id, file: bad.error.clone() },
+            None => CatalogError::Incomplete { set_id, missing: vec![missing] },
+        }
+    }
+}
+
+impl OpenSet {
+    /// The files of the set itself, by member number.
+    pub fn own_files(&self) -> impl Iterator<Item = &SnapshotFile> {
+        self.chains.iter().filter_map(|chain| chain.first())
+    }
+
+    /// Every file that the set needs, each once.
+    pub fn all_files(&self) -> impl Iterator<Item = &SnapshotFile> {
+        self.chains.iter().flatten()
+    }
+
+    /// The layout that the set's extent map gives.
+    pub fn layout(&self) -> Result<Layout, CatalogError> {
+        let Some(first) = self.own_files().next() else {
+            return Err(CatalogError::NotFound { any: true });
+        };
+        let map = first.snapshot.extent_map();
+        let read = |source| CatalogError::Read { path: first.path.clone(), source };
+        Ok(Layout::new(map.map_err(read)?))
+    }
+
+    /// The source that a member's chain makes.
+    pub fn source(&self, member: MemberNo, pages: &Arc<PageCache>) -> Option<Chain> {
+        let layers = self.chains.get(member.index())?.iter().map(|link| {
+            let source = NativeSource::new(&link.path, link.snapshot.clone(), pages.clone());
+            (link.path.clone(), Box::new(source) as Box<dyn Source>)
+        });
+        Chain::new(layers.collect())
+    }
+
+    /// The logical volume.
+    pub fn volume(&self) -> Result<Volume, CatalogError> {
+        let layout = self.layout()?;
+        let pages = Arc::new(PageCache::default());
+        let mut members = Vec::with_capacity(self.chains.len());
+        for (no, own) in (0..).zip(self.own_files()) {
+            let volume_id = own.snapshot.manifest().own().volume_id.clone();
+            if let Some(source) = self.source(MemberNo(no), &pages) {
+                members.push(VolumeMember { volume_id, source: Box::new(source) });
+            }
+        }
+        Ok(Volume::new(layout, members)?)
+    }
+}

@@ -1,0 +1,50 @@
+//! GNU ddrescue map files (GNU ddrescue manual, "Mapfile structure").
+
+use std::fmt::Write;
+use std::ops::Range;
+
+/// The map of a volume of `size` bytes of which `bad` (sorted, joined) could not be read.
+pub fn render(size: u64, bad: &[Range<u64>], comment: &str) -> String {
+    let mut out = String::new();
+    for line in comment.lines() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "# {line}");
+    }
+    out.push_str("# current_pos  current_status  current_pass\n");
+    let _ = writeln!(out, "0x{size:08X}     +               1");
+    out.push_str("#      pos        size  status\n");
+    let mut at = 0;
+    for range in bad {
+        block(&mut out, at..range.start, '+');
+        block(&mut out, range.clone(), '-');
+        at = range.end;
+    }
+    block(&mut out, at..size, '+');
+    out
+}
+
+fn block(out: &mut String, range: Range<u64>, status: char) {
+    if !range.is_empty() {
+        let _ = writeln!(out, "0x{:08X}  0x{:08X}  {status}", range.start, range.end - range.start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+
+    #[test]
+    fn blocks_cover_the_volume_without_a_gap() {
+        let map = render(0x5000, &[0..0x1000, 0x2000..0x3000], "two bad ranges");
+        let blocks: Vec<_> = map.lines().skip(4).collect();
+        assert_eq!(
+            blocks,
+            [
+                "0x00000000  0x00001000  -",
+                "0x00001000  0x00001000  +",
+                "0x00002000  0x00001000  -",
+                "0x00003000  0x00002000  +",
+            ]
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! A walk over logical windows, handed out in shards; lazy, without an entry for each chunk.
+
+use std::ops::Range;
+
+use snapfmt::{Mapping, Segment};
+
+use crate::layout::{ColumnView, columns};
+use crate::source::{Extent, ExtentKind, clip};
+use crate::volume::Volume;
+
+/// Most bytes in a window: what a worker holds decoded at a time.
+const MAX_WINDOW: u64 = 16 << 20;
+/// A window is at least this long: small chunks leave as one large write.
+const MIN_WINDOW: u64 = 1 << 20;
+/// Most bytes in a shard: what a worker takes at a time.
+const MAX_SHARD: u64 = 64 << 20;
+
+/// The next piece of work.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Task {
+    /// Logical bytes that need no reading.
+    Zeros { range: Range<u64>, zero: u64, hole: u64, unmapped: u64 },
+    /// Logical bytes of one segment, to be gone through window by window.
+    Shard(Shard),
+}
+
+/// Part of a segment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Shard {
+    pub(crate) segment: usize,
+    pub(crate) range: Range<u64>,
+    window: u64,
+    /// The segment's first logical byte, which windows are counted from.
+    origin: u64,
+}
+
+impl Shard {
+    /// The windows of the shard, each within one window of the segment's grid.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        let mut at = self.range.start;
+        std::iter::from_fn(move || {
+            let start = at;
+            at = next_multiple(start, self.origin, self.window).min(self.range.end);
+            (start < self.range.end).then_some(start..at)
+        })
+    }
+}
+
+/// The first point after `at` that lies a multiple of `step` behind `origin`.
+fn next_multiple(at: u64, origin: u64, step: u64) -> u64 {
+    origin + ((at - origin) / step + 1) * step
+}
+
+/// Hands out tasks in logical order.
+pub(crate) struct Plan<'v> {
+    volume: &'v Volume,
+    at: u64,
+    end: u64,
+    shard: u64,
+    extents: Vec<Extent>,
+}
+
+impl<'v> Plan<'v> {
+    /// Plans the logical bytes `range`, in shards small enough that `jobs` workers finish together.
+    pub(crate) fn new(volume: &'v Volume, range: Range<u64>, jobs: usize) -> Self {
+        let bytes = range.end.saturating_sub(range.start);
+        let shard = (bytes / (jobs as u64 * 8)).clamp(MIN_WINDOW, MAX_SHARD);
+        Self { volume, at: range.start, end: range.end, shard, extents: Vec::new() }
+    }
+
+    /// The next task; `None` at the end.
+    pub(crate) fn next(&mut self) -> Option<Task> {
+        if self.at >= self.end {
+            return None;
+        }
+        let number = self.volume.layout().map().find(self.at)?;
+        let segment = self.volume.layout().map().segment(number)?;
+        let end = segment.end().min(self.end);
+        let task = if segment.mapping == Mapping::Unmapped {
+            let range = self.at..end;
+            Task::Zeros { unmapped: end - self.at, range, zero: 0, hole: 0 }
+        } else {
+            let window = window_bytes(self.volume, &segment);
+            let zeros = self.zeros_ahead(&segment, end, window);
+            zeros.unwrap_or_else(|| {
+                let reach = self.at.saturating_add(self.shard.max(window));
+                let shard_end = next_multiple(reach - 1, segment.start, window).min(end);
+                let range = self.at..shard_end;
+                Task::Shard(Shard { segment: number, range, window, origin: segment.start })
+            })
+        };
+        self.at = match &task {
+            Task::Zeros { range, .. } => range.end,
+            Task::Shard(shard) => shard.range.end,
+        };
+        Some(task)
+    }
+
+    /// A task for the zeros from here on, when every member of the segment has at least a shard of
+    /// them: a sparse volume costs what it holds. What cannot be read is left to the workers.
+    fn zeros_ahead(&mut self, segment: &Segment<'_>, end: u64, window: u64) -> Option<Task> {
+        let mut reach = end;
+        let mut kinds = Vec::with_capacity(columns(segment).len());
+        for place in 0..columns(segment).len() {
+            let view = ColumnView::new(segment, place)?;
+            let member = view.member_range(&(self.at..end));
+            if member.is_empty() {
+                continue;
+            }
+            self.extents.clear();
+            let source = &self.volume.member(view.member).source;
+            source.extents(member.start..member.start + 1, &mut self.extents).ok()?;
+            let first = self.extents.first()?;
+            let hole = match first.kind {
+                ExtentKind::Zero => false,
+                ExtentKind::Hole => true,
+                ExtentKind::Data(_) | ExtentKind::Inherit => return None,
+            };
+            let known = clip(&first.range, &member);
+            if known.end < member.end {
+                reach = reach.min(view.logical_at_or_after(known.end, end));
+            }
+            kinds.push((view, hole));
+        }
+        if reach < end {
+            reach = segment.start + (reach - segment.start) / window * window;
+        }
+        if reach <= self.at || (reach < end && reach - self.at < self.shard) {
+            return None;
+        }
+        let range = self.at..reach;
+        let bytes = |of_holes: bool| -> u64 {
+            let members = kinds.iter().filter(|(_, hole)| *hole == of_holes);
+            members.map(|(view, _)| crate::source::length(&view.member_range(&range))).sum()
+        };
+        Some(Task::Zeros { zero: bytes(false), hole: bytes(true), unmapped: 0, range })
+    }
+}
+
+/// The window of a segment: a multiple of its stripe row and of a row of chunks, so that each chunk
+/// is decoded once and leaves in one write; capped, where a chunk then straddles windows and is
+/// carried from one to the next.
+fn window_bytes(volume: &Volume, segment: &Segment<'_>) -> u64 {
+    let columns = columns(segment);
+    let chunk = columns.iter().map(|c| volume.member(c.member).source.largest_chunk()).max();
+    let chunk = u64::from(chunk.unwrap_or(1)).max(1);
+    let row = match segment.mapping {
+        Mapping::Striped { stripe, .. } => lcm(stripe.into(), chunk),
+        _ => Some(chunk),
+    };
+    let exact = row.and_then(|row| row.checked_mul(columns.len() as u64));
+    match exact {
+        Some(exact) if exact <= MAX_WINDOW => exact * MIN_WINDOW.div_ceil(exact),
+        _ => MAX_WINDOW,
+    }
+}
+
+fn lcm(a: u64, b: u64) -> Option<u64> {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    (a / x.max(1)).checked_mul(b)
+}

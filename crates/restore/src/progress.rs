@@ -1,0 +1,48 @@
+//! Counters that a caller polls while a job runs, and the way to stop it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// How far a job is. All values are bytes and only grow.
+#[derive(Debug, Default)]
+pub struct Progress {
+    total: AtomicU64,
+    done: AtomicU64,
+    data: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+impl Progress {
+    /// Bytes to do, 0 before that is known.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// Bytes done, zeros included.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of data done, without zeros: what takes the time.
+    pub fn data(&self) -> u64 {
+        self.data.load(Ordering::Relaxed)
+    }
+
+    /// Asks the job to stop soon; it then fails as interrupted.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Progress::cancel`] was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn expect(&self, bytes: u64) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn advance(&self, done: u64, data: u64) {
+        self.done.fetch_add(done, Ordering::Relaxed);
+        self.data.fetch_add(data, Ordering::Relaxed);
+    }
+}

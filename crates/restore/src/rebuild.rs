@@ -1,0 +1,337 @@
+//! A snapshot file whose index or tail is lost, written anew from the headers in front of its chunks.
+//!
+//! The writer is deterministic, so what comes out is the original file byte for byte, and its
+//! snapshot id is the one that the other members' files name. Nothing is written that is not proved
+//! to be whole.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use snapfmt::scan::{Found, Scan};
+use snapfmt::{
+    ChunkNo, Content, FormatError, ReadAt, Record, SnapshotId, SnapshotWriter, Stored, WriteError,
+};
+
+use crate::capture::PARTIAL;
+use crate::catalog::{Catalog, Lookup, SnapshotFile, open_file};
+use crate::sink::parent_directory;
+use crate::source::{
+    Chain, Extent, ExtentKind, NativeSource, PageCache, ReadError, Source, length,
+};
+
+/// Why a file could not be rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// Manifest or extent map are lost, or the file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: FormatError,
+    },
+    /// The parent's index cannot be read.
+    #[error("the parent cannot be followed: {0}")]
+    Parent(#[source] ReadError),
+    /// The parent is not among the files given.
+    #[error("{}: its parent, set {set_id:?}, is not among the files given", path.display())]
+    NoParent {
+        /// The file.
+        path: PathBuf,
+        /// The parent's set.
+        set_id: String,
+    },
+    /// Chunks are lost, not only the index.
+    #[error("{}: {lost} of {chunks} chunks are lost, the first is chunk {first}", path.display())]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        lost: u64,
+        /// Of how many.
+        chunks: u64,
+        /// The first.
+        first: ChunkNo,
+    },
+    /// Nothing proves that no record is missing.
+    #[error("{}: nothing proves that all its records are there", path.display())]
+    Unproved {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was found is not what the other members' files name.
+    #[error("{}: rebuilt as snapshot {found}, the set's files name {expected}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// What the seal says.
+        expected: SnapshotId,
+        /// What was rebuilt.
+        found: SnapshotId,
+    },
+    /// The output exists.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The output cannot be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The output.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: WriteError,
+    },
+    /// The output cannot be made, synced or renamed.
+    #[error("{}: {source}", path.display())]
+    Target {
+        /// The output.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A file rebuilt.
+#[derive(Clone, Copy, Debug)]
+pub struct Rebuilt {
+    /// Records found.
+    pub records: u64,
+    /// Its snapshot id, equal to the original's.
+    pub snapshot_id: SnapshotId,
+    /// Whether the set's seal confirms it; otherwise every chunk of a full snapshot is there, or the
+    /// records were seen up to the index that followed them.
+    pub sealed: bool,
+}
+
+/// Rebuilds `path` as the new file `out`. `siblings` hold the other members of its set, and its
+/// parents when it is incremental.
+pub fn rebuild(
+    path: &Path,
+    out: &Path,
+    siblings: &Catalog,
+    lookup: &Lookup,
+) -> Result<Rebuilt, RebuildError> {
+    if out.symlink_metadata().is_ok() {
+        return Err(RebuildError::Exists { path: out.to_owned() });
+    }
+    let lost = |source| RebuildError::Source { path: path.to_owned(), source };
+    let io = |e| {
+        lost(FormatError { at: 0, what: snapfmt::Structure::File, fault: snapfmt::Fault::Io(e) })
+    };
+    let file = open_file(path, lookup).map_err(io)?;
+    let scan = Scan::start(&*file, &lookup.limits).map_err(lost)?;
+    let map = scan.extent_map().map_err(lost)?;
+    let manifest = scan.manifest().clone();
+    let seal = seal_of(&scan, siblings);
+    let failed = |source| RebuildError::Target { path: out.to_owned(), source };
+    let directory = parent_directory(out);
+    let named = tempfile::Builder::new().prefix(".rebuild.").suffix(PARTIAL).tempfile_in(directory);
+    let (temporary, out_path) = named.map_err(failed)?.into_parts();
+    let spill = tempfile::tempfile_in(directory).map_err(failed)?;
+    let buffer = BufWriter::with_capacity(1 << 20, temporary);
+    let wrote = |source| RebuildError::Write { path: out.to_owned(), source };
+    let parent = match manifest.own().parent {
+        Some(_) => Some(parent_of(path, &scan, siblings)?),
+        None => None,
+    };
+    let mut rewrite = Rewrite {
+        path,
+        file: &*file,
+        writer: SnapshotWriter::create(buffer, spill, manifest.clone(), &map).map_err(wrote)?,
+        parent,
+        next: 0,
+        stored: Vec::new(),
+        lost: None,
+        out,
+    };
+    let end = rewrite.records(scan)?;
+    let totals = rewrite.writer.totals();
+    let unsealed = rewrite.writer.finish().map_err(wrote)?;
+    let found = unsealed.snapshot_id();
+    let sealed = seal.is_some();
+    let ids = match seal {
+        Some(ids) => ids,
+        None if manifest.set.members.len() == 1
+            && (manifest.own().parent.is_none() || end == ScanEnd::Index) =>
+        {
+            vec![found]
+        }
+        None => return Err(RebuildError::Unproved { path: path.to_owned() }),
+    };
+    match ids.get(manifest.member.index()) {
+        Some(expected) if *expected == found => {}
+        expected => {
+            let expected = expected.copied().unwrap_or_default();
+            return Err(RebuildError::Mismatch { path: path.to_owned(), expected, found });
+        }
+    }
+    let (buffer, _) = unsealed.seal(&ids).map_err(wrote)?;
+    let done = buffer.into_inner().map_err(|e| failed(e.into_error()))?;
+    done.sync_all().map_err(failed)?;
+    publish(out_path, out)?;
+    Ok(Rebuilt { records: totals.records, snapshot_id: found, sealed })
+}
+
+/// Where the records ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ScanEnd {
+    /// At the index, with nothing skipped on the way.
+    Index,
+    /// Somewhere: the file was cut off or has gaps.
+    Unknown,
+}
+
+/// The seal in the file's own tail, or else in another file of the set.
+fn seal_of(scan: &Scan<'_>, siblings: &Catalog) -> Option<Vec<SnapshotId>> {
+    let set = &scan.manifest().set;
+    let sibling = siblings.files().iter().find(|f| f.snapshot.manifest().set == *set);
+    sibling.map(|f| f.snapshot.seal().to_vec())
+}
+
+/// The source that the parent's chain makes.
+fn parent_of(path: &Path, scan: &Scan<'_>, siblings: &Catalog) -> Result<Chain, RebuildError> {
+    let pages = Arc::new(PageCache::default());
+    let source = |link: &SnapshotFile| {
+        let native = NativeSource::new(&link.path, link.snapshot.clone(), pages.clone());
+        (link.path.clone(), Box::new(native) as Box<dyn Source>)
+    };
+    let named = scan.manifest().own().parent.as_ref();
+    let set_id = named.map(|p| p.set_id.to_string()).unwrap_or_default();
+    let missing = || RebuildError::NoParent { path: path.to_owned(), set_id: set_id.clone() };
+    let chain = named.and_then(|parent| siblings.chain_of(parent)).ok_or_else(missing)?;
+    Chain::new(chain.iter().map(source).collect()).ok_or_else(missing)
+}
+
+/// Copies records into a new file, in order.
+struct Rewrite<'f> {
+    path: &'f Path,
+    file: &'f dyn ReadAt,
+    writer: SnapshotWriter<BufWriter<File>, File>,
+    parent: Option<Chain>,
+    next: u32,
+    stored: Vec<u8>,
+    lost: Option<(ChunkNo, u64)>,
+    out: &'f Path,
+}
+
+impl Rewrite<'_> {
+    fn records(&mut self, scan: Scan<'_>) -> Result<ScanEnd, RebuildError> {
+        let mut end = ScanEnd::Unknown;
+        let mut gaps = false;
+        for found in scan {
+            match found {
+                Found::Record(record) => self.record(&record)?,
+                Found::Skipped { .. } => gaps = true,
+                Found::End if gaps => {}
+                Found::End => end = ScanEnd::Index,
+            }
+        }
+        let chunks = self.writer.geometry().chunks();
+        self.fill_to(chunks)?;
+        match self.lost {
+            None => Ok(end),
+            Some((first, lost)) => {
+                let path = self.path.to_owned();
+                Err(RebuildError::Lost { path, lost, chunks: chunks.into(), first })
+            }
+        }
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), RebuildError> {
+        self.fill_to(record.first.0)?;
+        if self.lost.is_some() {
+            // Only counted from here on: the file cannot become whole.
+            self.next = record.end();
+            return Ok(());
+        }
+        let written = match record.content {
+            Content::Data { stored, digest, reference: true } => {
+                self.writer.reference(record.first, digest, stored)
+            }
+            Content::Data { stored, digest, .. } => {
+                if !self.read(&stored) {
+                    self.lose(record.first, 1);
+                    self.next = record.end();
+                    return Ok(());
+                }
+                self.writer.data(record.first, digest, &self.stored).map(drop)
+            }
+            Content::Zero { .. } => self.writer.zeros(record.first, record.count),
+            Content::Hole { .. } => self.writer.hole(record.first, record.count),
+        };
+        self.next = record.end();
+        written.map_err(|source| RebuildError::Write { path: self.out.to_owned(), source })
+    }
+
+    /// The stored bytes of a chunk, if their CRC is right.
+    fn read(&mut self, stored: &Stored) -> bool {
+        self.stored.resize(stored.len as usize, 0);
+        self.file.read_exact_at(&mut self.stored, stored.offset).is_ok()
+            && snapfmt::crc32(&self.stored) == stored.crc
+    }
+
+    /// Chunks without a record: the parent's, or lost.
+    fn fill_to(&mut self, end: u32) -> Result<(), RebuildError> {
+        while self.next < end {
+            let geometry = self.writer.geometry();
+            let Some(parent) = &self.parent else {
+                self.lose(ChunkNo(self.next), u64::from(end - self.next));
+                self.next = end;
+                return Ok(());
+            };
+            if self.lost.is_some() {
+                self.next = end;
+                return Ok(());
+            }
+            let chunk = geometry.bytes(ChunkNo(self.next), 1);
+            let mut extents = Vec::new();
+            let within = chunk.start < parent.size();
+            if within {
+                let probe = chunk.start..chunk.start + 1;
+                parent.extents(probe, &mut extents).map_err(RebuildError::Parent)?;
+            }
+            let first = ChunkNo(self.next);
+            let (written, count) = match extents.first() {
+                Some(Extent { kind: ExtentKind::Data(chunk), .. }) => {
+                    (self.writer.inherit(first, chunk.digest.unwrap_or_default()), 1)
+                }
+                Some(extent) => {
+                    let run = length(&(chunk.start..extent.range.end));
+                    let chunks = run.div_ceil(u64::from(geometry.chunk_size().bytes()));
+                    let count = u32::try_from(chunks).unwrap_or(end).clamp(1, end - self.next);
+                    (self.writer.inherit_zeros(first, count), count)
+                }
+                None => {
+                    self.lose(first, u64::from(end - self.next));
+                    self.next = end;
+                    return Ok(());
+                }
+            };
+            written.map_err(|source| RebuildError::Write { path: self.out.to_owned(), source })?;
+            self.next += count;
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, first: ChunkNo, count: u64) {
+        let (_, lost) = self.lost.get_or_insert((first, 0));
+        *lost += count;
+    }
+}
+
+/// Makes the finished file durable under its name, which must still be free.
+fn publish(temporary: tempfile::TempPath, target: &Path) -> Result<(), RebuildError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => RebuildError::Exists { path: target.to_owned() },
+        _ => RebuildError::Target { path: target.to_owned(), source },
+    };
+    temporary.persist_noclobber(target).map_err(|e| failed(e.error))?;
+    File::open(parent_directory(target)).and_then(|d| d.sync_all()).map_err(failed)
+}

@@ -1,0 +1,90 @@
+//! What was done and what was found damaged.
+
+use std::ops::Range;
+
+use snapfmt::{MemberNo, VolumeId};
+
+use crate::source::{Proof, ReadError};
+
+/// Bytes of a job by what they were, and how the data was proved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Logical bytes that were data.
+    pub data: u64,
+    /// Logical bytes that the source read as zeros.
+    pub zero: u64,
+    /// Logical bytes that the source had nothing for.
+    pub hole: u64,
+    /// Logical bytes that no member holds.
+    pub unmapped: u64,
+    /// Stored bytes read for the data.
+    pub stored: u64,
+    /// Data bytes proved by a cryptographic digest.
+    pub by_digest: u64,
+    /// Data bytes proved by a checksum.
+    pub by_crc: u64,
+    /// Data bytes that nothing proves.
+    pub unproved: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.data += other.data;
+        self.zero += other.zero;
+        self.hole += other.hole;
+        self.unmapped += other.unmapped;
+        self.stored += other.stored;
+        self.by_digest += other.by_digest;
+        self.by_crc += other.by_crc;
+        self.unproved += other.unproved;
+    }
+
+    pub(crate) fn count_data(&mut self, bytes: u64, proof: Proof) {
+        self.data += bytes;
+        match proof {
+            Proof::Digest => self.by_digest += bytes,
+            Proof::Crc => self.by_crc += bytes,
+            Proof::None => self.unproved += bytes,
+        }
+    }
+}
+
+/// A stretch of a member that could not be read as it was stored.
+#[derive(Debug)]
+pub struct Damage {
+    /// Which member.
+    pub member: MemberNo,
+    /// Its volume id.
+    pub volume_id: VolumeId,
+    /// Which of its bytes.
+    pub range: Range<u64>,
+    /// Which bytes of the logical volume they are.
+    pub logical: Vec<Range<u64>>,
+    /// What is wrong.
+    pub cause: ReadError,
+}
+
+/// The outcome of a job over a volume.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Bytes by kind.
+    pub counts: Counts,
+    /// What was found damaged, in logical order.
+    pub damage: Vec<Damage>,
+}
+
+impl Report {
+    /// The damaged logical bytes: sorted, joined.
+    pub fn damaged_ranges(&self) -> Vec<Range<u64>> {
+        let mut all: Vec<_> = self.damage.iter().flat_map(|d| d.logical.iter().cloned()).collect();
+        all.sort_unstable_by_key(|r| r.start);
+        let mut joined: Vec<Range<u64>> = Vec::new();
+        for next in all {
+            match joined.last_mut() {
+                Some(last) if next.start <= last.end => last.end = last.end.max(next.end),
+                _ => joined.push(next),
+            }
+        }
+        joined
+    }
+}

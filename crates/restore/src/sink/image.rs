@@ -1,0 +1,67 @@
+//! A new raw image: sparse, under a temporary name until it is whole and durable.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+use super::{Sink, parent_directory};
+
+/// Longest buffered write: larger ones cost more than they save (docs/PERFORMANCE.md).
+const PIECE: usize = 128 << 10;
+
+/// A raw image file that does not exist under its name before [`Sink::finish`].
+#[derive(Debug)]
+pub struct ImageSink {
+    temporary: NamedTempFile,
+    target: PathBuf,
+    replace: bool,
+}
+
+impl ImageSink {
+    /// Creates the temporary file beside `target`, readable by the user alone, with `size` bytes.
+    /// An existing file at `target` is replaced in the end if `replace`, otherwise refused.
+    pub fn create(target: &Path, size: u64, replace: bool) -> io::Result<Self> {
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut prefix = std::ffi::OsString::from(".");
+        prefix.push(name);
+        prefix.push(".");
+        let temporary = Builder::new()
+            .prefix(&prefix)
+            .suffix(".partial")
+            .tempfile_in(parent_directory(target))?;
+        temporary.as_file().set_len(size)?;
+        Ok(Self { temporary, target: target.to_owned(), replace })
+    }
+}
+
+impl Sink for ImageSink {
+    fn write_at(&self, data: &[u8], mut offset: u64) -> io::Result<()> {
+        for piece in data.chunks(PIECE) {
+            self.temporary.as_file().write_all_at(piece, offset)?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Nothing to do: the file is new, what is not written is a hole.
+    fn zero_at(&self, _: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        &self.target
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let Self { temporary, target, replace } = *self;
+        temporary.as_file().sync_all()?;
+        let renamed =
+            if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
+        renamed.map_err(|e| e.error)?;
+        File::open(parent_directory(&target))?.sync_all()
+    }
+}

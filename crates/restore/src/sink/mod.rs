@@ -1,0 +1,35 @@
+//! Where bytes go, by position.
+
+mod image;
+mod null;
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+pub use image::ImageSink;
+pub use null::NullSink;
+
+/// A target. Workers call it from any thread, each byte of the job's range exactly once, either as
+/// data or as zeros.
+pub trait Sink: Send + Sync {
+    /// Writes `data` at logical byte `offset`.
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes the logical bytes `range` read as zeros.
+    fn zero_at(&self, range: Range<u64>) -> io::Result<()>;
+
+    /// For messages.
+    fn path(&self) -> &Path;
+
+    /// Makes everything written durable and gives the target its final name.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// The directory that holds `target`.
+pub(crate) fn parent_directory(target: &Path) -> &Path {
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

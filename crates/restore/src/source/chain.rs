@@ -1,0 +1,122 @@
+//! A snapshot and the ancestors it needs, as one source without `Inherit`.
+
+use std::ops::Range;
+
+use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, clip};
+
+/// Sources laid over each other, newest first: what one inherits is the next one's.
+pub struct Chain {
+    layers: Vec<Layer>,
+    largest_chunk: u32,
+}
+
+struct Layer {
+    source: Box<dyn Source>,
+    path: std::path::PathBuf,
+    /// How many bytes from the start may be left to the next layer.
+    inheritable: u64,
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chain").field("layers", &self.layers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Chain {
+    /// Lays `layers` over each other, newest first; each comes with the path for messages about it.
+    /// `None` when there are none.
+    pub fn new(layers: Vec<(std::path::PathBuf, Box<dyn Source>)>) -> Option<Self> {
+        let sizes: Vec<u64> = layers.iter().map(|(_, s)| s.size()).collect();
+        let largest_chunk = layers.iter().map(|(_, s)| s.largest_chunk()).max()?;
+        let parents = sizes.iter().skip(1).map(|s| Some(*s)).chain([None]);
+        let layers = layers.into_iter().zip(parents).map(|((path, source), parent)| {
+            let inheritable = match parent {
+                Some(parent) if parent == source.size() => parent,
+                // The chunk that straddles the smaller size is stored anew.
+                Some(parent) => {
+                    let common = parent.min(source.size());
+                    common - common % u64::from(source.largest_chunk().max(1))
+                }
+                None => 0,
+            };
+            Layer { source, path, inheritable }
+        });
+        Some(Self { layers: layers.collect(), largest_chunk })
+    }
+
+    fn resolve(
+        &self,
+        number: usize,
+        range: Range<u64>,
+        out: &mut Vec<Extent>,
+    ) -> Result<(), ReadError> {
+        let Some(layer) = self.layers.get(number) else { return Ok(()) };
+        let mut own = Vec::new();
+        layer.source.extents(range.clone(), &mut own)?;
+        for mut extent in own {
+            match &mut extent.kind {
+                ExtentKind::Inherit => {
+                    let wanted = clip(&extent.range, &range);
+                    self.inherited(number, layer, wanted, out)?;
+                    continue;
+                }
+                ExtentKind::Data(chunk) => chunk.layer = u32::try_from(number).unwrap_or(u32::MAX),
+                ExtentKind::Zero | ExtentKind::Hole => {}
+            }
+            out.push(extent);
+        }
+        Ok(())
+    }
+
+    fn inherited(
+        &self,
+        number: usize,
+        layer: &Layer,
+        range: Range<u64>,
+        out: &mut Vec<Extent>,
+    ) -> Result<(), ReadError> {
+        if number + 1 == self.layers.len() {
+            let cause = ReadCause::NoParent { start: range.start };
+            return Err(ReadError::new(&layer.path, cause));
+        }
+        if range.end > layer.inheritable {
+            let (start, end, parent) = (range.start, range.end, layer.inheritable);
+            let cause = ReadCause::BeyondParent { start, end, parent };
+            return Err(ReadError::new(&layer.path, cause));
+        }
+        let from = out.len();
+        self.resolve(number + 1, range.clone(), out)?;
+        // What the parent says beyond the run is not the child's.
+        for extent in out.iter_mut().skip(from) {
+            extent.range = clip(&extent.range, &range);
+        }
+        Ok(())
+    }
+}
+
+impl Source for Chain {
+    fn size(&self) -> u64 {
+        self.layers.first().map_or(0, |l| l.source.size())
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        self.largest_chunk
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        self.resolve(0, range, out)
+    }
+
+    fn read(
+        &self,
+        chunk: &ChunkRef,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Proof, ReadError> {
+        match self.layers.get(chunk.layer as usize) {
+            Some(layer) => layer.source.read(chunk, out, scratch),
+            None => unreachable!("a chunk is read from the chain that named it"),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One `.snap` file as a source; what an incremental one does not hold is `Inherit`.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use snapfmt::{ChunkNo, Content, FormatError, PageEntry, Record, Snapshot, Stored};
+
+use super::pages::PageCache;
+use super::{ChunkRef, Extent, ExtentKind, Proof, ReadError, Scratch, Source, StoredAt};
+
+/// A single snapshot file.
+#[derive(Debug)]
+pub struct NativeSource {
+    path: PathBuf,
+    snapshot: Arc<Snapshot>,
+    pages: Arc<PageCache>,
+}
+
+/// The index around a chunk.
+enum Leaf {
+    Page(Arc<[Record]>),
+    /// No record up to this chunk.
+    Gap(u32),
+}
+
+impl NativeSource {
+    /// Takes an opened snapshot; `path` is for messages.
+    pub fn new(path: &Path, snapshot: Arc<Snapshot>, pages: Arc<PageCache>) -> Self {
+        Self { path: path.to_owned(), snapshot, pages }
+    }
+
+    /// The snapshot.
+    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Tells this snapshot's pages from others' in the shared cache: its address, which stays its
+    /// own for as long as the cache's users hold it.
+    fn owner(&self) -> usize {
+        Arc::as_ptr(&self.snapshot).addr()
+    }
+
+    fn leaf(&self, no: ChunkNo) -> Result<Leaf, FormatError> {
+        let chunks = self.snapshot.geometry().chunks();
+        let root = &self.snapshot.index().pages;
+        let (entry, until) = match covering(root, no, chunks) {
+            Ok(found) => found,
+            Err(until) => return Ok(Leaf::Gap(until)),
+        };
+        let load = || self.snapshot.read_directory(entry);
+        let directory = self.pages.directory(self.owner(), entry, load)?;
+        let entry = match covering(&directory, no, until) {
+            Ok((entry, _)) => entry,
+            Err(until) => return Ok(Leaf::Gap(until)),
+        };
+        let load = || self.snapshot.read_page(entry);
+        self.pages.records(self.owner(), entry, load).map(Leaf::Page)
+    }
+
+    /// Appends extents from chunk `at` on, until one reaches `end`; returns where it stopped.
+    fn page_extents(
+        &self,
+        page: &[Record],
+        mut at: u32,
+        end: u32,
+        out: &mut Vec<Extent>,
+    ) -> Result<u32, FormatError> {
+        let from = page.partition_point(|r| r.end() <= at);
+        for record in page.iter().skip(from) {
+            if at >= end {
+                break;
+            }
+            if record.first.0 > at {
+                out.push(self.gap(at, record.first.0)?);
+                at = record.first.0;
+                if at >= end {
+                    break;
+                }
+            }
+            out.push(self.extent(record));
+            at = record.end();
+        }
+        Ok(at)
+    }
+
+    fn extent(&self, record: &Record) -> Extent {
+        let range = self.snapshot.geometry().bytes(record.first, record.count);
+        let kind = match record.content {
+            Content::Data { stored: Stored { offset, len, crc }, digest, .. } => {
+                let at = StoredAt { offset, len, crc };
+                ExtentKind::Data(ChunkRef::new(range.clone(), Some(digest), at))
+            }
+            Content::Zero { .. } => ExtentKind::Zero,
+            Content::Hole { .. } => ExtentKind::Hole,
+        };
+        Extent { range, kind }
+    }
+
+    /// Chunks without a record: the parent's, or damage where there is none.
+    fn gap(&self, first: u32, end: u32) -> Result<Extent, FormatError> {
+        if !self.snapshot.is_incremental() {
+            return Err(self.snapshot.missing_record(ChunkNo(first)));
+        }
+        let range = self.snapshot.geometry().bytes(ChunkNo(first), end.saturating_sub(first));
+        Ok(Extent { range, kind: ExtentKind::Inherit })
+    }
+}
+
+/// The entry that covers `no` and where the next one starts (or `end`), or, when none covers it,
+/// where the next one starts.
+fn covering(entries: &[PageEntry], no: ChunkNo, end: u32) -> Result<(&PageEntry, u32), u32> {
+    let next = entries.partition_point(|e| e.first <= no);
+    let until = entries.get(next).map_or(end, |e| e.first.0);
+    match next.checked_sub(1).and_then(|i| entries.get(i)) {
+        Some(entry) if no.0 < entry.end => Ok((entry, until)),
+        _ => Err(until),
+    }
+}
+
+impl Source for NativeSource {
+    fn size(&self) -> u64 {
+        self.snapshot.geometry().size()
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        self.snapshot.geometry().chunk_size().bytes()
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        let geometry = self.snapshot.geometry();
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut at = geometry.chunk_at(range.start).0;
+        let end = geometry.chunk_at(range.end - 1).0 + 1;
+        let mut walk = || {
+            while at < end {
+                at = match self.leaf(ChunkNo(at))? {
+                    Leaf::Page(page) => self.page_extents(&page, at, end, out)?,
+                    Leaf::Gap(until) => {
+                        out.push(self.gap(at, until)?);
+                        until
+                    }
+                };
+            }
+            Ok::<_, FormatError>(())
+        };
+        walk().map_err(|e| ReadError::new(&self.path, e))
+    }
+
+    fn read(
+        &self,
+        chunk: &ChunkRef,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Proof, ReadError> {
+        let StoredAt { offset, len, crc } = chunk.at;
+        let no = self.snapshot.geometry().chunk_at(chunk.range.start);
+        let digest = chunk.digest.unwrap_or_default();
+        self.snapshot
+            .decode(&mut scratch.decoder, no, &Stored { offset, len, crc }, &digest, out)
+            .map_err(|e| ReadError::new(&self.path, e))?;
+        Ok(Proof::Digest)
+    }
+}

@@ -1,0 +1,101 @@
+//! A raw image or block device as a source.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
+use crate::device;
+
+/// A raw file or device, read with `pread(2)`. What `SEEK_DATA` leaves out is zeros.
+#[derive(Debug)]
+pub struct RawSource {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    unit: u32,
+}
+
+impl RawSource {
+    /// Opens `path` read-only; data is given in chunks of `unit` bytes.
+    pub fn open(path: &Path, unit: u32) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let size = device::size(&file)?;
+        Ok(Self { path: path.to_owned(), file, size, unit })
+    }
+
+    /// The end of the hole at `offset`, or `offset` where there is data (or nobody can tell).
+    fn data_from(&self, offset: u64) -> Result<u64, Errno> {
+        match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => Ok(data.min(self.size)),
+            Err(Errno::NXIO) => Ok(self.size),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The end of the data at `offset`.
+    fn hole_from(&self, offset: u64) -> Result<u64, Errno> {
+        match seek(&self.file, SeekFrom::Hole(offset)) {
+            Ok(hole) => Ok(hole.min(self.size)),
+            Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => Ok(self.size),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn failed(&self, offset: u64, source: io::Error) -> ReadError {
+        ReadError::new(&self.path, ReadCause::Io { offset, source })
+    }
+
+    /// The chunk that holds byte `offset`.
+    fn chunk(&self, offset: u64) -> Range<u64> {
+        let unit = u64::from(self.unit);
+        let start = offset - offset % unit;
+        start..start.saturating_add(unit).min(self.size)
+    }
+}
+
+impl Source for RawSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        self.unit
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        let mut at = range.start;
+        let mut data_end = at;
+        while at < range.end {
+            if at >= data_end {
+                let data = self.data_from(at).map_err(|e| self.failed(at, e.into()))?;
+                if data > at {
+                    out.push(Extent { range: at..data, kind: ExtentKind::Zero });
+                    at = data;
+                    continue;
+                }
+                data_end = self.hole_from(at).map_err(|e| self.failed(at, e.into()))?.max(at + 1);
+            }
+            let chunk = self.chunk(at);
+            let len = u32::try_from(chunk.end - chunk.start).unwrap_or(self.unit);
+            let stored = StoredAt { offset: chunk.start, len, crc: 0 };
+            let visible = at..chunk.end.min(data_end);
+            at = visible.end;
+            let kind = ExtentKind::Data(ChunkRef::new(chunk, None, stored));
+            out.push(Extent { range: visible, kind });
+        }
+        Ok(())
+    }
+
+    fn read(&self, chunk: &ChunkRef, out: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
+        let offset = chunk.range.start;
+        self.file.read_exact_at(out, offset).map_err(|e| self.failed(offset, e))?;
+        Ok(Proof::None)
+    }
+}

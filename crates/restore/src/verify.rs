@@ -1,0 +1,213 @@
+//! The deep check of a set: every file it needs, every byte of them, and that each chain adds up to
+//! the state its files name.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use snapfmt::state::StateBuilder;
+use snapfmt::verify::{Unit, check_state, check_structure, check_unit, units};
+use snapfmt::{ChunkNo, Decoder, FormatError, Geometry, SetId, StateId, VolumeId};
+
+use crate::catalog::{OpenSet, SnapshotFile};
+use crate::engine::{RunError, pool};
+use crate::progress::Progress;
+use crate::source::{
+    Chain, Extent, ExtentKind, NativeSource, PageCache, ReadError, Source, length,
+};
+
+pub use snapfmt::verify::Depth;
+
+/// Something wrong with a file or chain.
+#[derive(Debug, thiserror::Error)]
+pub enum Finding {
+    /// A structure or chunk is damaged.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The chain below the file cannot be followed.
+    #[error("the chain cannot be followed: {0}")]
+    Chain(#[from] ReadError),
+    /// The chain adds up to another content than the file names.
+    #[error("the chain adds up to state {found}, the file names {expected}")]
+    State {
+        /// What the footer says.
+        expected: StateId,
+        /// What the chain gives.
+        found: StateId,
+    },
+}
+
+/// The outcome for one file.
+#[derive(Debug)]
+pub struct FileReport {
+    /// The file.
+    pub path: PathBuf,
+    /// The set it belongs to.
+    pub set_id: SetId,
+    /// Its member volume.
+    pub volume_id: VolumeId,
+    /// Its length in bytes, every one of which was checked.
+    pub stored_bytes: u64,
+    /// Chunks its records cover.
+    pub chunks: u64,
+    /// What is wrong with it.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks every file a set needs.
+pub fn verify(
+    set: &OpenSet,
+    depth: Depth,
+    jobs: NonZeroUsize,
+    progress: &Progress,
+) -> Result<Vec<FileReport>, RunError> {
+    let chains = each_file_once(set);
+    for chain in &chains {
+        progress.expect(chain.iter().take(1).map(|l| l.snapshot.file().len()).sum());
+    }
+    let pool = pool(jobs.get()).map_err(RunError::Start)?;
+    let pages = Arc::new(PageCache::default());
+    let mut reports = Vec::new();
+    for chain in chains {
+        let Some(link) = chain.first() else { continue };
+        let mut findings = check_file(link, depth, &pool, progress)?;
+        if chain.len() > 1 {
+            findings.extend(check_chain(chain, &pages).err());
+        }
+        let manifest = link.snapshot.manifest();
+        reports.push(FileReport {
+            path: link.path.clone(),
+            set_id: manifest.set.id.clone(),
+            volume_id: manifest.own().volume_id.clone(),
+            stored_bytes: link.snapshot.file().len(),
+            chunks: link.snapshot.index().totals.chunks(),
+            findings,
+        });
+    }
+    Ok(reports)
+}
+
+/// Every file of the set's chains with the chain below it.
+fn each_file_once(set: &OpenSet) -> Vec<&[SnapshotFile]> {
+    let mut chains: Vec<&[SnapshotFile]> = Vec::new();
+    for chain in &set.chains {
+        for from in 0..chain.len() {
+            let below = &chain[from..];
+            let seen =
+                |c: &&[SnapshotFile]| c.first().map(|l| &l.path) == below.first().map(|l| &l.path);
+            if !chains.iter().any(seen) {
+                chains.push(below);
+            }
+        }
+    }
+    chains
+}
+
+fn check_file(
+    link: &SnapshotFile,
+    depth: Depth,
+    pool: &rayon::ThreadPool,
+    progress: &Progress,
+) -> Result<Vec<Finding>, RunError> {
+    let snapshot = &*link.snapshot;
+    let mut findings = Vec::new();
+    findings.extend(check_structure(snapshot).err());
+    findings.extend(check_state(snapshot).err());
+    let rest = snapshot.file().len() - (snapshot.footer().index - snapshot.footer().records);
+    progress.advance(rest, 0);
+    let queue = Mutex::new(units(snapshot));
+    let found = Mutex::new(findings);
+    let error = Mutex::new(None);
+    pool.scope(|scope| {
+        for _ in 0..pool.current_num_threads() {
+            scope.spawn(|_| {
+                if let Err(e) = check_units(link, depth, &queue, &found, progress) {
+                    lock(&error).get_or_insert(e);
+                }
+            });
+        }
+    });
+    if let Some(error) = lock(&error).take() {
+        return Err(error);
+    }
+    let mut findings = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    findings.sort_by_key(|e| e.at);
+    Ok(findings.into_iter().map(Finding::Format).collect())
+}
+
+/// One worker: takes units until there are none.
+fn check_units<I: Iterator<Item = Result<Unit, FormatError>>>(
+    link: &SnapshotFile,
+    depth: Depth,
+    queue: &Mutex<I>,
+    found: &Mutex<Vec<FormatError>>,
+    progress: &Progress,
+) -> Result<(), RunError> {
+    let mut decoder = Decoder::strict().map_err(RunError::Start)?;
+    let mut plain = Vec::new();
+    loop {
+        if progress.is_cancelled() {
+            return Err(RunError::Interrupted);
+        }
+        let Some(unit) = lock(queue).next() else { return Ok(()) };
+        match unit {
+            Ok(unit) => {
+                let mut report = |e| lock(found).push(e);
+                check_unit(&link.snapshot, &unit, depth, &mut decoder, &mut plain, &mut report);
+                progress.advance(unit.bytes(), unit.bytes());
+            }
+            Err(e) => lock(found).push(e),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The chain must add up to the state that its newest file names.
+fn check_chain(chain: &[SnapshotFile], pages: &Arc<PageCache>) -> Result<(), Finding> {
+    let Some(newest) = chain.first() else { return Ok(()) };
+    let expected = newest.snapshot.footer().state;
+    let layers = chain.iter().map(|link| {
+        let source = NativeSource::new(&link.path, link.snapshot.clone(), pages.clone());
+        (link.path.clone(), Box::new(source) as Box<dyn Source>)
+    });
+    let Some(source) = Chain::new(layers.collect()) else { return Ok(()) };
+    let found = state_of(&source, newest.snapshot.geometry(), &newest.path)?;
+    if found == expected { Ok(()) } else { Err(Finding::State { expected, found }) }
+}
+
+/// The state id of a whole native source, from its digests; no data is read.
+fn state_of(source: &dyn Source, geometry: Geometry, path: &Path) -> Result<StateId, Finding> {
+    let mut state = StateBuilder::new(geometry);
+    let mut extents: Vec<Extent> = Vec::new();
+    let mut at = 0;
+    while at < geometry.size() {
+        extents.clear();
+        // A window keeps the list short; its last run may reach further.
+        let window = at..at
+            .saturating_add(u64::from(geometry.chunk_size().bytes()) * 1024)
+            .min(geometry.size());
+        source.extents(window, &mut extents)?;
+        for extent in &extents {
+            let chunks = chunks_of(&geometry, &(at.max(extent.range.start)..extent.range.end));
+            match &extent.kind {
+                ExtentKind::Data(chunk) => state.push(chunk.digest.unwrap_or_default()),
+                _ => state.push_zeros(chunks),
+            }
+            at = extent.range.end;
+        }
+    }
+    let incomplete = || {
+        let cause = crate::source::ReadCause::NoParent { start: at };
+        Finding::Chain(ReadError::new(path, cause))
+    };
+    state.finish().ok_or_else(incomplete)
+}
+
+fn chunks_of(geometry: &Geometry, range: &Range<u64>) -> u32 {
+    let count = length(range).div_ceil(u64::from(geometry.chunk_size().bytes()));
+    u32::try_from(count).unwrap_or(ChunkNo(u32::MAX).0)
+}

@@ -1,0 +1,78 @@
+//! The logical volume: a layout and one source for each member.
+
+use snapfmt::{MemberNo, VolumeId};
+
+use crate::layout::{Layout, columns};
+use crate::source::Source;
+
+/// One member: who it is and what holds its content.
+pub struct VolumeMember {
+    /// The underlying volume's id.
+    pub volume_id: VolumeId,
+    /// Its content.
+    pub source: Box<dyn Source>,
+}
+
+/// What every command takes: restore, verify, hash, capture and on-demand reads.
+pub struct Volume {
+    layout: Layout,
+    members: Vec<VolumeMember>,
+}
+
+/// A layout that does not fit its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the layout needs bytes up to {needed} of member {member}, its source has {found}")]
+pub struct LayoutMismatch {
+    /// Which member.
+    pub member: MemberNo,
+    /// The end of the bytes the layout uses.
+    pub needed: u64,
+    /// The source's size; 0 when there is no such member.
+    pub found: u64,
+}
+
+impl Volume {
+    /// Joins a layout and its members, which are in the order of the layout's member numbers.
+    pub fn new(layout: Layout, members: Vec<VolumeMember>) -> Result<Self, LayoutMismatch> {
+        for segment in layout.map().segments() {
+            let columns = columns(&segment);
+            for column in columns {
+                let needed = column.offset + segment.length / columns.len() as u64;
+                let found = members.get(column.member.index()).map_or(0, |m| m.source.size());
+                if needed > found {
+                    return Err(LayoutMismatch { member: column.member, needed, found });
+                }
+            }
+        }
+        Ok(Self { layout, members })
+    }
+
+    /// The layout.
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The members, by number.
+    pub fn members(&self) -> &[VolumeMember] {
+        &self.members
+    }
+
+    /// Member `no`, which a validated layout names.
+    pub fn member(&self, no: MemberNo) -> &VolumeMember {
+        match self.members.get(no.index()) {
+            Some(member) => member,
+            None => unreachable!("Volume::new has seen every member of the layout"),
+        }
+    }
+
+    /// Size in bytes.
+    pub const fn size(&self) -> u64 {
+        self.layout.size()
+    }
+}
+
+impl std::fmt::Debug for Volume {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Volume").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! One chunk's frame: encode, or decode into a buffer of known size with every check.
+
+use std::io;
+
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::{self, CParameter, DParameter};
+
+use crate::error::{Fault, Result, Structure};
+use crate::geometry::ChunkSize;
+use crate::ids::Digest;
+use crate::limits::Limits;
+use crate::read_at::ReadAt;
+use crate::record::Stored;
+
+/// log2 of the largest window a frame may ask a decoder for: 8 MiB, what RFC 8878 (3.1.1.1.2)
+/// tells every decoder to support.
+pub const MAX_WINDOW_LOG: u32 = 23;
+
+/// CRC-32 (IEEE 802.3) as the format uses it.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+/// Decodes chunks; one for each thread. It owns the buffer for stored bytes, so that a chunk costs
+/// no allocation.
+pub struct Decoder {
+    zstd: Decompressor<'static>,
+    stored: Vec<u8>,
+    strict: bool,
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").field("strict", &self.strict).finish_non_exhaustive()
+    }
+}
+
+impl Decoder {
+    /// A decoder that trusts BLAKE3 for the plain bytes and skips zstd's own XXH64.
+    pub fn new() -> io::Result<Self> {
+        Self::with(false)
+    }
+
+    /// A decoder that also holds each frame to the rules stock zstd relies on: XXH64, one frame,
+    /// content size, window. For verification.
+    pub fn strict() -> io::Result<Self> {
+        Self::with(true)
+    }
+
+    fn with(strict: bool) -> io::Result<Self> {
+        let mut zstd = Decompressor::new()?;
+        zstd.set_parameter(DParameter::ForceIgnoreChecksum(!strict))?;
+        Ok(Self { zstd, stored: Vec::new(), strict })
+    }
+
+    /// Checks the CRC of the stored bytes, and nothing else.
+    pub fn check_stored(
+        &mut self,
+        file: &dyn ReadAt,
+        stored: &Stored,
+        what: Structure,
+    ) -> Result<()> {
+        read_stored(file, stored, what, &mut self.stored).map(drop)
+    }
+
+    /// Checks that the stored bytes are exactly `expected`, a canonical zero frame for `plain` bytes.
+    pub fn check_zero_frame(
+        &mut self,
+        file: &dyn ReadAt,
+        stored: &Stored,
+        what: Structure,
+        plain: u64,
+        expected: &[u8],
+    ) -> Result<()> {
+        let bytes = read_stored(file, stored, what, &mut self.stored)?;
+        if bytes == expected {
+            return Ok(());
+        }
+        Err(what.fault(stored.offset, Fault::NotCanonical { len: plain }))
+    }
+
+    /// Decodes a chunk into `out`, which has exactly the chunk's plain length.
+    ///
+    /// On an error `out` holds nothing that may be used.
+    pub fn decode(
+        &mut self,
+        file: &dyn ReadAt,
+        stored: &Stored,
+        digest: &Digest,
+        what: Structure,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let bytes = read_stored(file, stored, what, &mut self.stored)?;
+        if self.strict {
+            check_frame(bytes, out.len()).map_err(|reason| what.fault(stored.offset, reason))?;
+        }
+        // In one call zstd ignores `WindowLogMax`, and with it what a frame asks for: `out` is its
+        // window, so nothing is allocated for it.
+        let written = self.zstd.decompress_to_buffer(bytes, out);
+        // The binding's error is text of the library; which of its messages does not matter here.
+        let Ok(written) = written else {
+            let reason = "the frame is not valid zstd or longer than its chunk";
+            return Err(what.fault(stored.offset, Fault::Decode { reason }));
+        };
+        if written != out.len() {
+            let (value, expected) = (written as u64, out.len() as u64);
+            let fault = Fault::Value { field: "decompressed length", value, expected };
+            return Err(what.fault(stored.offset, fault));
+        }
+        let found = Digest::of(out);
+        if found != *digest {
+            return Err(what.fault(stored.offset, Fault::Digest { expected: *digest, found }));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the stored bytes of a frame and checks their CRC.
+fn read_stored<'a>(
+    file: &'a dyn ReadAt,
+    stored: &Stored,
+    what: Structure,
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8]> {
+    let bytes = file
+        .window(stored.offset, stored.len as usize, scratch)
+        .map_err(|e| what.io(stored.offset, stored.len.into(), file.len(), e))?;
+    let found = crc32fast::hash(bytes);
+    if found != stored.crc {
+        return Err(what.fault(stored.offset, Fault::Checksum { expected: stored.crc, found }));
+    }
+    Ok(bytes)
+}
+
+/// Holds a frame to the rules for chunk frames (FORMAT, "Chunk frames").
+fn check_frame(bytes: &[u8], plain: usize) -> std::result::Result<(), Fault> {
+    let reason = |reason| Err(Fault::Decode { reason });
+    let content = zstd_safe::get_frame_content_size(bytes);
+    if !matches!(content, Ok(Some(size)) if size == plain as u64) {
+        return reason("the frame does not state the chunk's length");
+    }
+    if zstd_safe::find_frame_compressed_size(bytes) != Ok(bytes.len()) {
+        return reason("the stored bytes are not exactly one frame");
+    }
+    // Frame_Header_Descriptor (RFC 8878, 3.1.1.1.1), and the Window_Descriptor behind it.
+    let [b'\x28', b'\xb5', b'\x2f', b'\xfd', descriptor, window, ..] = *bytes else {
+        return reason("the stored bytes do not start a zstd frame");
+    };
+    if descriptor & CHECKSUM_FLAG == 0 {
+        return reason("the frame has no checksum");
+    }
+    if descriptor & DICTIONARY_ID_FLAG != 0 {
+        return reason("the frame names a dictionary");
+    }
+    let window = if descriptor & SINGLE_SEGMENT_FLAG != 0 {
+        plain as u64
+    } else {
+        let base = 1_u64 << (10 + (window >> 3));
+        base + base / 8 * u64::from(window & 7)
+    };
+    if window > 1 << MAX_WINDOW_LOG {
+        return reason("the frame's window is over 8 MiB");
+    }
+    Ok(())
+}
+
+const DICTIONARY_ID_FLAG: u8 = 0b11;
+const CHECKSUM_FLAG: u8 = 1 << 2;
+const SINGLE_SEGMENT_FLAG: u8 = 1 << 5;
+
+/// Encodes chunks; one for each thread.
+pub struct Encoder {
+    zstd: Compressor<'static>,
+    chunk_size: ChunkSize,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    /// Compression level when nothing else is asked for.
+    pub const DEFAULT_LEVEL: i32 = 3;
+
+    /// An encoder at a zstd level (1 to 22, negative levels are faster).
+    pub fn new(level: i32, chunk_size: ChunkSize) -> io::Result<Self> {
+        let mut zstd = Compressor::new(level)?;
+        zstd.set_parameter(CParameter::ChecksumFlag(true))?;
+        zstd.set_parameter(CParameter::ContentSizeFlag(true))?;
+        // A smaller chunk bounds the window by itself: zstd knows the length before it starts.
+        if chunk_size.bytes().ilog2() > MAX_WINDOW_LOG {
+            zstd.set_parameter(CParameter::WindowLog(MAX_WINDOW_LOG))?;
+        }
+        Ok(Self { zstd, chunk_size })
+    }
+
+    /// Replaces `out` by the frame for `plain`, a chunk: 1 byte up to the chunk size. `out` keeps
+    /// its capacity from call to call.
+    pub fn encode(&mut self, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        out.clear();
+        let len = u32::try_from(plain.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        if !(1..=self.chunk_size.bytes()).contains(&len) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        out.reserve(Limits::stored_bytes(len) as usize);
+        self.zstd.compress_to_buffer(plain, out).map(drop)
+    }
+}

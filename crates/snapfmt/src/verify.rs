@@ -1,0 +1,312 @@
+//! The deep check of one file: every byte is covered by a check, and the index is proved to be what
+//! the headers in front of the chunks say.
+//!
+//! The check is cut in [`Unit`]s that do not depend on each other, so that a caller with threads can
+//! share them out; this crate has none.
+
+use std::ops::Range;
+
+use crate::codec::Decoder;
+use crate::envelope::{HEADER_BYTES, Header, Kind, expect, read_frame};
+use crate::error::{Fault, FormatError, Result, Structure};
+use crate::footer::{FOOTER_BYTES, Footer};
+use crate::index::{PageEntry, Totals};
+use crate::reader::{Snapshot, map_end, read_manifest, read_map_root};
+use crate::record::{Content, RECORD_BYTES, Record};
+use crate::state::StateBuilder;
+use crate::zero_frame;
+
+/// Stored bytes in one unit, about.
+const UNIT_BYTES: u64 = 16 << 20;
+/// A record's header frame: envelope and record.
+const RECORD_FRAME: u64 = HEADER_BYTES + RECORD_BYTES as u64;
+
+/// How deep to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// Structures and the CRC-32 of all stored bytes.
+    Quick,
+    /// That, and every chunk decompressed and compared with its BLAKE3, every zero frame compared
+    /// with the canonical one.
+    Full,
+}
+
+/// A piece of the records' part of a file: some records of one index page and where their headers
+/// and frames stand.
+#[derive(Debug)]
+pub struct Unit {
+    records: Vec<Record>,
+    bytes: Range<u64>,
+}
+
+impl Unit {
+    /// Bytes of the file that this unit covers.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes.end.saturating_sub(self.bytes.start)
+    }
+
+    /// Chunks whose records are checked.
+    pub fn chunks(&self) -> u64 {
+        self.records.iter().map(|r| u64::from(r.count)).sum()
+    }
+}
+
+/// Checks what stands before and after the records: manifest, extent map and their copies, index
+/// pages, directory, seal, footers, and frames of kinds this version does not know.
+pub fn check_structure(snapshot: &Snapshot) -> Result<()> {
+    let footer = snapshot.footer();
+    snapshot.extent_map()?;
+    let mut at = footer.index;
+    for entry in snapshot.page_entries() {
+        let entry = entry?;
+        at = frame_at(snapshot, at, entry.offset, Kind::IndexPage)?;
+    }
+    for entry in &snapshot.index().pages {
+        at = frame_at(snapshot, at, entry.offset, Kind::DirectoryPage)?;
+    }
+    at = frame_at(snapshot, at, footer.root, Kind::IndexRoot)?;
+    let (_, tag, json) =
+        read_manifest(&**snapshot.file(), footer.manifest_copy, snapshot.limits())?;
+    if tag != snapshot.tag() {
+        return Err(Structure::Manifest.fault(footer.manifest_copy, Fault::ForeignTag));
+    }
+    at =
+        in_place(Structure::Manifest, at, footer.manifest_copy)? + HEADER_BYTES + json.len() as u64;
+    if footer.extent_map_copy != 0 {
+        in_place(Structure::ExtentMapRoot, at, footer.extent_map_copy)?;
+        snapshot.extent_map_at(at)?;
+        let root =
+            read_map_root(&**snapshot.file(), at, tag, snapshot.manifest(), snapshot.limits())?;
+        at = map_end(&root, at, snapshot.manifest());
+    }
+    at = frame_at(snapshot, at, footer.seal, Kind::Seal)?;
+    check_tail(snapshot, at)
+}
+
+/// Everything behind the seal: the first footer and what appenders added.
+fn check_tail(snapshot: &Snapshot, mut at: u64) -> Result<()> {
+    let file = &**snapshot.file();
+    // Every footer says the same; the first, which names no other, is this one without that.
+    let expected = Footer { previous: 0, ..*snapshot.footer() };
+    let mut last_footer = 0;
+    let mut footers = 0;
+    while at < file.len() {
+        let header = Header::read(file, at, Structure::Footer)?;
+        let payload = header.payload(file, snapshot.limits())?;
+        match header.kind {
+            Kind::Footer => {
+                expect(&header, Kind::Footer, snapshot.tag())?;
+                let footer = Footer::parse(&payload, at)?;
+                in_place(Structure::Footer, last_footer, footer.previous)?;
+                if (Footer { previous: 0, ..footer }) != expected {
+                    let fault = Fault::Disagrees(Structure::Footer);
+                    return Err(Structure::Footer.fault(at, fault));
+                }
+                (last_footer, footers) = (at, footers + 1);
+            }
+            Kind::Unknown(_) if !header.required && header.tag == snapshot.tag() => {}
+            Kind::Unknown(n) if header.required => {
+                let name = format!("frame kind {n}");
+                return Err(header.kind.structure().fault(at, Fault::Feature { name }));
+            }
+            _ => {
+                let fault = Fault::Kind { found: header.kind.number() };
+                return Err(Structure::Footer.fault(at, fault));
+            }
+        }
+        if footers > snapshot.limits().footers {
+            let max = snapshot.limits().footers.into();
+            let fault = Fault::Limit { field: "number of footers", value: footers.into(), max };
+            return Err(Structure::Footer.fault(at, fault));
+        }
+        at = header.end();
+    }
+    // The footer that the file was opened by must be one of these, not bytes inside a frame.
+    in_place(Structure::Footer, last_footer, footer_offset(snapshot)).map(drop)
+}
+
+/// Where the footer stands that the file was opened by.
+fn footer_offset(snapshot: &Snapshot) -> u64 {
+    snapshot.file().len().saturating_sub(FOOTER_BYTES)
+}
+
+/// The units of the records' part, in order. A page that cannot be read is an error in its place,
+/// and the units after it still come.
+pub fn units(snapshot: &Snapshot) -> impl Iterator<Item = Result<Unit>> + '_ {
+    let end = snapshot.footer().index;
+    let mut entries = snapshot.page_entries();
+    // Where the records of the next page must start; unknown behind a page that cannot be read.
+    let mut at = Some(snapshot.footer().records);
+    let mut ready = Vec::new().into_iter();
+    std::iter::from_fn(move || {
+        loop {
+            if let Some(unit) = ready.next() {
+                return Some(unit);
+            }
+            let Some(page) = entries.next() else {
+                let fault = Fault::Disagrees(Structure::IndexRoot);
+                let at = at.take().filter(|at| *at != end)?;
+                return Some(Err(Structure::RecordHeader.fault(at, fault)));
+            };
+            let expected = at.take();
+            ready = match page.and_then(|entry| Ok((entry, page_units(snapshot, &entry)?))) {
+                Ok((entry, units)) => {
+                    at = units.last().map(|unit| unit.bytes.end);
+                    let place = expected.and_then(|at| {
+                        in_place(Structure::IndexPage, at, entry.records_offset).err()
+                    });
+                    place.map(Err).into_iter().chain(units.into_iter().map(Ok)).collect::<Vec<_>>()
+                }
+                Err(error) => vec![Err(error)],
+            }
+            .into_iter();
+        }
+    })
+}
+
+/// Cuts one page's part of the file where a record starts. Headers and frames follow each other
+/// without a gap, so the records alone say where each stands.
+fn page_units(snapshot: &Snapshot, entry: &PageEntry) -> Result<Vec<Unit>> {
+    let mut units = Vec::new();
+    let mut at = entry.records_offset;
+    let mut unit = Unit { records: Vec::new(), bytes: at..at };
+    for record in snapshot.read_page(entry)? {
+        if unit.bytes() >= UNIT_BYTES {
+            units.push(std::mem::replace(&mut unit, Unit { records: Vec::new(), bytes: at..at }));
+        }
+        at = behind(&record, at);
+        unit.bytes.end = at;
+        unit.records.push(record);
+    }
+    units.push(unit);
+    Ok(units)
+}
+
+/// The first byte after the header at `at` and the record's own frame.
+///
+/// `at` may be a wild claim of the file.
+fn behind(record: &Record, at: u64) -> u64 {
+    let frame = record.own_frame().map_or(0, |stored| u64::from(stored.len));
+    at.saturating_add(RECORD_FRAME).saturating_add(frame)
+}
+
+/// Checks one unit, handing every finding to `found`. `plain` is a buffer that keeps its capacity.
+pub fn check_unit(
+    snapshot: &Snapshot,
+    unit: &Unit,
+    depth: Depth,
+    decoder: &mut Decoder,
+    plain: &mut Vec<u8>,
+    found: &mut dyn FnMut(FormatError),
+) {
+    let mut at = unit.bytes.start;
+    for record in &unit.records {
+        // Where a header is damaged the index still says where its frame and the next header are.
+        if let Err(error) = check_header(snapshot, record, at) {
+            found(error);
+        }
+        if let Err(error) = check_chunk(snapshot, record, depth, decoder, plain) {
+            found(error);
+        }
+        at = behind(record, at);
+    }
+}
+
+/// The header at `at` must say exactly what the index does, and its frame must follow it.
+fn check_header(snapshot: &Snapshot, record: &Record, at: u64) -> Result<()> {
+    let what = Structure::Record(record.first);
+    // The frame alone does not know whose header it is.
+    let (_, payload) =
+        read_frame(&**snapshot.file(), at, Kind::Record, snapshot.tag(), snapshot.limits())
+            .map_err(|e| FormatError { what, ..e })?;
+    if payload != record.encode() {
+        return Err(what.fault(at, Fault::Disagrees(Structure::IndexPage)));
+    }
+    if !record.fits_header_at(at) {
+        let rule = "a frame stands behind its header, a reference names one before its own";
+        let value = record.stored().map_or(0, |stored| stored.offset);
+        return Err(what.fault(at, Fault::Rule { field: "stored offset", value, rule }));
+    }
+    Ok(())
+}
+
+fn check_chunk(
+    snapshot: &Snapshot,
+    record: &Record,
+    depth: Depth,
+    decoder: &mut Decoder,
+    plain: &mut Vec<u8>,
+) -> Result<()> {
+    let what = record.stored_structure();
+    let file = &**snapshot.file();
+    let len = {
+        let bytes = snapshot.geometry().bytes(record.first, record.count);
+        bytes.end - bytes.start
+    };
+    match (record.content, depth) {
+        (Content::Data { stored, digest, .. }, Depth::Full) => {
+            plain.resize(usize::try_from(len).unwrap_or(0), 0);
+            decoder.decode(file, &stored, &digest, what, plain)
+        }
+        (Content::Data { stored, reference: false, .. }, Depth::Quick) => {
+            decoder.check_stored(file, &stored, what)
+        }
+        (Content::Zero { stored: Some(stored) } | Content::Hole { stored: Some(stored) }, _) => {
+            zero_frame::encode(len, plain);
+            decoder.check_zero_frame(file, &stored, what, len, plain)
+        }
+        // A run without a frame; or a reference, whose frame is checked where it stands.
+        _ => Ok(()),
+    }
+}
+
+/// For a full snapshot: the totals and the state id that its records give must be the ones stored.
+/// An incremental snapshot's state depends on its chain; its totals are checked all the same.
+pub fn check_state(snapshot: &Snapshot) -> Result<()> {
+    let mut state = StateBuilder::new(snapshot.geometry());
+    let mut totals = Totals::default();
+    let incremental = snapshot.is_incremental();
+    for record in snapshot.records() {
+        let record = record?;
+        totals.add(&record);
+        if !incremental && record.first.0 != state.len() {
+            return Err(snapshot.missing_record(crate::ChunkNo(state.len())));
+        }
+        match record.content {
+            Content::Data { digest, .. } => state.push(digest),
+            Content::Zero { .. } | Content::Hole { .. } => state.push_zeros(record.count),
+        }
+    }
+    let footer = snapshot.footer();
+    if totals != snapshot.index().totals {
+        return Err(Structure::IndexRoot.fault(footer.root, Fault::Disagrees(Structure::IndexPage)));
+    }
+    if incremental {
+        return Ok(());
+    }
+    let missing = || snapshot.missing_record(crate::ChunkNo(totals_end(&totals)));
+    let found = state.finish().ok_or_else(missing)?;
+    if found != footer.state {
+        let fault = Fault::Digest { expected: footer.state.0, found: found.0 };
+        return Err(Structure::Footer.fault(footer_offset(snapshot), fault));
+    }
+    Ok(())
+}
+
+fn totals_end(totals: &Totals) -> u32 {
+    u32::try_from(totals.chunks()).unwrap_or(u32::MAX)
+}
+
+fn frame_at(snapshot: &Snapshot, at: u64, named: u64, kind: Kind) -> Result<u64> {
+    in_place(kind.structure(), at, named)?;
+    let (header, _) = read_frame(&**snapshot.file(), at, kind, snapshot.tag(), snapshot.limits())?;
+    Ok(header.end())
+}
+
+const fn in_place(what: Structure, at: u64, named: u64) -> Result<u64> {
+    if at == named {
+        return Ok(at);
+    }
+    let fault = Fault::Value { field: "the offset named for it", value: named, expected: at };
+    Err(what.fault(at, fault))
+}
