@@ -1,9 +1,9 @@
 //! `restore`: a set to a raw image.
 
-use std::fmt::Write;
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,13 @@ fn write_map(
     let path = args.map.clone().unwrap_or_else(beside);
     let comment =
         format!("Damaged ranges left out of {}", args.output.display().to_string().escape_debug());
-    let written = fs::write(&path, mapfile::render(volume_size, &bad, &comment));
+    let map = mapfile::render(volume_size, &bad, &comment);
+    let written =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let written = written.and_then(|mut file| {
+        file.write_all(map.as_bytes())?;
+        file.sync_all()
+    });
     written.map_err(|error| Failure::Target { path: path.clone(), error })?;
     Ok(Some(path))
 }

@@ -4,18 +4,18 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 use snapfmt::{
     CheckedManifest, ChunkNo, Digest, Encoder, Geometry, MemberNo, SnapshotWriter, Stored,
-    Unsealed, WriteError,
+    WriteError,
 };
 
 use super::parent::{Inheritable, ParentState};
-use super::set_files::SetDirectory;
+use super::set_files::{SetDirectory, WrittenMember};
 use super::{CaptureError, CaptureRequest, CapturedFile, ChunkCounts};
 use crate::engine::{Carry, pool};
 use crate::progress::Progress;
@@ -28,13 +28,6 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(1 << 17).unwrap();
 const BATCH_BYTES: u32 = 4 << 20;
 
 type Writer = SnapshotWriter<BufWriter<File>, File>;
-
-/// A member written but for its seal.
-pub(super) struct WrittenMember {
-    pub(super) path: PathBuf,
-    pub(super) unsealed: Unsealed<BufWriter<File>>,
-    pub(super) file: CapturedFile,
-}
 
 /// Writes member `no` of the volume.
 pub(super) fn write(

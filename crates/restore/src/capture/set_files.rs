@@ -7,16 +7,22 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use snapfmt::{ExtentMap, MemberNo, SetContentId, SetManifest, SnapshotId};
+use snapfmt::{ExtentMap, MemberNo, SetContentId, SetManifest, SnapshotId, Unsealed};
 use tempfile::{Builder, TempDir};
 
-use super::member::WrittenMember;
 use super::{CaptureError, Captured, CapturedFile};
 use crate::layout_file;
 
 /// How the name of an unfinished set's directory ends.
 pub const PARTIAL: &str = ".partial";
 const BUFFER: usize = 1 << 20;
+
+/// A member written but for its seal.
+pub(super) struct WrittenMember {
+    pub(super) path: PathBuf,
+    pub(super) unsealed: Unsealed<BufWriter<File>>,
+    pub(super) file: CapturedFile,
+}
 
 /// The directory while it is being filled. Dropped unfinished, it is removed.
 pub(super) struct SetDirectory {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use snapfmt::{MemberNo, Parent, SetContentId};
 
-use super::files::{Catalog, SnapshotFile};
+use super::files::SnapshotFile;
 use super::set::{MemberFile, SetEntry};
-use super::{CatalogError, Missing};
+use super::{Catalog, CatalogError, Missing};
 use crate::layout::Layout;
 use crate::source::{Chain, NativeSource, PageCache, Source};
 use crate::volume::{Volume, VolumeMember};

@@ -1,18 +1,12 @@
-//! Finding and opening snapshot files.
+//! Snapshot files as they are found: sound, or with what is wrong with them.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use snapfmt::{
-    CheckedManifest, Fault, FormatError, Limits, PreadFile, ReadAt, SetId, Snapshot, VolumeId,
-    identify,
-};
+use snapfmt::{CheckedManifest, Fault, FormatError, Limits, PreadFile, ReadAt, Snapshot};
 
-use super::set::{SetEntry, group};
 use crate::device;
 use crate::mmap::MappedFile;
 
@@ -56,123 +50,15 @@ pub struct FileError {
 }
 
 impl FileError {
-    fn io(path: &Path, error: io::Error) -> Self {
+    pub(super) fn io(path: &Path, error: io::Error) -> Self {
         let fault = Fault::Io(error);
         let cause = FormatError { at: 0, what: snapfmt::Structure::File, fault };
         Self { path: path.to_owned(), cause: Arc::new(cause) }
     }
 }
 
-/// The snapshot files found under some paths, and the sets they make.
-#[derive(Debug, Default)]
-pub struct Catalog {
-    pub(super) files: Vec<SnapshotFile>,
-    pub(super) bad: Vec<BadFile>,
-    pub(super) sets: Vec<SetEntry>,
-    pub(super) limits: Limits,
-    seen: HashSet<(u64, u64)>,
-    /// The files of each set and member volume: a chain is followed without searching all files.
-    by_volume: HashMap<(SetId, VolumeId), Vec<usize>>,
-}
-
-impl Catalog {
-    /// Opens every snapshot file under `paths`: files as they are named, directories searched for
-    /// `*.snap`. A path that cannot be read is an entry of [`Catalog::bad`], not an error.
-    pub fn open(paths: &[PathBuf], lookup: &Lookup) -> Self {
-        let mut catalog = Self { limits: lookup.limits, ..Self::default() };
-        for path in paths {
-            catalog.add(path, lookup);
-        }
-        catalog.files.sort_by(|a, b| a.path.cmp(&b.path));
-        catalog.sets = group(&catalog.files, &catalog.bad);
-        for (number, file) in catalog.files.iter().enumerate() {
-            let manifest = file.snapshot.manifest();
-            let key = (manifest.set.id.clone(), manifest.own().volume_id.clone());
-            catalog.by_volume.entry(key).or_default().push(number);
-        }
-        catalog
-    }
-
-    /// The files that are sound as far as opening tells, by path.
-    pub fn files(&self) -> &[SnapshotFile] {
-        &self.files
-    }
-
-    /// The files that are not.
-    pub fn bad(&self) -> &[BadFile] {
-        &self.bad
-    }
-
-    /// The sets: by source volume, generation and time.
-    pub fn sets(&self) -> &[SetEntry] {
-        &self.sets
-    }
-
-    /// The files that say they are a member volume's snapshot in a set; more than one only where
-    /// captures are mixed.
-    pub(super) fn snapshots_of(
-        &self,
-        set_id: &SetId,
-        volume_id: &VolumeId,
-    ) -> impl Iterator<Item = &SnapshotFile> + Clone {
-        let numbers = self.by_volume.get(&(set_id.clone(), volume_id.clone()));
-        numbers.into_iter().flatten().filter_map(|n| self.files.get(*n))
-    }
-
-    fn add(&mut self, path: &Path, lookup: &Lookup) {
-        match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => self.search(path, lookup),
-            // One file by two names, or named and found, is one file.
-            Ok(meta) if self.seen.insert((meta.dev(), meta.ino())) => self.add_file(path, lookup),
-            Ok(_) => {}
-            Err(e) => self.bad.push(BadFile { error: FileError::io(path, e), manifest: None }),
-        }
-    }
-
-    fn search(&mut self, directory: &Path, lookup: &Lookup) {
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(e) => {
-                return self
-                    .bad
-                    .push(BadFile { error: FileError::io(directory, e), manifest: None });
-            }
-        };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            // A directory reached by a symbolic link may lead in circles.
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_dir() && !hidden_set(&path) {
-                self.search(&path, lookup);
-            } else if path.extension().is_some_and(|e| e == "snap") && !path.is_dir() {
-                self.add(&path, lookup);
-            }
-        }
-    }
-
-    fn add_file(&mut self, path: &Path, lookup: &Lookup) {
-        let file = match open_file(path, lookup) {
-            Ok(file) => file,
-            Err(e) => {
-                return self.bad.push(BadFile { error: FileError::io(path, e), manifest: None });
-            }
-        };
-        match Snapshot::open(file.clone(), &lookup.limits) {
-            Ok(snapshot) => {
-                let snapshot = Arc::new(snapshot);
-                self.files.push(SnapshotFile { path: path.to_owned(), snapshot });
-            }
-            Err(cause) => {
-                let error = FileError { path: path.to_owned(), cause: Arc::new(cause) };
-                let manifest = identify(&*file, &lookup.limits).map(Box::new);
-                self.bad.push(BadFile { error, manifest });
-            }
-        }
-    }
-}
-
 /// A capture that was not finished leaves its work in a directory like this; it is no set yet.
-fn hidden_set(path: &Path) -> bool {
+pub(super) fn hidden_set(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy());
     name.is_some_and(|n| n.starts_with('.') && n.ends_with(crate::capture::PARTIAL))
 }

@@ -1,238 +1,133 @@
 //! Files → snapshot sets: which there are, which are whole, and what is missing.
 
 mod assemble;
+mod error;
 mod files;
 mod select;
 mod set;
 
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use snapfmt::{Consistency, FormatError, SetContentId, SetId, StateId, VolumeId};
+use snapfmt::{Limits, SetId, Snapshot, VolumeId, identify};
 
 pub use assemble::OpenSet;
+pub use error::{Ambiguity, Candidate, CatalogError, Missing};
 pub(crate) use files::open_file;
-pub use files::{BadFile, Catalog, FileError, Lookup, SnapshotFile};
-pub use select::{Instant, Selection};
+pub use files::{BadFile, FileError, Lookup, SnapshotFile};
+pub use select::{Instant, Selected, Selection};
 pub use set::{MemberFile, SetEntry, SetState};
 
-/// What is needed and not among the files.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Missing {
-    /// A member of the set itself.
-    Member {
-        /// Its number in the roster.
-        index: u32,
-        /// Its volume id.
-        volume_id: VolumeId,
-        /// Of which set.
-        set_id: SetId,
-    },
-    /// An ancestor that a member's snapshot builds on.
-    Parent {
-        /// The member's volume id.
-        volume_id: VolumeId,
-        /// The set whose snapshot of that volume is missing.
-        set_id: SetId,
-    },
+use files::hidden_set;
+use set::group;
+
+/// The snapshot files found under some paths, and the sets they make.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    files: Vec<SnapshotFile>,
+    bad: Vec<BadFile>,
+    sets: Vec<SetEntry>,
+    limits: Limits,
+    seen: HashSet<(u64, u64)>,
+    /// The files of each set and member volume: a chain is followed without searching all files.
+    by_volume: HashMap<(SetId, VolumeId), Vec<usize>>,
 }
 
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Member { index, volume_id, set_id } => {
-                write!(
-                    f,
-                    "member {index} ({volume_id:?}) of set {set_id:?}",
-                    volume_id = volume_id.as_str(),
-                    set_id = set_id.as_str()
-                )
-            }
-            Self::Parent { volume_id, set_id } => write!(
-                f,
-                "the parent snapshot of volume {:?} from set {:?}",
-                volume_id.as_str(),
-                set_id.as_str()
-            ),
+impl Catalog {
+    /// Opens every snapshot file under `paths`: files as they are named, directories searched for
+    /// `*.snap`. A path that cannot be read is an entry of [`Catalog::bad`], not an error.
+    pub fn open(paths: &[PathBuf], lookup: &Lookup) -> Self {
+        let mut catalog = Self { limits: lookup.limits, ..Self::default() };
+        for path in paths {
+            catalog.add(path, lookup);
+        }
+        catalog.files.sort_by(|a, b| a.path.cmp(&b.path));
+        catalog.sets = group(&catalog.files, &catalog.bad);
+        for (number, file) in catalog.files.iter().enumerate() {
+            let manifest = file.snapshot.manifest();
+            let key = (manifest.set.id.clone(), manifest.own().volume_id.clone());
+            catalog.by_volume.entry(key).or_default().push(number);
+        }
+        catalog
+    }
+
+    /// The files that are sound as far as opening tells, by path.
+    pub fn files(&self) -> &[SnapshotFile] {
+        &self.files
+    }
+
+    /// The files that are not.
+    pub fn bad(&self) -> &[BadFile] {
+        &self.bad
+    }
+
+    /// The sets: by source volume, generation and time.
+    pub fn sets(&self) -> &[SetEntry] {
+        &self.sets
+    }
+
+    /// The files that say they are a member volume's snapshot in a set; more than one only where
+    /// captures are mixed.
+    fn snapshots_of(
+        &self,
+        set_id: &SetId,
+        volume_id: &VolumeId,
+    ) -> impl Iterator<Item = &SnapshotFile> + Clone {
+        let numbers = self.by_volume.get(&(set_id.clone(), volume_id.clone()));
+        numbers.into_iter().flatten().filter_map(|n| self.files.get(*n))
+    }
+
+    fn add(&mut self, path: &Path, lookup: &Lookup) {
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => self.search(path, lookup),
+            // One file by two names, or named and found, is one file.
+            Ok(meta) if self.seen.insert((meta.dev(), meta.ino())) => self.add_file(path, lookup),
+            Ok(_) => {}
+            Err(e) => self.bad.push(BadFile { error: FileError::io(path, e), manifest: None }),
         }
     }
-}
 
-/// One set that could have been meant.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Candidate {
-    /// The set's id.
-    pub set_id: SetId,
-    /// Its logical volume.
-    pub source_volume_id: VolumeId,
-    /// Its generation.
-    pub generation: u64,
-    /// When it was taken.
-    pub time: jiff::Timestamp,
-    /// Its consistency.
-    pub consistency: Consistency,
-}
-
-impl std::fmt::Display for Candidate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} (volume {}, generation {}, {})",
-            self.set_id.as_str().escape_debug(),
-            self.source_volume_id.as_str().escape_debug(),
-            self.generation,
-            self.time
-        )
+    fn search(&mut self, directory: &Path, lookup: &Lookup) {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(e) => {
+                return self
+                    .bad
+                    .push(BadFile { error: FileError::io(directory, e), manifest: None });
+            }
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            // A directory reached by a symbolic link may lead in circles.
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() && !hidden_set(&path) {
+                self.search(&path, lookup);
+            } else if path.extension().is_some_and(|e| e == "snap") && !path.is_dir() {
+                self.add(&path, lookup);
+            }
+        }
     }
-}
 
-/// Why several sets could be meant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ambiguity {
-    /// The files are of several logical volumes.
-    SourceVolumes,
-    /// The prefix fits several set ids.
-    SetId,
-    /// The lineage forks: several sets have one generation or one parent.
-    Fork,
-    /// The newest by generation is not the newest by time.
-    Order,
-}
-
-impl std::fmt::Display for Ambiguity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::SourceVolumes => "the files are of several source volumes",
-            Self::SetId => "several set ids begin like that",
-            Self::Fork => "the lineage forks",
-            Self::Order => "the newest set by generation is not the newest by time",
-        })
+    fn add_file(&mut self, path: &Path, lookup: &Lookup) {
+        let file = match open_file(path, lookup) {
+            Ok(file) => file,
+            Err(e) => {
+                return self.bad.push(BadFile { error: FileError::io(path, e), manifest: None });
+            }
+        };
+        match Snapshot::open(file.clone(), &lookup.limits) {
+            Ok(snapshot) => {
+                let snapshot = Arc::new(snapshot);
+                self.files.push(SnapshotFile { path: path.to_owned(), snapshot });
+            }
+            Err(cause) => {
+                let error = FileError { path: path.to_owned(), cause: Arc::new(cause) };
+                let manifest = identify(&*file, &lookup.limits).map(Box::new);
+                self.bad.push(BadFile { error, manifest });
+            }
+        }
     }
-}
-
-/// Why no set could be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// Nothing fits the selection.
-    #[error("no snapshot set {}", if *.any { "fits the selection" } else { "was found" })]
-    NotFound {
-        /// Whether there are other sets among the files.
-        any: bool,
-    },
-    /// Several sets fit.
-    #[error("{why}: {}", list(candidates))]
-    Ambiguous {
-        /// Why.
-        why: Ambiguity,
-        /// The sets.
-        candidates: Vec<Candidate>,
-    },
-    /// Members or ancestors are not among the files.
-    #[error("set {:?} is incomplete: {} missing", set_id.as_str(), list(missing))]
-    Incomplete {
-        /// The set.
-        set_id: SetId,
-        /// What is missing.
-        missing: Vec<Missing>,
-    },
-    /// A file of the set is damaged.
-    #[error("set {:?} is damaged: {file}", set_id.as_str())]
-    Damaged {
-        /// The set.
-        set_id: SetId,
-        /// The file and what is wrong with it.
-        file: FileError,
-    },
-    /// A file is so damaged that nothing says which set it belongs to.
-    #[error("{file}; which set it belongs to is not known, it may be the newest")]
-    Unidentified {
-        /// The file and what is wrong with it.
-        file: FileError,
-    },
-    /// Two captures were made under one set id.
-    #[error(
-        "{first} and {second} are of two different captures under one set id, {:?}",
-        set_id.as_str(), first = first.display(), second = second.display()
-    )]
-    Mixed {
-        /// The set id.
-        set_id: SetId,
-        /// A file of one.
-        first: PathBuf,
-        /// A file of the other.
-        second: PathBuf,
-    },
-    /// Files that one seal ties together contradict each other.
-    #[error(
-        "{first} and {second} contradict each other about set {:?}",
-        set_id.as_str(), first = first.display(), second = second.display()
-    )]
-    Contradiction {
-        /// The set.
-        set_id: SetId,
-        /// One file.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
-    /// The set's content id is not the one expected.
-    #[error("set {:?} has content id {found}, expected {expected}", set_id.as_str())]
-    ContentId {
-        /// The set.
-        set_id: SetId,
-        /// What the caller expects.
-        expected: String,
-        /// What its seal says.
-        found: SetContentId,
-    },
-    /// The parent at hand is not the one that was built on.
-    #[error(
-        "{child} builds on state {expected} of volume {:?} in set {:?}, {parent} holds state {found}",
-        volume_id.as_str(), set_id.as_str(), child = child.display(), parent = parent.display()
-    )]
-    WrongParent {
-        /// The child's file.
-        child: PathBuf,
-        /// The file found for the parent.
-        parent: PathBuf,
-        /// The member's volume id.
-        volume_id: VolumeId,
-        /// The parent's set.
-        set_id: SetId,
-        /// The state the child names.
-        expected: StateId,
-        /// The state found.
-        found: StateId,
-    },
-    /// A parent has another chunk size than its child.
-    #[error("{child} and its parent {parent} have different chunk sizes", child = child.display(), parent = parent.display())]
-    ChunkSize {
-        /// The child's file.
-        child: PathBuf,
-        /// The parent's file.
-        parent: PathBuf,
-    },
-    /// A chain is longer than the limit, or returns to itself.
-    #[error("{path}: the chain of parents is longer than {max}", path = path.display())]
-    ChainTooLong {
-        /// The newest file of the chain.
-        path: PathBuf,
-        /// The limit.
-        max: u32,
-    },
-    /// A layout that does not fit its members.
-    #[error(transparent)]
-    Layout(#[from] crate::LayoutMismatch),
-    /// A structure read after opening is damaged.
-    #[error("{path}: {source}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: FormatError,
-    },
-}
-
-fn list(items: &[impl std::fmt::Display]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -5,9 +5,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use snapfmt::VolumeId;
 
-use super::files::Catalog;
 use super::set::{SetEntry, SetState};
-use super::{Ambiguity, CatalogError};
+use super::{Ambiguity, Catalog, CatalogError};
 
 /// A point in time, as a user gives it: RFC 3339, or a date, which is its first instant in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -86,7 +86,8 @@ struct Outcome {
     error: Option<RunError>,
 }
 
-/// Brings the logical bytes `range` of a volume to a sink, which is not finished here.
+/// Brings the logical bytes `range` of a volume, as far as it reaches, to a sink, which is not
+/// finished here.
 ///
 /// # Errors
 ///
@@ -99,6 +100,7 @@ pub fn run(
     progress: &Progress,
 ) -> Result<Report, RunError> {
     let jobs = options.jobs.get();
+    let range = range.start..range.end.min(volume.size());
     progress.expect(range.end.saturating_sub(range.start));
     let job = Job {
         volume,
