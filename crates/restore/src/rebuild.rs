@@ -14,9 +14,8 @@ use snapfmt::{
     ChunkNo, Content, FormatError, ReadAt, Record, SnapshotId, SnapshotWriter, Stored, WriteError,
 };
 
-use crate::capture::PARTIAL;
 use crate::catalog::{Catalog, Lookup, SnapshotFile, open_file};
-use crate::sink::parent_directory;
+use crate::sink::{PARTIAL, parent_directory};
 use crate::source::{
     Chain, Extent, ExtentKind, NativeSource, PageCache, ReadError, Source, length,
 };

@@ -21,8 +21,6 @@ use crate::progress::Progress;
 use crate::source::{PageCache, ReadError};
 use crate::volume::Volume;
 
-pub use set_files::PARTIAL;
-
 /// How the chunks of full snapshots are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Form {

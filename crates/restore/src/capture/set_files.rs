@@ -12,9 +12,8 @@ use tempfile::{Builder, TempDir};
 
 use super::{CaptureError, Captured, CapturedFile};
 use crate::layout_file;
+use crate::sink::PARTIAL;
 
-/// How the name of an unfinished set's directory ends.
-pub const PARTIAL: &str = ".partial";
 const BUFFER: usize = 1 << 20;
 
 /// A member written but for its seal.

@@ -9,6 +9,7 @@ use snapfmt::{CheckedManifest, Fault, FormatError, Limits, PreadFile, ReadAt, Sn
 
 use crate::device;
 use crate::mmap::MappedFile;
+use crate::sink::PARTIAL;
 
 /// Where to look and how to read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +61,7 @@ impl FileError {
 /// A capture that was not finished leaves its work in a directory like this; it is no set yet.
 pub(super) fn hidden_set(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy());
-    name.is_some_and(|n| n.starts_with('.') && n.ends_with(crate::capture::PARTIAL))
+    name.is_some_and(|n| n.starts_with('.') && n.ends_with(PARTIAL))
 }
 
 /// Opens a snapshot file for reading by position.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::{Sink, parent_directory};
+use super::{PARTIAL, Sink, parent_directory};
 
 /// Longest buffered write: larger ones cost more than they save (docs/PERFORMANCE.md).
 const PIECE: usize = 128 << 10;
@@ -29,10 +29,8 @@ impl ImageSink {
         let mut prefix = std::ffi::OsString::from(".");
         prefix.push(name);
         prefix.push(".");
-        let temporary = Builder::new()
-            .prefix(&prefix)
-            .suffix(".partial")
-            .tempfile_in(parent_directory(target))?;
+        let temporary =
+            Builder::new().prefix(&prefix).suffix(PARTIAL).tempfile_in(parent_directory(target))?;
         temporary.as_file().set_len(size)?;
         Ok(Self { temporary, target: target.to_owned(), replace })
     }

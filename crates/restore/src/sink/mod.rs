@@ -26,6 +26,9 @@ pub trait Sink: Send + Sync {
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
+/// How the names of files and directories end that are not finished yet.
+pub(crate) const PARTIAL: &str = ".partial";
+
 /// The directory that holds `target`.
 pub(crate) fn parent_directory(target: &Path) -> &Path {
     match target.parent() {
