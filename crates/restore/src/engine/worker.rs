@@ -9,12 +9,13 @@ use super::{Carry, Job, OnDamage, RunError};
 use crate::layout::{ColumnView, columns, push_joined};
 use crate::plan::{Shard, Task};
 use crate::report::{Counts, Damage};
+use crate::sink::AlignedBuffer;
 use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, clip, length};
 
 /// A worker and its buffers, which live as long as the job: nothing is allocated for a chunk.
 pub(super) struct Worker<'w, 'j> {
     job: &'w Job<'j>,
-    window: Vec<u8>,
+    window: AlignedBuffer,
     /// The parts of the window that hold data, as logical bytes.
     pieces: Vec<Range<u64>>,
     extents: Vec<Extent>,
@@ -27,7 +28,7 @@ impl<'w, 'j> Worker<'w, 'j> {
     pub(super) fn new(job: &'w Job<'j>) -> io::Result<Self> {
         Ok(Self {
             job,
-            window: Vec::new(),
+            window: AlignedBuffer::default(),
             pieces: Vec::new(),
             extents: Vec::new(),
             carry: Carry::new()?,
@@ -75,9 +76,7 @@ impl<'w, 'j> Worker<'w, 'j> {
     fn fill(&mut self, segment: &Segment<'_>, window: &Range<u64>) -> Result<(), RunError> {
         self.pieces.clear();
         let len = usize::try_from(length(window)).unwrap_or(usize::MAX);
-        if self.window.len() < len {
-            self.window.resize(len, 0);
-        }
+        self.window.reserve(len);
         for place in 0..columns(segment).len() {
             let Some(view) = ColumnView::new(segment, place) else { continue };
             let range = view.member_range(window);
@@ -167,7 +166,7 @@ impl<'w, 'j> Worker<'w, 'j> {
     ) -> Result<(), RunError> {
         let volume = self.job.volume;
         let source = &*volume.member(view.member).source;
-        let (buffer, pieces) = (&mut self.window, &mut self.pieces);
+        let (buffer, pieces) = (self.window.bytes_mut(), &mut self.pieces);
         let mut direct = None;
         if *wanted == chunk.range {
             view.scatter(wanted, |part, logical| {
@@ -216,7 +215,7 @@ impl<'w, 'j> Worker<'w, 'j> {
             && fill != 0
         {
             for piece in &logical {
-                self.window[within(window, piece)].fill(fill);
+                self.window.bytes_mut()[within(window, piece)].fill(fill);
                 push_joined(&mut self.pieces, piece.clone());
             }
         }
@@ -242,7 +241,7 @@ impl<'w, 'j> Worker<'w, 'j> {
                 run.end = next.end;
             }
             self.zero(at..run.start)?;
-            let data = &self.window[within(window, &run)];
+            let data = &self.window.bytes()[within(window, &run)];
             self.job.sink.write_at(data, run.start).map_err(|e| self.target(run.start, e))?;
             at = run.end;
         }

@@ -3,20 +3,18 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, TempPath};
 
+use super::writer::Writer;
 use super::{PARTIAL, Sink, parent_directory};
-
-/// Longest buffered write: larger ones cost more than they save (docs/PERFORMANCE.md).
-const PIECE: usize = 128 << 10;
 
 /// A raw image file that does not exist under its name before [`Sink::finish`].
 #[derive(Debug)]
 pub struct ImageSink {
-    temporary: NamedTempFile,
+    temporary: TempPath,
+    writer: Writer,
     target: PathBuf,
     replace: bool,
 }
@@ -32,17 +30,15 @@ impl ImageSink {
         let temporary =
             Builder::new().prefix(&prefix).suffix(PARTIAL).tempfile_in(parent_directory(target))?;
         temporary.as_file().set_len(size)?;
-        Ok(Self { temporary, target: target.to_owned(), replace })
+        let (file, temporary) = temporary.into_parts();
+        let writer = Writer::new(file, &temporary);
+        Ok(Self { temporary, writer, target: target.to_owned(), replace })
     }
 }
 
 impl Sink for ImageSink {
-    fn write_at(&self, data: &[u8], mut offset: u64) -> io::Result<()> {
-        for piece in data.chunks(PIECE) {
-            self.temporary.as_file().write_all_at(piece, offset)?;
-            offset += piece.len() as u64;
-        }
-        Ok(())
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.writer.write_all_at(data, offset)
     }
 
     /// Nothing to do: the file is new, what is not written is a hole.
@@ -55,8 +51,8 @@ impl Sink for ImageSink {
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
-        let Self { temporary, target, replace } = *self;
-        temporary.as_file().sync_all()?;
+        let Self { temporary, writer, target, replace } = *self;
+        writer.sync()?;
         let renamed =
             if replace { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
         renamed.map_err(|e| e.error)?;

@@ -2,6 +2,7 @@
 
 mod image;
 mod null;
+mod writer;
 
 use std::io;
 use std::ops::Range;
@@ -9,6 +10,7 @@ use std::path::Path;
 
 pub use image::ImageSink;
 pub use null::NullSink;
+pub(crate) use writer::AlignedBuffer;
 
 /// A target. Workers call it from any thread, each byte of the job's range exactly once, either as
 /// data or as zeros.

@@ -1,0 +1,156 @@
+//! Writing to a file by position: past the page cache where that works, through it elsewhere.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::OFlags;
+
+/// What offset, length and address of a direct write are multiples of. Logical sectors are 512 or
+/// 4096 bytes; `open(2)` asks for no more than that.
+pub(crate) const ALIGN: usize = 4096;
+
+/// Longest buffered write: larger ones cost more than they save (docs/PERFORMANCE.md).
+const BUFFERED_PIECE: usize = 128 << 10;
+
+/// A file open for writing, twice where the filesystem allows: through the page cache and past it.
+#[derive(Debug)]
+pub(super) struct Writer {
+    buffered: File,
+    direct: Option<File>,
+    /// Cleared for good by the first direct write that the filesystem turns down.
+    direct_works: AtomicBool,
+}
+
+impl Writer {
+    /// Takes a file open for writing; `path` is where it can be opened once more.
+    pub(super) fn new(buffered: File, path: &Path) -> Self {
+        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
+        let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
+        Self { buffered, direct_works: AtomicBool::new(direct.is_some()), direct }
+    }
+
+    /// Writes `data` at byte `offset`.
+    pub(super) fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let (head, body, tail) = aligned(data, offset);
+        let body_at = offset + head.len() as u64;
+        self.write_buffered(head, offset)?;
+        self.write_direct(body, body_at)?;
+        self.write_buffered(tail, body_at + body.len() as u64)
+    }
+
+    fn write_direct(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        if let Some(direct) = &self.direct
+            && self.direct_works.load(Ordering::Relaxed)
+        {
+            match direct.write_all_at(data, offset) {
+                // "EINVAL: the alignment restrictions of O_DIRECT are not met" (write(2)).
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+                    self.direct_works.store(false, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        self.write_buffered(data, offset)
+    }
+
+    fn write_buffered(&self, data: &[u8], mut offset: u64) -> io::Result<()> {
+        for piece in data.chunks(BUFFERED_PIECE) {
+            self.buffered.write_all_at(piece, offset)?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Makes everything written durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.buffered.sync_all()
+    }
+}
+
+/// Cuts `data`, which goes to `offset`, into an unaligned head, a body that can be written directly
+/// and an unaligned tail. Where memory and file offset are not aligned alike there is no body.
+fn aligned(data: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
+    let to_memory = data.as_ptr().align_offset(ALIGN);
+    let to_file = usize::try_from(offset.next_multiple_of(ALIGN as u64) - offset).unwrap_or(ALIGN);
+    if to_memory != to_file || to_file > data.len() {
+        return (data, &[], &[]);
+    }
+    let (head, rest) = data.split_at(to_file);
+    let (body, tail) = rest.split_at(rest.len() - rest.len() % ALIGN);
+    (head, body, tail)
+}
+
+/// A buffer whose bytes start at a multiple of [`ALIGN`].
+#[derive(Debug, Default)]
+pub(crate) struct AlignedBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl AlignedBuffer {
+    /// Makes room for `len` bytes. What is in the buffer is then undefined, but initialised.
+    pub(crate) fn reserve(&mut self, len: usize) {
+        if self.bytes.len() < len + ALIGN {
+            self.bytes.resize(len + ALIGN, 0);
+            self.start = self.bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
+        }
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// The bytes, to be filled.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIGN, AlignedBuffer, Writer, aligned};
+
+    #[test]
+    fn whatever_the_alignment_the_bytes_arrive() {
+        let mut buffer = AlignedBuffer::default();
+        buffer.reserve(5 * ALIGN);
+        for (n, byte) in buffer.bytes_mut().iter_mut().enumerate() {
+            *byte = u8::try_from(n % 251).unwrap();
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (from, to, offset) in [
+            (0, 5 * ALIGN, 0),
+            (0, 4 * ALIGN + 7, ALIGN),
+            (9, 3 * ALIGN, 9),
+            (9, 3 * ALIGN, 10),
+            (1, 8, 4095),
+        ] {
+            file.as_file().set_len(0).unwrap();
+            let writer = Writer::new(file.reopen().unwrap(), file.path());
+            let data = &buffer.bytes()[from..to];
+            writer.write_all_at(data, offset as u64).unwrap();
+            writer.sync().unwrap();
+            assert_eq!(
+                &std::fs::read(file.path()).unwrap()[offset..],
+                data,
+                "{from}..{to} at {offset}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_body_is_aligned_in_memory_and_in_the_file() {
+        let mut buffer = AlignedBuffer::default();
+        buffer.reserve(4 * ALIGN);
+        let (head, body, tail) = aligned(&buffer.bytes()[100..3 * ALIGN + 5], 100);
+        assert_eq!((head.len(), body.len(), tail.len()), (ALIGN - 100, 2 * ALIGN, 5));
+        assert_eq!(aligned(&buffer.bytes()[1..ALIGN * 3], 2).1, b"");
+    }
+}
