@@ -7,6 +7,8 @@ use crate::envelope::{HEADER_BYTES, array, short};
 use crate::error::{Fault, Result, Structure};
 use crate::ids::{Digest, SetContentId, SnapshotId, StateId};
 
+/// The longest extent map that is repeated in the tail, in stored bytes.
+pub(crate) const MAX_MAP_COPY: u64 = 1 << 20;
 /// Length of a footer's payload in bytes.
 pub(crate) const FOOTER_PAYLOAD: u32 = 168;
 /// Length of a footer with its header: the last bytes of every whole file.

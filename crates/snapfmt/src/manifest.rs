@@ -118,7 +118,9 @@ pub struct Member {
     pub logical_sector: u32,
     /// Its physical sector size in bytes.
     pub physical_sector: u32,
-    /// What its snapshot is incremental to; `None` for a full one.
+    /// What its snapshot is incremental to; `None` for a full one. A member that does not say is not
+    /// taken for full.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub parent: Option<Parent>,
 }
 

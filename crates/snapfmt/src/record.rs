@@ -97,6 +97,17 @@ impl Record {
         }
     }
 
+    /// Whether this is the rest of a run that `before`, the record before, had room for. One content
+    /// has one encoding, so that a file rebuilt is the file there was.
+    pub(crate) fn continues(&self, before: &Self, context: &RecordContext) -> bool {
+        let alike = matches!(
+            (self.content, before.content),
+            (Content::Zero { .. }, Content::Zero { .. })
+                | (Content::Hole { .. }, Content::Hole { .. })
+        );
+        alike && before.end() == self.first.0 && before.count < context.longest_run()
+    }
+
     /// Whether the stored bytes stand where they must when the record's header stands at
     /// `header_at`: directly behind it or, for a reference, before it.
     pub(crate) fn fits_header_at(&self, header_at: u64) -> bool {
@@ -231,6 +242,11 @@ impl RecordContext {
         }
     }
 
+    /// Most chunks one zero or hole run covers.
+    fn longest_run(&self) -> u32 {
+        if self.stream { longest_zero_run(&self.geometry) } else { self.geometry.chunks() }
+    }
+
     fn check_run(&self, record: &Record, at: u64) -> Result<()> {
         let what = Structure::Record(record.first);
         let end = u64::from(record.first.0) + u64::from(record.count);
@@ -240,8 +256,7 @@ impl RecordContext {
         }
         let longest = match record.content {
             Content::Data { .. } => 1,
-            _ if self.stream => longest_zero_run(&self.geometry),
-            _ => self.geometry.chunks(),
+            _ => self.longest_run(),
         };
         if !(1..=longest).contains(&record.count) {
             let max = longest.into();

@@ -9,8 +9,8 @@ use std::ops::Range;
 use crate::codec::Decoder;
 use crate::envelope::{HEADER_BYTES, Header, Kind, expect, read_frame};
 use crate::error::{Fault, FormatError, Result, Structure};
-use crate::footer::{FOOTER_BYTES, Footer};
-use crate::index::{PageEntry, Totals};
+use crate::footer::{FOOTER_BYTES, Footer, MAX_MAP_COPY};
+use crate::index::{PER_PAGE, PageEntry, Totals};
 use crate::reader::{Snapshot, map_end, read_manifest, read_map_root};
 use crate::record::{Content, RECORD_BYTES, Record};
 use crate::state::StateBuilder;
@@ -57,12 +57,14 @@ pub fn check_structure(snapshot: &Snapshot) -> Result<()> {
     let footer = snapshot.footer();
     snapshot.extent_map()?;
     let mut at = footer.index;
+    let mut before = None;
     for entry in snapshot.page_entries() {
         let entry = entry?;
-        at = frame_at(snapshot, at, entry.offset, Kind::IndexPage)?;
+        at = page_at(snapshot, at, &entry, Kind::IndexPage, before.replace(entry))?;
     }
+    before = None;
     for entry in &snapshot.index().pages {
-        at = frame_at(snapshot, at, entry.offset, Kind::DirectoryPage)?;
+        at = page_at(snapshot, at, entry, Kind::DirectoryPage, before.replace(*entry))?;
     }
     at = frame_at(snapshot, at, footer.root, Kind::IndexRoot)?;
     let (_, tag, json) =
@@ -72,6 +74,12 @@ pub fn check_structure(snapshot: &Snapshot) -> Result<()> {
     }
     at =
         in_place(Structure::Manifest, at, footer.manifest_copy)? + HEADER_BYTES + json.len() as u64;
+    let map_bytes = footer.records.saturating_sub(HEADER_BYTES + json.len() as u64);
+    if (footer.extent_map_copy != 0) != (map_bytes <= MAX_MAP_COPY) {
+        let rule = "an extent map of up to 1 MiB is repeated in the tail, no other";
+        let fault = Fault::Rule { field: "extent map length", value: map_bytes, rule };
+        return Err(Structure::Footer.fault(footer_offset(snapshot), fault));
+    }
     if footer.extent_map_copy != 0 {
         in_place(Structure::ExtentMapRoot, at, footer.extent_map_copy)?;
         snapshot.extent_map_at(at)?;
@@ -266,9 +274,16 @@ pub fn check_state(snapshot: &Snapshot) -> Result<()> {
     let mut state = StateBuilder::new(snapshot.geometry());
     let mut totals = Totals::default();
     let incremental = snapshot.is_incremental();
+    let context = snapshot.record_context();
+    let mut before: Option<Record> = None;
     for record in snapshot.records() {
         let record = record?;
         totals.add(&record);
+        if before.replace(record).is_some_and(|before| record.continues(&before, &context)) {
+            let (value, rule) = (record.first.0.into(), "a run that goes on is one record");
+            let fault = Fault::Rule { field: "first chunk", value, rule };
+            return Err(Structure::Record(record.first).fault(snapshot.footer().root, fault));
+        }
         if !incremental && record.first.0 != state.len() {
             return Err(snapshot.missing_record(crate::ChunkNo(state.len())));
         }
@@ -295,6 +310,22 @@ pub fn check_state(snapshot: &Snapshot) -> Result<()> {
 
 fn totals_end(totals: &Totals) -> u32 {
     u32::try_from(totals.chunks()).unwrap_or(u32::MAX)
+}
+
+/// Checks the frame of an index or directory page; returns where the next one stands.
+fn page_at(
+    snapshot: &Snapshot,
+    at: u64,
+    entry: &PageEntry,
+    kind: Kind,
+    before: Option<PageEntry>,
+) -> Result<u64> {
+    if let Some(count) = before.map(|b| b.count).filter(|count| *count as usize != PER_PAGE) {
+        let (value, expected) = (count.into(), PER_PAGE as u64);
+        let fault = Fault::Value { field: "entries of the page before", value, expected };
+        return Err(kind.structure().fault(at, fault));
+    }
+    frame_at(snapshot, at, entry.offset, kind)
 }
 
 fn frame_at(snapshot: &Snapshot, at: u64, named: u64, kind: Kind) -> Result<u64> {

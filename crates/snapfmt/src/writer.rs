@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::envelope::{HEADER_BYTES, Kind, encode_header};
 use crate::error::Structure;
 use crate::extent_map::{EncodedMap, ExtentMap};
-use crate::footer::{Footer, encode_seal};
+use crate::footer::{Footer, MAX_MAP_COPY, encode_seal};
 use crate::geometry::{ChunkNo, Geometry, MemberNo};
 use crate::ids::{Digest, FileTag, SetContentId, SnapshotId, StateId};
 use crate::index::{IndexBuilder, Spill, Totals};
@@ -14,9 +14,6 @@ use crate::manifest::{CheckedManifest, ExtentMapDigest};
 use crate::record::{Content, Record, Stored, longest_zero_run};
 use crate::state::StateBuilder;
 use crate::zero_frame;
-
-/// The longest extent map that is repeated in the tail, in stored bytes.
-const MAX_MAP_COPY: u64 = 1 << 20;
 
 /// Why a snapshot could not be written.
 #[derive(Debug, thiserror::Error)]
