@@ -2,21 +2,18 @@
 //! 3.1.2) with a checked header.
 
 use byteorder::{LittleEndian as Le, ReadBytesExt, WriteBytesExt};
-use std::io::{Read, Write};
+use std::io::Write;
 
-use crate::error::{Fault, FormatError, Result, Structure};
+use crate::error::{Fault, Result, Structure};
 use crate::ids::FileTag;
 use crate::limits::Limits;
 use crate::read_at::ReadAt;
+use crate::wire::{FOOTER_PAYLOAD, HEADER_BYTES, HEADER_LEN, RECORD_BYTES, array};
 
 /// The skippable-frame magic of all our frames: neither pzstd's (…50) nor seekable zstd's (…5E).
 pub const SKIPPABLE_MAGIC: u32 = 0x184D_2A53;
 /// What follows the 8 bytes of every skippable frame of ours.
 pub const PROJECT_MAGIC: [u8; 8] = *b"SNAPRST\x01";
-/// Bytes before a frame's payload, the 8 zstd bytes included.
-pub const HEADER_LEN: usize = 64;
-/// [`HEADER_LEN`] as a file length.
-pub(crate) const HEADER_BYTES: u64 = HEADER_LEN as u64;
 /// What zstd counts as the skippable frame's content besides our payload.
 const ZSTD_EXTRA: u32 = 56;
 
@@ -104,8 +101,8 @@ impl Kind {
     fn max_payload(self, limits: &Limits) -> u32 {
         match self {
             Self::Manifest => limits.manifest_bytes,
-            Self::Record => crate::record::RECORD_BYTES,
-            Self::Footer => crate::footer::FOOTER_PAYLOAD,
+            Self::Record => RECORD_BYTES,
+            Self::Footer => FOOTER_PAYLOAD,
             // Pages, roots and seals: 64 KiB of fixed-size entries and, for the roots, a short head.
             _ => 1 << 20,
         }
@@ -261,13 +258,6 @@ impl RawHeader {
     }
 }
 
-/// The next `N` bytes.
-pub(crate) fn array<const N: usize>(r: &mut &[u8]) -> std::io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    r.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// Reads and checks the frame at `offset`, which must be of `kind` and carry `tag`.
 pub(crate) fn read_frame(
     file: &dyn ReadAt,
@@ -332,11 +322,6 @@ pub(crate) fn encode_header(
         *crc = crc32fast::hash(head).to_le_bytes();
     }
     Ok(bytes)
-}
-
-/// Turns running out of bytes inside an already length-checked payload into an error about it.
-pub(crate) fn short(what: Structure, at: u64) -> impl Fn(std::io::Error) -> FormatError {
-    move |e| what.fault(at, Fault::Io(e))
 }
 
 #[cfg(test)]

@@ -3,16 +3,12 @@
 use byteorder::{LittleEndian as Le, ReadBytesExt, WriteBytesExt};
 use std::io::{self, Write};
 
-use crate::envelope::{HEADER_BYTES, array, short};
 use crate::error::{Fault, Result, Structure};
 use crate::ids::{Digest, SetContentId, SnapshotId, StateId};
+use crate::wire::{FOOTER_PAYLOAD, HEADER_BYTES, array, short};
 
 /// The longest extent map that is repeated in the tail, in stored bytes.
 pub(crate) const MAX_MAP_COPY: u64 = 1 << 20;
-/// Length of a footer's payload in bytes.
-pub(crate) const FOOTER_PAYLOAD: u32 = 168;
-/// Length of a footer with its header: the last bytes of every whole file.
-pub const FOOTER_BYTES: u64 = HEADER_BYTES + FOOTER_PAYLOAD as u64;
 
 /// Where everything in a file stands, and what it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,11 +10,11 @@
 use byteorder::{LittleEndian as Le, ReadBytesExt, WriteBytesExt};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use crate::envelope::{array, short};
 use crate::error::{Fault, Result, Structure};
 use crate::geometry::ChunkNo;
 use crate::ids::{Digest, Domain, SnapshotId, finish, keyed};
-use crate::record::{Content, RECORD_LEN, Record, RecordContext};
+use crate::record::{Content, Record, RecordContext};
+use crate::wire::{RECORD_LEN, array, short};
 
 /// Most records in an index page, and entries in a directory page or the root.
 pub const PER_PAGE: usize = 1024;

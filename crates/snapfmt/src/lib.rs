@@ -37,14 +37,15 @@ mod record;
 pub mod scan;
 pub mod state;
 pub mod verify;
+mod wire;
 mod writer;
 pub mod zero_frame;
 
 pub use codec::{Decoder, Encoder, MAX_WINDOW_LOG, crc32};
-pub use envelope::{HEADER_LEN, PROJECT_MAGIC, SKIPPABLE_MAGIC};
+pub use envelope::{PROJECT_MAGIC, SKIPPABLE_MAGIC};
 pub use error::{Fault, FormatError, Result, Structure};
 pub use extent_map::{Column, ExtentMap, LayoutError, Mapping, Segment};
-pub use footer::{FOOTER_BYTES, Footer};
+pub use footer::Footer;
 pub use geometry::{BadChunkSize, ChunkNo, ChunkSize, Geometry, MemberNo};
 pub use ids::{Digest, FileTag, NotADigest, SetContentId, SnapshotId, StateId};
 pub use index::{IndexRoot, PER_PAGE, PageEntry, Spill, Totals};
@@ -55,5 +56,6 @@ pub use manifest::{
 };
 pub use read_at::{PreadFile, ReadAt};
 pub use reader::{Snapshot, identify};
-pub use record::{Content, RECORD_BYTES, Record, RecordContext, Stored};
+pub use record::{Content, Record, RecordContext, Stored};
+pub use wire::{FOOTER_BYTES, HEADER_LEN, RECORD_BYTES};
 pub use writer::{SnapshotWriter, Unsealed, WriteError, describe_map};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::codec::Decoder;
-use crate::envelope::{HEADER_BYTES, Header, Kind, PROJECT_MAGIC, read_frame};
+use crate::envelope::{Header, Kind, PROJECT_MAGIC, read_frame};
 use crate::error::{Fault, FormatError, Result, Structure};
 use crate::extent_map::{ExtentMap, ExtentMapParser, ExtentMapRoot};
-use crate::footer::{FOOTER_BYTES, Footer, parse_seal};
+use crate::footer::{Footer, parse_seal};
 use crate::geometry::{ChunkNo, Geometry};
 use crate::ids::{Digest, FileTag, SetContentId, SnapshotId};
 use crate::index::{IndexRoot, PageEntry, parse_directory, parse_page};
@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::manifest::CheckedManifest;
 use crate::read_at::ReadAt;
 use crate::record::{Record, RecordContext, Stored};
+use crate::wire::{FOOTER_BYTES, HEADER_BYTES};
 
 /// A whole snapshot file.
 ///

@@ -4,16 +4,12 @@ use byteorder::{LittleEndian as Le, ReadBytesExt, WriteBytesExt};
 use std::io::Write;
 use std::ops::Range;
 
-use crate::envelope::{HEADER_BYTES, array, short};
 use crate::error::{Fault, FormatError, Result, Structure};
 use crate::geometry::{ChunkNo, Geometry};
 use crate::ids::Digest;
 use crate::limits::Limits;
+use crate::wire::{HEADER_BYTES, RECORD_BYTES, RECORD_LEN, array, short};
 use crate::zero_frame;
-
-/// Encoded length of a record in bytes.
-pub const RECORD_BYTES: u32 = 64;
-pub(crate) const RECORD_LEN: usize = RECORD_BYTES as usize;
 
 const KIND_DATA: u8 = 1;
 const KIND_ZERO: u8 = 2;

@@ -4,7 +4,7 @@
 //! header that carries this file's tag and its own offset, so that a `.snap` file stored *inside*
 //! the volume is never taken for the file itself.
 
-use crate::envelope::{HEADER_BYTES, HEADER_LEN, Header, Kind, SKIPPABLE_MAGIC};
+use crate::envelope::{Header, Kind, SKIPPABLE_MAGIC};
 use crate::error::{Result, Structure};
 use crate::extent_map::ExtentMap;
 use crate::footer::Footer;
@@ -14,7 +14,8 @@ use crate::limits::Limits;
 use crate::manifest::CheckedManifest;
 use crate::read_at::ReadAt;
 use crate::reader::{find_manifest, read_footer, read_map, read_map_root};
-use crate::record::{RECORD_LEN, Record, RecordContext};
+use crate::record::{Record, RecordContext};
+use crate::wire::{HEADER_BYTES, HEADER_LEN, RECORD_LEN};
 
 /// Bytes looked at together when searching for the next header.
 const SEARCH_WINDOW: usize = 64 << 10;

@@ -7,13 +7,14 @@
 use std::ops::Range;
 
 use crate::codec::Decoder;
-use crate::envelope::{HEADER_BYTES, Header, Kind, expect, read_frame};
+use crate::envelope::{Header, Kind, expect, read_frame};
 use crate::error::{Fault, FormatError, Result, Structure};
-use crate::footer::{FOOTER_BYTES, Footer, MAX_MAP_COPY};
+use crate::footer::{Footer, MAX_MAP_COPY};
 use crate::index::{PER_PAGE, PageEntry, Totals};
 use crate::reader::{Snapshot, map_end, read_manifest, read_map_root};
-use crate::record::{Content, RECORD_BYTES, Record};
+use crate::record::{Content, Record};
 use crate::state::StateBuilder;
+use crate::wire::{FOOTER_BYTES, HEADER_BYTES, RECORD_BYTES};
 use crate::zero_frame;
 
 /// Stored bytes in one unit, about.

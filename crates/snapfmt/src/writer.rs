@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::envelope::{HEADER_BYTES, Kind, encode_header};
+use crate::envelope::{Kind, encode_header};
 use crate::error::Structure;
 use crate::extent_map::{EncodedMap, ExtentMap};
 use crate::footer::{Footer, MAX_MAP_COPY, encode_seal};
@@ -13,6 +13,7 @@ use crate::limits::Limits;
 use crate::manifest::{CheckedManifest, ExtentMapDigest};
 use crate::record::{Content, Record, Stored, longest_zero_run};
 use crate::state::StateBuilder;
+use crate::wire::{HEADER_BYTES, RECORD_BYTES};
 use crate::zero_frame;
 
 /// Why a snapshot could not be written.
@@ -368,7 +369,7 @@ impl<W: Write> Frames<W> {
 
     /// Where the frame behind the next record header will stand.
     const fn behind_record(&self, len: u32, crc: u32) -> Stored {
-        Stored { offset: self.at + HEADER_BYTES + crate::record::RECORD_BYTES as u64, len, crc }
+        Stored { offset: self.at + HEADER_BYTES + RECORD_BYTES as u64, len, crc }
     }
 }
 

@@ -4,11 +4,11 @@ use byteorder::{LittleEndian as Le, ReadBytesExt, WriteBytesExt};
 use std::io;
 
 use super::{Column, ExtentMap, FlatSegment, index_u32};
-use crate::envelope::{array, short};
 use crate::error::{Fault, Result, Structure};
 use crate::geometry::MemberNo;
 use crate::ids::Digest;
 use crate::limits::Limits;
+use crate::wire::{array, short};
 
 const SEGMENT_LEN: usize = 32;
 const COLUMN_LEN: usize = 16;
