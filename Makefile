@@ -17,10 +17,10 @@ setup: ## install missing system packages (says which and why)
 
 build: ## build the release binary
 	@scripts/setup --build-only
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked -p snaprestore-cli
 
 demo: setup ## build, then restore the sample volume in testdata/demo
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked -p snaprestore-cli
 	@scripts/demo $(CARGO_TARGET_DIR)/release/snaprestore
 
 test: setup ## run the tests
@@ -34,8 +34,8 @@ lint: ## format, clippy, docs, licences, file sizes, shell scripts
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --locked
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; \
-	else echo 'lint: cargo-deny is not installed: licences and advisories not checked'; fi
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
+	else echo 'lint: cargo-deny is not installed: licences and sources not checked'; fi
 	scripts/file-sizes
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
 	else echo 'lint: shellcheck is not installed: shell scripts not checked'; fi

@@ -106,23 +106,23 @@ fn hex(text: &str) -> Result<String, String> {
 /// `verify`
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Which set.
-    #[command(flatten)]
-    pub set: SetArgs,
     /// Structures and stored bytes (CRC-32) only; chunks are not decompressed
     #[arg(long)]
     pub quick: bool,
+    /// Which set. Last, for its help heading counts for all that follows.
+    #[command(flatten)]
+    pub set: SetArgs,
 }
 
 /// `restore`
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// Which set.
-    #[command(flatten)]
-    pub set: SetArgs,
-    /// The raw image to write
+    /// The raw image to write, or - for standard output
     #[arg(short, long, value_name = "TARGET")]
     pub output: PathBuf,
+    /// Write the report here too, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Replace an existing file, once the new image is whole
     #[arg(long)]
     pub force: bool,
@@ -132,9 +132,12 @@ pub(crate) struct RestoreArgs {
     /// Where --salvage writes the map [default: TARGET.map]
     #[arg(long, value_name = "FILE", requires = "salvage")]
     pub map: Option<PathBuf>,
-    /// What --salvage fills damaged ranges with
+    /// What --salvage fills damaged ranges with, from 0 to 255
     #[arg(long, value_name = "BYTE", requires = "salvage", default_value_t = 0)]
     pub fill: u8,
+    /// Which set. Last, for its help heading counts for all that follows.
+    #[command(flatten)]
+    pub set: SetArgs,
 }
 
 /// `rebuild`

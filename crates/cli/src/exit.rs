@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use restore::capture::CaptureError;
-use restore::catalog::CatalogError;
+use restore::catalog::{Ambiguity, CatalogError};
 use restore::engine::RunError;
 use restore::layout_file::LayoutFileError;
 use restore::rebuild::RebuildError;
+use restore::snapfmt::{Fault, WriteError};
 
 /// The documented exit codes (`docs/CLI.md`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,8 +47,8 @@ impl From<Exit> for ExitCode {
 pub(crate) enum Refusal {
     /// It exists.
     Exists,
-    /// It is neither a regular file nor free.
-    NotAFile,
+    /// It is neither a regular file nor free, but this.
+    NotAFile(&'static str),
     /// It is one of the files the volume is read from.
     IsSource,
 }
@@ -73,7 +74,9 @@ pub(crate) enum Failure {
     Refused { path: PathBuf, why: Refusal },
     /// The target cannot be made or finished.
     Target { path: PathBuf, error: std::io::Error },
-    /// Standard output or the system failed.
+    /// Standard output failed, after the work was done.
+    Stdout(std::io::Error),
+    /// The system failed.
     System(std::io::Error),
 }
 
@@ -99,9 +102,11 @@ impl Failure {
             },
             Self::Capture { error, terminated } => match error {
                 CaptureError::Source(_) | CaptureError::Parent(_) => Exit::SourceDamaged,
+                CaptureError::Manifest(_)
+                | CaptureError::ChunkSize { .. }
+                | CaptureError::Write { source: WriteError::Limit { .. }, .. } => Exit::Usage,
                 CaptureError::Write { .. } | CaptureError::Target { .. } => Exit::TargetFailed,
                 CaptureError::Exists { .. } => Exit::TargetRefused,
-                CaptureError::Manifest(_) | CaptureError::ChunkSize { .. } => Exit::Usage,
                 CaptureError::Interrupted => interrupted(*terminated),
                 CaptureError::Start(_) => Exit::Failed,
             },
@@ -118,7 +123,7 @@ impl Failure {
             Self::Member { .. } => Exit::SourceDamaged,
             Self::Refused { .. } => Exit::TargetRefused,
             Self::Target { .. } => Exit::TargetFailed,
-            Self::System(_) => Exit::Failed,
+            Self::Stdout(_) | Self::System(_) => Exit::Failed,
         }
     }
 
@@ -135,13 +140,14 @@ impl Failure {
                 format!("{}: {error}", path.display())
             }
             Self::Refused { path, why } => {
-                let why = match why {
-                    Refusal::Exists => "exists already",
-                    Refusal::NotAFile => "is not a regular file",
-                    Refusal::IsSource => "is one of the files the volume is read from",
-                };
-                format!("{}: {why}", path.display())
+                let path = path.display();
+                match why {
+                    Refusal::Exists => format!("{path}: exists already"),
+                    Refusal::NotAFile(kind) => format!("{path}: is {kind}, not a regular file"),
+                    Refusal::IsSource => format!("{path}: is one of the snapshot files given"),
+                }
             }
+            Self::Stdout(error) => format!("standard output: {error}"),
             Self::System(error) => error.to_string(),
         }
     }
@@ -159,7 +165,7 @@ impl Failure {
                     "nothing was left under the target's name; make space or choose another place"
                 }
                 RunError::Interrupted => {
-                    "nothing was left under the target's name; run the command again"
+                    "an unfinished target is not left under its name; run the command again"
                 }
                 RunError::Start(_) => "fewer --jobs need less",
             },
@@ -168,11 +174,14 @@ impl Failure {
                     "the member must be readable to its end; nothing was written"
                 }
                 CaptureError::Parent(_) => "verify the parent set, or capture without --parent",
+                CaptureError::Manifest(_)
+                | CaptureError::Write { source: WriteError::Limit { .. }, .. } => {
+                    "see docs/FORMAT.md for the bounds"
+                }
                 CaptureError::Write { .. } | CaptureError::Target { .. } => {
                     "nothing was left under the set's name; make space or choose another place"
                 }
                 CaptureError::Exists { .. } => "choose another --set-id or directory",
-                CaptureError::Manifest(_) => "see docs/FORMAT.md for the bounds",
                 CaptureError::ChunkSize { .. } => "leave --chunk-size out to take the parent's",
                 CaptureError::Interrupted => {
                     "nothing was left under the set's name; run the command again"
@@ -201,12 +210,13 @@ impl Failure {
             Self::Member { .. } => "a member is a readable raw image or block device",
             Self::Refused { why, .. } => match why {
                 Refusal::Exists => "--force replaces an existing file",
-                Refusal::NotAFile => {
-                    "restore writes a new raw image; name a file that does not exist yet"
+                Refusal::NotAFile(_) => {
+                    "restore writes new files; name one that does not exist yet"
                 }
                 Refusal::IsSource => "name another target",
             },
             Self::Target { .. } => "nothing was left under the target's name",
+            Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
     }
@@ -231,15 +241,19 @@ fn catalog_exit(error: &CatalogError) -> Exit {
 
 fn catalog_hint(error: &CatalogError) -> &'static str {
     match error {
-        CatalogError::Ambiguous { .. } => {
-            "choose with --set-id, --source-volume, --generation or --at"
+        CatalogError::Ambiguous { why: Ambiguity::SourceVolumes, .. } => {
+            "choose with --source-volume or --set-id"
         }
+        CatalogError::Ambiguous { .. } => "choose with --set-id or --generation",
         CatalogError::NotFound { any: false } => {
             "directories are searched for *.snap; name other files directly"
         }
         CatalogError::NotFound { any: true } => "snaprestore list shows the sets there are",
         CatalogError::Incomplete { .. } => {
             "add the paths of the missing files, or take an older set with --latest-complete"
+        }
+        CatalogError::Unidentified { file } if matches!(file.cause.fault, Fault::Io(_)) => {
+            "check the path and its permissions"
         }
         CatalogError::Damaged { .. } | CatalogError::Unidentified { .. } => {
             "find another copy, try snaprestore rebuild, or take an older set with --latest-complete"

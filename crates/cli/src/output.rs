@@ -1,9 +1,11 @@
 //! Text or JSON on standard output, messages on standard error.
 
+use std::fmt;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use crate::args::Common;
@@ -32,7 +34,12 @@ impl Output {
             out.push('\n');
         }
         let mut stdout = io::stdout().lock();
-        stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::System)
+        stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Stdout)
+    }
+
+    /// Whether JSON was asked for.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
     }
 
     /// Prints a failure and gives its exit code.
@@ -43,8 +50,8 @@ impl Output {
 
 /// A line on standard error.
 #[expect(clippy::print_stderr, reason = "this is where messages are printed")]
-pub(crate) fn note(line: &str) {
-    eprintln!("snaprestore: {line}");
+pub(crate) fn note(text: &str) {
+    eprintln!("snaprestore: {}", line(text));
 }
 
 /// Prints what clap has to say: help and version as they are, a mistake with its usage.
@@ -65,7 +72,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
 
 #[expect(clippy::print_stderr, reason = "this is where messages are printed")]
 fn fail(as_json: bool, message: &str, hint: &str, exit: Exit) -> Exit {
-    eprintln!("snaprestore: {message}");
+    eprintln!("snaprestore: {}", line(message));
     eprintln!("  hint: {hint}");
     if as_json {
         print_error(message, hint, exit);
@@ -80,8 +87,8 @@ fn print_error(message: &str, hint: &str, exit: Exit) {
     let _ = writeln!(io::stdout(), "{}", render(&error));
 }
 
-fn render<T: Serialize>(value: &T) -> String {
-    // Plain structs, maps with text keys: there is nothing that JSON cannot say.
+pub(crate) fn render<T: Serialize>(value: &T) -> String {
+    // Plain structs, text as keys and paths as text: there is nothing that JSON cannot say.
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
@@ -99,4 +106,44 @@ pub(crate) fn rate(bytes: u64, time: Duration) -> u64 {
 /// A name from a file, harmless on a terminal.
 pub(crate) fn name(text: &str) -> String {
     text.escape_debug().to_string()
+}
+
+/// A message with paths and names in it, on one line and harmless on a terminal.
+pub(crate) fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || reorders(c) {
+            out.extend(c.escape_debug());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Marks that break lines or change the order text is shown in (Unicode Bidirectional Algorithm, 2).
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A path in a report. JSON has text only: what is not UTF-8 is replaced there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PathView(PathBuf);
+
+impl<P: AsRef<Path>> From<P> for PathView {
+    fn from(path: P) -> Self {
+        Self(path.as_ref().to_owned())
+    }
+}
+
+impl fmt::Display for PathView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&line(&self.0.to_string_lossy()))
+    }
+}
+
+impl Serialize for PathView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_string_lossy())
+    }
 }

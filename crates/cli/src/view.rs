@@ -1,13 +1,12 @@
 //! Sets as they are printed, in JSON and in text.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use restore::catalog::{Catalog, MemberFile, SetEntry, SetState};
 use restore::snapfmt::{Consistency, MemberNo, SetContentId, SetId, VolumeId};
 use serde::Serialize;
 
-use crate::output::{name, size};
+use crate::output::{PathView, line, name, size};
 
 /// One set.
 #[derive(Debug, Serialize)]
@@ -33,9 +32,11 @@ pub(crate) struct MemberView {
     pub index: MemberNo,
     pub volume_id: VolumeId,
     pub size: u64,
+    pub logical_sector: u32,
+    pub physical_sector: u32,
     pub kind: &'static str,
     pub state: &'static str,
-    pub path: Option<PathBuf>,
+    pub path: Option<PathView>,
 }
 
 impl SetView {
@@ -75,7 +76,7 @@ impl SetView {
     pub(crate) fn text(&self) -> String {
         let present = self.members.iter().filter(|m| m.state == "present").count();
         let full = self.members.iter().all(|m| m.kind == "full");
-        let mut line = format!(
+        let mut out = format!(
             "{}  volume {}  generation {}  {}  {}  {} of {} members  {}  {}\n",
             name(self.set_id.as_str()),
             name(self.source_volume_id.as_str()),
@@ -88,11 +89,11 @@ impl SetView {
             self.state,
         );
         for problem in &self.problems {
-            line.push_str("    ");
-            line.push_str(problem);
-            line.push('\n');
+            out.push_str("    ");
+            out.push_str(&line(problem));
+            out.push('\n');
         }
-        line
+        out
     }
 }
 
@@ -109,9 +110,11 @@ fn members(catalog: &Catalog, entry: &SetEntry) -> Vec<MemberView> {
                 index: MemberNo(index),
                 volume_id: member.volume_id.clone(),
                 size: member.size,
+                logical_sector: member.logical_sector,
+                physical_sector: member.physical_sector,
                 kind: if member.parent.is_some() { "incremental" } else { "full" },
                 state,
-                path: path.cloned(),
+                path: path.map(Into::into),
             }
         })
         .collect()

@@ -88,14 +88,11 @@ impl View {
         if !std::io::stderr().is_terminal() {
             return Self::Lines { verb, last: Instant::now() };
         }
-        let bar = ProgressBar::new(0);
         let template =
             "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.set_message(verb);
-        Self::Bar(bar)
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self::Bar(ProgressBar::new(0).with_style(style).with_message(verb))
     }
 
     #[expect(clippy::print_stderr, reason = "progress is for people")]
@@ -112,6 +109,8 @@ impl View {
                     eprintln!("{verb}: {done} of {total}, {rate}/s, about {left} s left");
                 }
             }
+            // A bar of nothing would look full.
+            Self::Bar(_) if total == 0 => {}
             Self::Bar(bar) => {
                 bar.set_length(total);
                 bar.set_position(done);

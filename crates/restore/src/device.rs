@@ -1,6 +1,6 @@
 //! What the system says about a file or block device: size and sectors.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
@@ -8,14 +8,20 @@ use std::path::PathBuf;
 /// Size in bytes of a regular file or block device.
 pub fn size(file: &File) -> io::Result<u64> {
     let meta = file.metadata()?;
+    check_kind(&meta)?;
     if meta.is_file() {
         return Ok(meta.len());
     }
-    if meta.file_type().is_block_device() {
-        // The end of a block device is where seeking to its end leads; its metadata says 0.
-        return (&*file).seek(SeekFrom::End(0));
+    // The end of a block device is where seeking to its end leads; its metadata says 0.
+    (&*file).seek(SeekFrom::End(0))
+}
+
+/// Refuses whatever is neither a regular file nor a block device.
+pub(crate) fn check_kind(meta: &Metadata) -> io::Result<()> {
+    if meta.is_file() || meta.file_type().is_block_device() {
+        return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "is neither a regular file nor a block device"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a regular file nor a block device"))
 }
 
 /// Logical and physical sector size in bytes: the device's own, 512 for a file.

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::device;
 
@@ -28,6 +30,8 @@ pub enum Use {
     },
     /// A partition of it is used in one of these ways.
     Partition(String),
+    /// The kernel has it for itself: one of several devices of a mounted filesystem, say.
+    Claimed,
 }
 
 impl fmt::Display for Use {
@@ -41,6 +45,7 @@ impl fmt::Display for Use {
                 write!(f, "open for writing by process {pid} ({})", name.escape_debug())
             }
             Self::Partition(name) => write!(f, "in use by its partition {name}"),
+            Self::Claimed => f.write_str("in use by the kernel"),
         }
     }
 }
@@ -52,8 +57,11 @@ pub fn writers(path: &Path) -> io::Result<Vec<Use>> {
     let mut uses = Vec::new();
     if meta.file_type().is_block_device() {
         block_device(meta.rdev(), &mut uses);
+        if uses.is_empty() && is_claimed(path) {
+            uses.push(Use::Claimed);
+        }
     } else {
-        loops_over(&meta, &mut uses);
+        loops_over(|backing| same_file(backing, &meta), &mut uses);
     }
     open_for_writing(&meta, &mut uses);
     Ok(uses)
@@ -103,6 +111,16 @@ fn held(rdev: u64, uses: &mut Vec<Use>) {
     {
         uses.push(Use::Holder(holder.file_name().to_string_lossy().into_owned()));
     }
+    loops_over(|backing| backing.file_type().is_block_device() && backing.rdev() == rdev, uses);
+}
+
+/// Whether the kernel has a block device for itself alone. Only the first device of a mounted
+/// filesystem is in the mount table, but all of them are claimed: "if the block device is in use by
+/// the system (e.g., mounted), `open()` fails with the error EBUSY" (`open(2)`, `O_EXCL`).
+fn is_claimed(path: &Path) -> bool {
+    let flags = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
+    let opened = fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
+    opened.is_err_and(|e| e.kind() == io::ErrorKind::ResourceBusy)
 }
 
 /// The kernel writes blanks and backslashes in mount tables as octal escapes.
@@ -110,12 +128,12 @@ fn unescape(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
-/// Loop devices that may write to a file.
-fn loops_over(meta: &fs::Metadata, uses: &mut Vec<Use>) {
+/// Loop devices that may write to a file or block device. A device does not list them as holders.
+fn loops_over(is_it: impl Fn(&fs::Metadata) -> bool, uses: &mut Vec<Use>) {
     for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
         let sysfs = entry.path();
         let Ok(backing) = fs::read_to_string(sysfs.join("loop/backing_file")) else { continue };
-        let same = fs::metadata(backing.trim_end()).is_ok_and(|m| same_file(&m, meta));
+        let same = fs::metadata(backing.trim_end()).is_ok_and(|m| is_it(&m));
         let writable = fs::read_to_string(sysfs.join("ro")).is_ok_and(|ro| ro.trim() == "0");
         if same && writable {
             uses.push(Use::Loop(entry.file_name().to_string_lossy().into_owned()));

@@ -24,11 +24,13 @@ pub enum LayoutFileError {
         source: std::io::Error,
     },
     /// It is not the TOML it should be.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: line {line}: {}", path.display(), source.message())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// Where and what.
+        /// Which of its lines.
+        line: usize,
+        /// What is wrong there.
         #[source]
         source: Box<toml::de::Error>,
     },
@@ -64,13 +66,24 @@ pub enum LayoutFileError {
         /// Whether it has a stripe size: `a` or `no`.
         stripe: &'static str,
     },
+    /// A member has no bytes to make a volume of.
+    #[error("member {member} ({:?}) is empty", volume_id.as_str())]
+    EmptyMember {
+        /// Which member.
+        member: MemberNo,
+        /// Its volume id.
+        volume_id: VolumeId,
+    },
     /// The members cannot be striped as they are.
     #[error(
-        "striping needs members of equal size: member {member} has {found} bytes, the first has {expected}"
+        "striping needs members of equal size: member {member} ({:?}) has {found} bytes, the first has {expected}",
+        volume_id.as_str()
     )]
     UnequalSizes {
         /// Which member.
         member: MemberNo,
+        /// Its volume id.
+        volume_id: VolumeId,
         /// Its size.
         found: u64,
         /// The first one's size.
@@ -137,7 +150,11 @@ pub fn parse(
     members: &MemberSizes,
     limits: &Limits,
 ) -> Result<ExtentMap, LayoutFileError> {
-    let toml = |source| LayoutFileError::Toml { path: path.to_owned(), source: Box::new(source) };
+    let toml = |source: toml::de::Error| {
+        let before = source.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let (path, line) = (path.to_owned(), before.matches('\n').count() + 1);
+        LayoutFileError::Toml { path, line, source: Box::new(source) }
+    };
     let file: FileToml = toml::from_str(text).map_err(toml)?;
     if file.version != VERSION {
         return Err(LayoutFileError::Version { path: path.to_owned(), found: file.version });
@@ -239,7 +256,7 @@ pub fn render(map: &ExtentMap, members: &MemberSizes) -> String {
 
 /// The members one after the other.
 pub fn linear(members: &MemberSizes, limits: &Limits) -> Result<ExtentMap, LayoutFileError> {
-    let sizes: Vec<u64> = members.iter().map(|(_, size)| *size).collect();
+    let sizes = all_sizes(members)?;
     let mut start = 0_u64;
     let segments = (0..).zip(&sizes).map(|(no, &length)| {
         let column = Column { member: MemberNo(no), offset: 0 };
@@ -257,11 +274,12 @@ pub fn striped(
     members: &MemberSizes,
     limits: &Limits,
 ) -> Result<ExtentMap, LayoutFileError> {
-    let sizes: Vec<u64> = members.iter().map(|(_, size)| *size).collect();
+    let sizes = all_sizes(members)?;
     let each = sizes.first().copied().unwrap_or(0);
-    if let Some((no, found)) = (0..).zip(&sizes).find(|(_, size)| **size != each) {
-        let member = MemberNo(no);
-        return Err(LayoutFileError::UnequalSizes { member, found: *found, expected: each });
+    if let Some((no, (id, found))) = (0..).zip(members).find(|(_, (_, size))| *size != each) {
+        let (member, volume_id) = (MemberNo(no), id.clone());
+        let (found, expected) = (*found, each);
+        return Err(LayoutFileError::UnequalSizes { member, volume_id, found, expected });
     }
     let whole = each - each % u64::from(stripe.max(1));
     let columns: Vec<Column> =
@@ -281,6 +299,16 @@ pub fn striped(
         }
     }
     Ok(ExtentMap::new(start, &sizes, segments, limits)?)
+}
+
+/// The sizes of members that are all to be used.
+fn all_sizes(members: &MemberSizes) -> Result<Vec<u64>, LayoutFileError> {
+    match (0..).zip(members).find(|(_, (_, size))| *size == 0) {
+        Some((no, (id, _))) => {
+            Err(LayoutFileError::EmptyMember { member: MemberNo(no), volume_id: id.clone() })
+        }
+        None => Ok(members.iter().map(|(_, size)| *size).collect()),
+    }
 }
 
 #[cfg(test)]

@@ -46,9 +46,9 @@ impl Shard {
     }
 }
 
-/// The first point after `at` that lies a multiple of `step` behind `origin`.
+/// The first point after `at` that lies a multiple of `step` behind `origin`, if that is a number.
 fn next_multiple(at: u64, origin: u64, step: u64) -> u64 {
-    origin + ((at - origin) / step + 1) * step
+    origin.saturating_add(((at - origin) / step + 1).saturating_mul(step))
 }
 
 /// Hands out tasks in logical order.
@@ -62,9 +62,11 @@ pub(crate) struct Plan<'v> {
 
 impl<'v> Plan<'v> {
     /// Plans the logical bytes `range`, in shards small enough that `jobs` workers finish together.
-    pub(crate) fn new(volume: &'v Volume, range: Range<u64>, jobs: usize) -> Self {
+    /// For an `ordered` target a shard is one window: a worker then never waits for another's second.
+    pub(crate) fn new(volume: &'v Volume, range: Range<u64>, jobs: usize, ordered: bool) -> Self {
         let bytes = range.end.saturating_sub(range.start);
-        let shard = (bytes / (jobs as u64 * 8)).clamp(MIN_WINDOW, MAX_SHARD);
+        let most = if ordered { MIN_WINDOW } else { MAX_SHARD };
+        let shard = (bytes / (jobs as u64 * 8)).clamp(MIN_WINDOW, most);
         Self { volume, at: range.start, end: range.end, shard, extents: Vec::new() }
     }
 

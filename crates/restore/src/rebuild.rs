@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use snapfmt::scan::{Found, Scan};
 use snapfmt::{
-    ChunkNo, Content, FormatError, ReadAt, Record, SnapshotId, SnapshotWriter, Stored, WriteError,
+    ChunkNo, Content, FormatError, ReadAt, Record, Snapshot, SnapshotId, SnapshotWriter, Stored,
+    WriteError,
 };
 
 use crate::catalog::{Catalog, Lookup, SnapshotFile, open_file};
@@ -128,7 +129,7 @@ pub fn rebuild(
     let scan = Scan::start(&*file, &lookup.limits).map_err(lost)?;
     let map = scan.extent_map().map_err(lost)?;
     let manifest = scan.manifest().clone();
-    let seal = seal_of(&scan, siblings);
+    let seal = seal_of(&file, &scan, siblings, lookup);
     let failed = |source| RebuildError::Target { path: out.to_owned(), source };
     let directory = parent_directory(out);
     let named = tempfile::Builder::new().prefix(".rebuild.").suffix(PARTIAL).tempfile_in(directory);
@@ -187,8 +188,17 @@ enum ScanEnd {
     Unknown,
 }
 
-/// The seal in the file's own tail, or else in another file of the set.
-fn seal_of(scan: &Scan<'_>, siblings: &Catalog) -> Option<Vec<SnapshotId>> {
+/// The seal in the file's own tail, where what leads there is intact, or else in another file of the
+/// set.
+fn seal_of(
+    file: &Arc<dyn ReadAt>,
+    scan: &Scan<'_>,
+    siblings: &Catalog,
+    lookup: &Lookup,
+) -> Option<Vec<SnapshotId>> {
+    if let Ok(own) = Snapshot::open(file.clone(), &lookup.limits) {
+        return Some(own.seal().to_vec());
+    }
     let set = &scan.manifest().set;
     let sibling = siblings.files().iter().find(|f| f.snapshot.manifest().set == *set);
     sibling.map(|f| f.snapshot.seal().to_vec())
@@ -247,6 +257,11 @@ impl Rewrite<'_> {
         self.fill_to(record.first.0)?;
         if self.lost.is_some() {
             // Only counted from here on: the file cannot become whole.
+            if let Content::Data { stored, .. } = record.content
+                && !self.read(&stored)
+            {
+                self.lose(record.first, 1);
+            }
             self.next = record.end();
             return Ok(());
         }

@@ -184,7 +184,10 @@ fn state_of(source: &dyn Source, geometry: Geometry, path: &Path) -> Result<Stat
     let mut state = StateBuilder::new(geometry);
     let mut extents: Vec<Extent> = Vec::new();
     let mut at = 0;
-    while at < geometry.size() {
+    let mut before = None;
+    // A source that gives nothing more ends the walk as much as the member's end does.
+    while at < geometry.size() && before != Some(at) {
+        before = Some(at);
         extents.clear();
         // A window keeps the list short; its last run may reach further.
         let window = at..at
@@ -210,4 +213,53 @@ fn state_of(source: &dyn Source, geometry: Geometry, path: &Path) -> Result<Stat
 fn chunks_of(geometry: &Geometry, range: &Range<u64>) -> u32 {
     let count = length(range).div_ceil(u64::from(geometry.chunk_size().bytes()));
     u32::try_from(count).unwrap_or(ChunkNo(u32::MAX).0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Finding, state_of};
+    use crate::source::{
+        ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source,
+    };
+    use snapfmt::{ChunkSize, Geometry};
+    use std::ops::Range;
+    use std::path::Path;
+
+    /// Zeros up to a point, and no word about the rest.
+    struct Silent(u64);
+
+    impl Source for Silent {
+        fn size(&self) -> u64 {
+            1 << 20
+        }
+
+        fn largest_chunk(&self) -> u32 {
+            4096
+        }
+
+        fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+            if range.start < self.0 {
+                out.push(Extent { range: range.start..self.0, kind: ExtentKind::Zero });
+            }
+            Ok(())
+        }
+
+        fn read(&self, _: &ChunkRef, _: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
+            Ok(Proof::None)
+        }
+    }
+
+    #[test]
+    fn a_source_that_falls_silent_has_no_state() {
+        let geometry = Geometry::new(1 << 20, ChunkSize::MIN, 1 << 28).unwrap();
+        for known in [0, 40_960] {
+            let error = state_of(&Silent(known), geometry, Path::new("silent")).unwrap_err();
+            let Finding::Chain(ReadError { cause: ReadCause::NoParent { start }, .. }) = error
+            else {
+                panic!("{error}")
+            };
+            assert_eq!(start, known);
+        }
+        state_of(&Silent(1 << 20), geometry, Path::new("silent")).unwrap();
+    }
 }

@@ -197,7 +197,7 @@ pub enum Fault {
 ///
 /// It names no path; whoever opened the file adds that, once.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} at offset {at:#x}: {fault}")]
+#[error("{}{fault}", place(*what, *at))]
 pub struct FormatError {
     /// File offset in bytes.
     pub at: u64,
@@ -206,6 +206,14 @@ pub struct FormatError {
     /// What is wrong with it.
     #[source]
     pub fault: Fault,
+}
+
+/// Where in the file, for a message; a fault of the file as a whole needs no place.
+fn place(what: Structure, at: u64) -> String {
+    match what {
+        Structure::File => String::new(),
+        _ => format!("{what} at offset {at:#x}: "),
+    }
 }
 
 /// The result of reading a snapshot file.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::File;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use crate::args::{CaptureArgs, Common};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, name, size};
+use crate::output::{Output, PathView, name, size};
 use crate::select;
 use crate::watch::Watch;
 
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result
     let generation = args.generation.unwrap_or(after);
     let request = CaptureRequest {
         directory: args.output.clone(),
-        tags: tags(args, &source_volume_id, &set_id, generation),
+        tags: tags(args, &source_volume_id, &set_id, generation)?,
         set_id,
         source_volume_id,
         generation,
@@ -54,6 +55,13 @@ pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result
         tool: TOOL.to_owned(),
         jobs: common.jobs(),
     };
+    if let Some((entry, _)) = &parent
+        && entry.manifest.time > request.time
+    {
+        let message =
+            format!("the parent set was taken at {}, after this one", entry.manifest.time);
+        return Err(Failure::Usage { message, hint: "give the --time the members were really at" });
+    }
     let watch = Watch::start(common, "capturing");
     let result = capture(&volume, &request, watch.progress());
     let terminated = watch.finish();
@@ -86,16 +94,37 @@ fn find_parent<'c>(
     if args.parent.is_empty() {
         return Ok(None);
     }
-    let generation = args.generation;
-    let older = |s: &&SetEntry| generation.is_none_or(|g| s.manifest.generation < g);
-    let newest = parents.sets().iter().filter(older).map(|s| s.manifest.generation).max();
-    let selection = Selection {
-        source_volume: args.source_volume.clone(),
-        generation: generation.and(newest),
-        ..Selection::default()
+    let generation = match args.generation {
+        Some(generation) => older_generation(args, parents, generation)?,
+        None => None,
     };
+    let source_volume = args.source_volume.clone();
+    let selection = Selection { source_volume, generation, ..Selection::default() };
     let entry = parents.select(&selection)?.entry;
     Ok(Some((entry, parents.open_set(entry)?)))
+}
+
+/// The newest generation before `generation`; `None` leaves it to the selection to say why there is
+/// none, or why it is not clear of which volume.
+fn older_generation(
+    args: &CaptureArgs,
+    parents: &Catalog,
+    generation: u64,
+) -> Result<Option<u64>, Failure> {
+    let meant = |s: &&SetEntry| {
+        args.source_volume.as_ref().is_none_or(|v| *v == s.manifest.source_volume_id)
+    };
+    let sets: Vec<_> = parents.sets().iter().filter(meant).map(|s| &s.manifest).collect();
+    let Some(first) = sets.first() else { return Ok(None) };
+    if sets.iter().any(|s| s.source_volume_id != first.source_volume_id) {
+        return Ok(None);
+    }
+    let older = sets.iter().map(|s| s.generation).filter(|g| *g < generation).max();
+    let none = || Failure::Usage {
+        message: format!("there is no parent set before generation {generation}"),
+        hint: "leave --generation out to take the newest parent's + 1",
+    };
+    older.ok_or_else(none).map(Some)
 }
 
 fn chunk_size(args: &CaptureArgs, parent: Option<&SetEntry>) -> Result<ChunkSize, Failure> {
@@ -114,6 +143,7 @@ fn open_members(
 ) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
     let mut members = Vec::new();
     let mut sectors = Vec::new();
+    refuse_twice(args)?;
     for (volume_id, path) in &args.members {
         let open = || {
             let source = RawSource::open(path, chunk_size.bytes())?;
@@ -128,6 +158,25 @@ fn open_members(
     let layout = Layout::new(extent_map(args, &sizes)?);
     let mismatch = |e| Failure::Catalog(restore::catalog::CatalogError::Layout(e));
     Ok((Volume::new(layout, members).map_err(mismatch)?, sectors))
+}
+
+/// One volume, or one device, cannot be two members.
+fn refuse_twice(args: &CaptureArgs) -> Result<(), Failure> {
+    let place = |path: &Path| {
+        let meta = std::fs::metadata(path).ok()?;
+        let device = meta.file_type().is_block_device();
+        Some(if device { (0, meta.rdev()) } else { (meta.dev(), meta.ino()) })
+    };
+    for (n, (id, path)) in args.members.iter().enumerate() {
+        let own = place(path);
+        let one = |(a, b): &&(VolumeId, PathBuf)| a == id || (own.is_some() && place(b) == own);
+        if let Some((_, other)) = args.members.iter().take(n).find(one) {
+            let (path, other) = (path.display(), other.display());
+            let message = format!("{other} and {path} are given as two members, but are one");
+            return Err(Failure::Usage { message, hint: "each member is one volume, given once" });
+        }
+    }
+    Ok(())
 }
 
 fn extent_map(args: &CaptureArgs, sizes: &[(VolumeId, u64)]) -> Result<ExtentMap, Failure> {
@@ -148,7 +197,9 @@ fn extent_map(args: &CaptureArgs, sizes: &[(VolumeId, u64)]) -> Result<ExtentMap
         return match bytes {
             Some(bytes) => layout_file::striped(bytes, sizes, &limits).map_err(Failure::Layout),
             None => Err(Failure::Usage {
-                message: "a stripe is from 1 byte to 4 GiB, over two or more members".into(),
+                message:
+                    "a stripe has from 1 byte to less than 4 GiB, and goes over two or more members"
+                        .into(),
                 hint: "for example --stripe 64K",
             }),
         };
@@ -171,15 +222,22 @@ fn tags(
     volume: &VolumeId,
     set: &SetId,
     generation: u64,
-) -> BTreeMap<String, String> {
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut given = BTreeMap::new();
+    for (key, value) in args.tags.iter().cloned() {
+        if let Some(other) = given.insert(key.clone(), value) {
+            let message = format!("the tag {key:?} is given twice, as {other:?} first");
+            return Err(Failure::Usage { message, hint: "a tag has one value" });
+        }
+    }
     let mut tags = BTreeMap::from([
         ("datafy:source-volume:id".to_owned(), volume.to_string()),
         ("datafy:snapshot:id".to_owned(), set.to_string()),
         ("datafy:snapshot:generation-id".to_owned(), generation.to_string()),
         ("Managed-By".to_owned(), "snaprestore".to_owned()),
     ]);
-    tags.extend(args.tags.iter().cloned());
-    tags
+    tags.append(&mut given);
+    Ok(tags)
 }
 
 /// `dsnap-` and 17 hex digits, as the ids of cloud resources look.
@@ -218,13 +276,13 @@ struct View {
     generation: u64,
     time: jiff::Timestamp,
     content_id: SetContentId,
-    directory: PathBuf,
+    directory: PathView,
     files: Vec<FileView>,
 }
 
 #[derive(Serialize)]
 struct FileView {
-    path: PathBuf,
+    path: PathView,
     volume_id: VolumeId,
     kind: &'static str,
     snapshot_id: String,
@@ -258,7 +316,7 @@ impl View {
             },
             plain_bytes: f.plain_bytes,
             stored_bytes: f.stored_bytes,
-            path: f.path,
+            path: f.path.into(),
             volume_id: f.volume_id,
         };
         Self {
@@ -267,7 +325,7 @@ impl View {
             generation: request.generation,
             time: request.time,
             content_id: captured.content,
-            directory: captured.directory,
+            directory: captured.directory.into(),
             files: captured.files.into_iter().map(file).collect(),
         }
     }
@@ -281,14 +339,14 @@ impl View {
             name(self.set_id.as_str()),
             name(self.source_volume_id.as_str()),
             self.generation,
-            self.directory.display()
+            self.directory
         );
         for f in &self.files {
             let Chunks { data, zero, inherited, reused } = f.chunks;
             let _ = writeln!(
                 out,
                 "  {}  {}  {} of {}; chunks: {data} data, {zero} zero, {inherited} inherited, {reused} reused",
-                f.path.display(),
+                f.path,
                 f.kind,
                 size(f.stored_bytes),
                 size(f.plain_bytes)

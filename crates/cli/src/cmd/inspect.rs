@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::SetArgs;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, name, note, size};
+use crate::output::{Output, PathView, line, name, note, size};
 use crate::select;
 use crate::view::SetView;
 
@@ -48,7 +48,7 @@ struct ColumnView {
 
 #[derive(Serialize)]
 struct FileView {
-    path: PathBuf,
+    path: PathView,
     volume_id: VolumeId,
     stream: bool,
     dedup: bool,
@@ -114,7 +114,7 @@ impl FileView {
         let (manifest, footer) = (snapshot.manifest(), snapshot.footer());
         let totals = snapshot.index().totals;
         Self {
-            path: path.to_owned(),
+            path: path.into(),
             volume_id: manifest.own().volume_id.clone(),
             stream: manifest.stream,
             dedup: manifest.dedup,
@@ -163,33 +163,35 @@ fn text(inspection: &Inspection) -> String {
     let view = &inspection.set.view;
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let mut line = |key: &str, value: String| {
+    let mut row = |key: &str, value: String| {
         let _ = writeln!(out, "{key:<15} {value}");
     };
-    line("set", name(view.set_id.as_str()));
-    line("source volume", name(view.source_volume_id.as_str()));
-    line("generation", view.generation.to_string());
-    line("time", view.time.to_string());
-    line("consistency", view.consistency.to_string());
-    line("logical size", format!("{} ({})", view.logical_size, size(view.logical_size)));
-    line("chunk size", size(view.chunk_size.into()));
-    line("content id", view.content_id.map_or_else(|| "not known".into(), |id| id.to_string()));
-    line("written by", name(&view.tool));
-    line("state", view.state.to_owned());
+    row("set", name(view.set_id.as_str()));
+    row("source volume", name(view.source_volume_id.as_str()));
+    row("generation", view.generation.to_string());
+    row("time", view.time.to_string());
+    row("consistency", view.consistency.to_string());
+    row("logical size", format!("{} ({})", view.logical_size, size(view.logical_size)));
+    row("chunk size", size(view.chunk_size.into()));
+    row("content id", view.content_id.map_or_else(|| "not known".into(), |id| id.to_string()));
+    row("written by", name(&view.tool));
+    row("state", view.state.to_owned());
     for problem in &view.problems {
-        line("problem", problem.clone());
+        row("problem", line(problem));
     }
     for (key, value) in &view.tags {
-        line("tag", format!("{}={}", name(key), name(value)));
+        row("tag", format!("{}={}", name(key), name(value)));
     }
-    line("layout", format!("{} segments", inspection.set.layout_text.len()));
+    row("layout", format!("{} segments", inspection.set.layout_text.len()));
     for segment in &inspection.set.layout_text {
-        line("", segment.clone());
+        row("", segment.clone());
     }
     for member in &view.members {
         let id = name(member.volume_id.as_str());
-        let what = format!("{id}  {}  {}  {}", size(member.size), member.kind, member.state);
-        line(&format!("member {}", member.index), what);
+        let sectors = format!("sectors {}/{}", member.logical_sector, member.physical_sector);
+        let (size, kind, state) = (size(member.size), member.kind, member.state);
+        let what = format!("{id}  {size}  {sectors}  {kind}  {state}");
+        row(&format!("member {}", member.index), what);
     }
     for file in &inspection.files {
         file_text(&mut out, file);
@@ -204,7 +206,7 @@ fn file_text(out: &mut String, file: &FileView) {
         (false, Some(_)) => "incremental",
         (false, None) => "not in stream form: stock zstd does not give the raw image",
     };
-    let _ = writeln!(out, "file            {}", file.path.display());
+    let _ = writeln!(out, "file            {}", file.path);
     let _ = writeln!(out, "  form          {form}");
     let _ = writeln!(out, "  stored        {} ({})", file.stored_bytes, size(file.stored_bytes));
     let _ = writeln!(

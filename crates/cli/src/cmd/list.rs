@@ -1,14 +1,13 @@
 //! `list`: the sets there are.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 
 use restore::catalog::Catalog;
 use serde::Serialize;
 
 use crate::args::SetArgs;
 use crate::exit::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, PathView, line};
 use crate::select;
 use crate::view::SetView;
 
@@ -20,7 +19,7 @@ struct Listing {
 
 #[derive(Serialize)]
 struct Unreadable {
-    path: PathBuf,
+    path: PathView,
     error: String,
 }
 
@@ -39,7 +38,7 @@ pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
 
 fn unreadable(catalog: &Catalog) -> Vec<Unreadable> {
     let view = |bad: &restore::catalog::BadFile| Unreadable {
-        path: bad.error.path.clone(),
+        path: (&bad.error.path).into(),
         error: bad.error.cause.to_string(),
     };
     catalog.bad().iter().map(view).collect()
@@ -52,7 +51,7 @@ fn text(listing: &Listing) -> String {
     }
     for bad in &listing.unreadable {
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "unreadable: {}: {}", bad.path.display(), bad.error);
+        let _ = writeln!(out, "unreadable: {}: {}", bad.path, line(&bad.error));
     }
     out
 }

@@ -1,7 +1,5 @@
 //! `rebuild`: a file with a lost index, made whole.
 
-use std::path::PathBuf;
-
 use restore::catalog::Lookup;
 use restore::rebuild::rebuild;
 use restore::snapfmt::SnapshotId;
@@ -9,13 +7,13 @@ use serde::Serialize;
 
 use crate::args::RebuildArgs;
 use crate::exit::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, PathView};
 use crate::select;
 
 #[derive(Serialize)]
 struct View {
-    file: PathBuf,
-    output: PathBuf,
+    file: PathView,
+    output: PathView,
     records: u64,
     snapshot_id: SnapshotId,
     sealed: bool,
@@ -27,8 +25,8 @@ pub(crate) fn run(args: &RebuildArgs, output: Output) -> Result<Exit, Failure> {
     let rebuilt = rebuild(&args.file, &args.output, &siblings, &Lookup::default())
         .map_err(Failure::Rebuild)?;
     let view = View {
-        file: args.file.clone(),
-        output: args.output.clone(),
+        file: (&args.file).into(),
+        output: (&args.output).into(),
         records: rebuilt.records,
         snapshot_id: rebuilt.snapshot_id,
         sealed: rebuilt.sealed,
@@ -38,10 +36,7 @@ pub(crate) fn run(args: &RebuildArgs, output: Output) -> Result<Exit, Failure> {
             if v.sealed { "the set's seal confirms it" } else { "all its records are there" };
         format!(
             "rebuilt {} as {}: {} records, snapshot {}; {proof}",
-            v.file.display(),
-            v.output.display(),
-            v.records,
-            v.snapshot_id
+            v.file, v.output, v.records, v.snapshot_id
         )
     })?;
     Ok(Exit::Done)

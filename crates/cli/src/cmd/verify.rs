@@ -1,7 +1,6 @@
 //! `verify`: every byte of a set and of the ancestors it needs.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use restore::snapfmt::{SetContentId, SetId, VolumeId};
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Common, VerifyArgs};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, note, size};
+use crate::output::{Output, PathView, line, name, note, size};
 use crate::select;
 use crate::watch::Watch;
 
@@ -26,7 +25,7 @@ struct Verification {
 
 #[derive(Serialize)]
 struct FileView {
-    path: PathBuf,
+    path: PathView,
     set_id: SetId,
     volume_id: VolumeId,
     stored_bytes: u64,
@@ -35,7 +34,7 @@ struct FileView {
 
 #[derive(Serialize)]
 struct DamageView {
-    path: PathBuf,
+    path: PathView,
     message: String,
 }
 
@@ -62,9 +61,11 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
     match verification.damage.first() {
         None => Ok(Exit::Done),
         Some(first) => {
-            let found = verification.damage.len();
-            let first = format!("{}: {}", first.path.display(), first.message);
-            note(&format!("damage in {found} places, the first: {first}"));
+            let others = match verification.damage.len() {
+                1 => String::new(),
+                found => format!(", the first of {found} places"),
+            };
+            note(&format!("damage in {}: {}{others}", first.path, first.message));
             Ok(Exit::SourceDamaged)
         }
     }
@@ -73,12 +74,15 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
 impl From<FileReport> for FileView {
     fn from(report: FileReport) -> Self {
         let FileReport { path, set_id, volume_id, stored_bytes, chunks, findings: _ } = report;
-        Self { path, set_id, volume_id, stored_bytes, chunks }
+        Self { path: path.into(), set_id, volume_id, stored_bytes, chunks }
     }
 }
 
 fn damage(report: &FileReport) -> impl Iterator<Item = DamageView> {
-    report.findings.iter().map(|f| DamageView { path: report.path.clone(), message: f.to_string() })
+    report
+        .findings
+        .iter()
+        .map(|f| DamageView { path: (&report.path).into(), message: f.to_string() })
 }
 
 fn text(v: &Verification) -> String {
@@ -90,24 +94,20 @@ fn text(v: &Verification) -> String {
         let _ = writeln!(
             out,
             "{verdict}  {}  {}  {} chunks",
-            file.path.display(),
+            file.path,
             size(file.stored_bytes),
             file.chunks
         );
     }
     for damage in &v.damage {
-        let _ = writeln!(out, "damage: {}: {}", damage.path.display(), damage.message);
+        let _ = writeln!(out, "damage: {}: {}", damage.path, line(&damage.message));
     }
     let verdict = match (v.damage.is_empty(), v.mode) {
         (true, "quick") => "all stored bytes and structures are sound (chunks not decompressed)",
         (true, _) => "every byte is sound",
         (false, _) => "there is damage",
     };
-    let _ = writeln!(
-        out,
-        "set {}: {verdict}\ncontent id {}",
-        v.set_id.as_str().escape_debug(),
-        v.content_id
-    );
+    let _ =
+        writeln!(out, "set {}: {verdict}\ncontent id {}", name(v.set_id.as_str()), v.content_id);
     out
 }

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use snapfmt::{
-    CheckedManifest, ChunkSize, Consistency, ExtentMapDigest, Fault, Format, Limits, Manifest,
-    Member, MemberNo, Parent, SetContentId, SetId, SetManifest, SnapshotId, StateId, VolumeId,
-    WriteError, describe_map,
+    CheckedManifest, ChunkSize, Consistency, ExtentMap, ExtentMapDigest, Fault, Format, Limits,
+    Manifest, Member, MemberNo, Parent, SetContentId, SetId, SetManifest, SnapshotId, StateId,
+    VolumeId, WriteError, describe_map,
 };
 
 use crate::catalog::OpenSet;
@@ -190,7 +190,7 @@ pub fn capture(
     let pages = std::sync::Arc::new(PageCache::default());
     let mut written = Vec::new();
     for no in (0..).take(volume.members().len()).map(MemberNo) {
-        let manifest = file_manifest(&set, no, request)?;
+        let manifest = file_manifest(&set, volume.layout().map(), no, request)?;
         let parent = match manifest.own().parent {
             Some(_) => parent::ParentState::open(request.parent.as_ref(), &manifest, &pages),
             None => None,
@@ -239,6 +239,7 @@ fn parent_of(parent: &ParentSet<'_>, volume_id: &VolumeId) -> Option<Parent> {
 
 fn file_manifest(
     set: &SetManifest,
+    map: &ExtentMap,
     member: MemberNo,
     request: &CaptureRequest<'_>,
 ) -> Result<CheckedManifest, CaptureError> {
@@ -246,7 +247,7 @@ fn file_manifest(
     let Form { compact_zeros, dedup } = request.form;
     let stream = !incremental && !compact_zeros && !dedup;
     let manifest = Manifest {
-        about: set_files::about(set, member, stream),
+        about: set_files::about(set, map, member, stream),
         format: Format::default(),
         tool: request.tool.clone(),
         member,

@@ -12,9 +12,12 @@ use tempfile::{Builder, TempDir};
 
 use super::{CaptureError, Captured, CapturedFile};
 use crate::layout_file;
-use crate::sink::PARTIAL;
+use crate::sink::{PARTIAL, parent_directory};
 
 const BUFFER: usize = 1 << 20;
+/// Segments spelled out at the head of each file, and in the text beside the set.
+const ABOUT_SEGMENTS: usize = 8;
+const README_SEGMENTS: usize = 64;
 
 /// A member written but for its seal.
 pub(super) struct WrittenMember {
@@ -37,7 +40,7 @@ impl SetDirectory {
             return Err(CaptureError::Exists { path: target });
         }
         let failed = |path: &Path, source| CaptureError::Target { path: path.to_owned(), source };
-        fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
+        make_directory(parent).map_err(|e| failed(parent, e))?;
         let prefix = format!(".{}.", file_name(set.id.as_str()));
         let work = Builder::new()
             .prefix(&prefix)
@@ -112,6 +115,21 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Makes a directory and what is missing above it, each durable in the one that holds it.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = parent_directory(path);
+    make_directory(above)?;
+    match fs::create_dir(path) {
+        // Someone else was faster.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    sync_directory(above)
+}
+
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
@@ -141,17 +159,17 @@ fn file_name(id: &str) -> String {
 }
 
 /// The plain text at the head of every file, for whoever finds it without this tool.
-pub(super) fn about(set: &SetManifest, no: MemberNo, stream: bool) -> Vec<String> {
+pub(super) fn about(set: &SetManifest, map: &ExtentMap, no: MemberNo, stream: bool) -> Vec<String> {
     let own = set.members.get(no.index());
-    let id = own.map_or("", |m| m.volume_id.as_str());
+    let id = own.map_or_else(String::new, |m| text(m.volume_id.as_str()));
     let members = set.members.len();
     let mut lines = vec![
         "This is a snapshot of a block volume, written by snaprestore.".to_owned(),
         format!(
             "It holds member {} of {members} (volume {id}) of volume {}, set {}, generation {}.",
             no.0 + 1,
-            set.source_volume_id,
-            set.id,
+            text(set.source_volume_id.as_str()),
+            text(set.id.as_str()),
             set.generation
         ),
     ];
@@ -167,12 +185,27 @@ pub(super) fn about(set: &SetManifest, no: MemberNo, stream: bool) -> Vec<String
             "Zeros or repeated chunks are left out: snaprestore is needed to read it.".to_owned(),
         );
     }
-    if members > 1 {
-        lines.push(
-            "The logical volume is made of all members: see layout.toml and README.txt beside it, or the extent map behind this text.".to_owned(),
-        );
-    }
+    lines.push(
+        "The logical volume, in bytes (all of it in the extent map and in layout.toml):".to_owned(),
+    );
+    lines.extend(segments(map, set, ABOUT_SEGMENTS));
     lines
+}
+
+/// The first segments of the layout, a line each.
+fn segments<'m>(
+    map: &'m ExtentMap,
+    set: &'m SetManifest,
+    most: usize,
+) -> impl Iterator<Item = String> + 'm {
+    let more = map.len().saturating_sub(most);
+    let rest = (more > 0).then(|| format!("... {more} more"));
+    map.segments().take(most).map(|s| crate::layout::describe(&s, &set.members)).chain(rest)
+}
+
+/// An id as text that cannot change how the text around it looks.
+fn text(id: &str) -> String {
+    id.escape_debug().to_string()
 }
 
 /// The text beside the set: how to bring the volume back, with the tool and without.
@@ -180,14 +213,18 @@ fn readme(set: &SetManifest, map: &ExtentMap) -> String {
     let mut out = format!(
         "Snapshot set {} of volume {}, generation {}, taken {}.\n\n\
          With snaprestore:\n\n    snaprestore verify .\n    snaprestore restore . -o volume.raw\n",
-        set.id, set.source_volume_id, set.generation, set.time
+        text(set.id.as_str()),
+        text(set.source_volume_id.as_str()),
+        set.generation,
+        set.time
     );
     let incremental: Vec<_> = set.members.iter().filter(|m| m.parent.is_some()).collect();
     if !incremental.is_empty() {
         out.push_str("\nThe members below build on earlier sets; give their directories too:\n\n");
         for member in incremental {
             if let Some(parent) = &member.parent {
-                let _ = writeln!(out, "    {} builds on set {}", member.volume_id, parent.set_id);
+                let (id, set) = (text(member.volume_id.as_str()), text(parent.set_id.as_str()));
+                let _ = writeln!(out, "    {id} builds on set {set}");
             }
         }
     }
@@ -200,11 +237,8 @@ fn readme(set: &SetManifest, map: &ExtentMap) -> String {
          (x / s) % n, at the column's offset + (x / s / n) * s + x % s. An unmapped segment is zeros.\n\n",
     );
     let _ = writeln!(out, "The segments, {} bytes in all:\n", map.size());
-    for segment in map.segments().take(64) {
-        let _ = writeln!(out, "    {}", crate::layout::describe(&segment, &set.members));
-    }
-    if map.len() > 64 {
-        let _ = writeln!(out, "    ... {} more in layout.toml", map.len() - 64);
+    for line in segments(map, set, README_SEGMENTS) {
+        let _ = writeln!(out, "    {line}");
     }
     out
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use snapfmt::{MemberNo, Parent, SetContentId};
+use snapfmt::{MemberNo, Parent, SetContentId, SetId};
 
 use super::files::SnapshotFile;
 use super::set::{MemberFile, SetEntry};
@@ -53,7 +53,7 @@ impl Catalog {
         }
         let set_id = entry.manifest.id.clone();
         if !missing.is_empty() {
-            return Err(CatalogError::Incomplete { set_id, missing });
+            return Err(self.incomplete(set_id, missing));
         }
         if let Some(error) = damaged {
             return Err(error);
@@ -120,6 +120,12 @@ impl Catalog {
         Ok(parent.clone())
     }
 
+    fn incomplete(&self, set_id: SetId, missing: Vec<Missing>) -> CatalogError {
+        let unknown = self.bad().iter().filter(|b| b.manifest.is_none());
+        let unreadable = unknown.map(|b| b.error.clone()).collect();
+        CatalogError::Incomplete { set_id, missing, unreadable }
+    }
+
     /// The parent is not among the sound files: damaged, or not there at all.
     fn no_parent(&self, child: &SnapshotFile, missing: Missing) -> CatalogError {
         let named = child.snapshot.manifest().own().parent.as_ref();
@@ -130,7 +136,7 @@ impl Catalog {
         let set_id = child.snapshot.manifest().set.id.clone();
         match damaged {
             Some(bad) => CatalogError::Damaged { set_id, file: bad.error.clone() },
-            None => CatalogError::Incomplete { set_id, missing: vec![missing] },
+            None => self.incomplete(set_id, vec![missing]),
         }
     }
 }

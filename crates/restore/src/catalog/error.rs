@@ -118,12 +118,17 @@ pub enum CatalogError {
         candidates: Vec<Candidate>,
     },
     /// Members or ancestors are not among the files.
-    #[error("set {:?} is incomplete: {} missing", set_id.as_str(), list(missing))]
+    #[error(
+        "set {:?} is incomplete: {} missing{}",
+        set_id.as_str(), list(missing), also_unreadable(unreadable)
+    )]
     Incomplete {
         /// The set.
         set_id: SetId,
         /// What is missing.
         missing: Vec<Missing>,
+        /// Files that may be it, but cannot be read well enough to tell.
+        unreadable: Vec<FileError>,
     },
     /// A file of the set is damaged.
     #[error("set {:?} is damaged: {file}", set_id.as_str())]
@@ -222,6 +227,10 @@ pub enum CatalogError {
         #[source]
         source: FormatError,
     },
+}
+
+fn also_unreadable(files: &[FileError]) -> String {
+    if files.is_empty() { String::new() } else { format!("; unreadable: {}", list(files)) }
 }
 
 fn list(items: &[impl std::fmt::Display]) -> String {

@@ -1,6 +1,6 @@
 //! Snapshot files as they are found: sound, or with what is wrong with them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub(super) fn hidden_set(path: &Path) -> bool {
 
 /// Opens a snapshot file for reading by position.
 pub(crate) fn open_file(path: &Path, lookup: &Lookup) -> io::Result<Arc<dyn ReadAt>> {
+    // Opening a FIFO would wait for its writer.
+    device::check_kind(&fs::metadata(path)?)?;
     let file = File::open(path)?;
     let size = device::size(&file)?;
     if lookup.map && file.metadata()?.is_file() {

@@ -99,10 +99,18 @@ impl Catalog {
                     .push(BadFile { error: FileError::io(directory, e), manifest: None });
             }
         };
-        for entry in entries.flatten() {
-            let path = entry.path();
+        for entry in entries {
+            // What is not listed could be the newest set.
+            let found = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
+            let (path, kind) = match found {
+                Ok(found) => found,
+                Err(e) => {
+                    let error = FileError::io(directory, e);
+                    self.bad.push(BadFile { error, manifest: None });
+                    continue;
+                }
+            };
             // A directory reached by a symbolic link may lead in circles.
-            let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() && !hidden_set(&path) {
                 self.search(&path, lookup);
             } else if path.extension().is_some_and(|e| e == "snap") && !path.is_dir() {

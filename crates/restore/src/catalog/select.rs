@@ -52,10 +52,6 @@ impl Catalog {
     /// The set that is meant.
     pub fn select(&self, selection: &Selection) -> Result<Selected<'_>, CatalogError> {
         let by_id = self.matching(selection)?;
-        let named = selection.set_id.is_some() || selection.generation.is_some();
-        if !named && !selection.latest_complete {
-            self.all_identified()?;
-        }
         one_volume(&by_id)?;
         self.not_mixed(&by_id, selection)?;
         if selection.set_id.is_some() {
@@ -67,6 +63,10 @@ impl Catalog {
             }
         }
         let ordered = newest_first(&by_id, selection)?;
+        let named = selection.set_id.is_some() || selection.generation.is_some();
+        if !named && !selection.latest_complete {
+            self.all_identified()?;
+        }
         let mut skipped = Vec::new();
         for entry in ordered {
             if !selection.latest_complete || self.state(entry) == SetState::Complete {

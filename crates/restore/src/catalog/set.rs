@@ -113,11 +113,11 @@ pub(super) fn group(files: &[SnapshotFile], bad: &[BadFile]) -> Vec<SetEntry> {
         let entry = sets
             .entry((manifest.set.id.clone(), content))
             .or_insert_with(|| SetEntry::new(manifest, Some(content)));
-        if entry.manifest == manifest.set {
-            entry.place(manifest.member, MemberFile::Present(number));
-        } else {
+        if entry.manifest != manifest.set {
             entry.contradiction.get_or_insert(number);
         }
+        // Whatever it says of the set, the member it holds is not missing.
+        entry.place(manifest.member, MemberFile::Present(number));
     }
     let mut sets: Vec<SetEntry> = sets.into_values().collect();
     for (number, file) in bad.iter().enumerate() {

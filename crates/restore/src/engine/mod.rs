@@ -2,6 +2,7 @@
 //! to a sink. Restore, verify of a volume and later sinks are all this one path.
 
 mod carry;
+mod turn;
 mod worker;
 
 use std::io;
@@ -15,6 +16,7 @@ use crate::progress::Progress;
 use crate::report::{Counts, Damage, Report};
 use crate::sink::Sink;
 use crate::volume::Volume;
+use turn::{AbandonOnPanic, Turn};
 use worker::Worker;
 
 pub(crate) use carry::Carry;
@@ -75,6 +77,8 @@ pub(crate) struct Job<'a> {
     pub(crate) sink: &'a dyn Sink,
     pub(crate) on_damage: OnDamage,
     pub(crate) progress: &'a Progress,
+    /// For a target that must be written in order.
+    turn: Option<Turn>,
     plan: Mutex<Plan<'a>>,
     result: Mutex<Outcome>,
 }
@@ -107,7 +111,8 @@ pub fn run(
         sink,
         on_damage: options.on_damage,
         progress,
-        plan: Mutex::new(Plan::new(volume, range, jobs)),
+        turn: sink.is_ordered().then(|| Turn::new(range.start)),
+        plan: Mutex::new(Plan::new(volume, range, jobs, sink.is_ordered())),
         result: Mutex::default(),
     };
     pool(jobs).map_err(RunError::Start)?.scope(|scope| {
@@ -136,6 +141,7 @@ pub(crate) fn pool(jobs: usize) -> io::Result<rayon::ThreadPool> {
 impl Job<'_> {
     /// One worker's life: shards until there are none, or until someone failed.
     fn work(&self) {
+        let _guard = self.turn.as_ref().map(AbandonOnPanic);
         let mut worker = match Worker::new(self) {
             Ok(worker) => worker,
             Err(e) => return self.fail(RunError::Start(e)),
@@ -160,11 +166,31 @@ impl Job<'_> {
         outcome.damage.extend(damage);
     }
 
+    /// Lets `write` happen when everything before `range` has been written, at once where the order
+    /// does not matter.
+    fn in_turn(
+        &self,
+        range: &Range<u64>,
+        write: impl FnOnce() -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        let Some(turn) = &self.turn else { return write() };
+        if !turn.wait(range.start) {
+            // Another worker has failed and says why; this one only stops.
+            return Err(RunError::Interrupted);
+        }
+        write()?;
+        turn.advance(range.end);
+        Ok(())
+    }
+
     fn outcome(&self) -> std::sync::MutexGuard<'_, Outcome> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fail(&self, error: RunError) {
         self.outcome().error.get_or_insert(error);
+        if let Some(turn) = &self.turn {
+            turn.abandon();
+        }
     }
 }

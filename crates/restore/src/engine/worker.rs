@@ -12,6 +12,9 @@ use crate::report::{Counts, Damage};
 use crate::sink::AlignedBuffer;
 use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, clip, length};
 
+/// Zeros handed to the target in one step.
+const ZERO_STEP: u64 = 64 << 20;
+
 /// A worker and its buffers, which live as long as the job: nothing is allocated for a chunk.
 pub(super) struct Worker<'w, 'j> {
     job: &'w Job<'j>,
@@ -44,15 +47,28 @@ impl<'w, 'j> Worker<'w, 'j> {
     pub(super) fn task(&mut self, task: &Task) -> Result<(), RunError> {
         match task {
             Task::Zeros { range, zero, hole, unmapped } => {
-                self.zero(range.clone())?;
                 self.counts.zero += zero;
                 self.counts.hole += hole;
                 self.counts.unmapped += unmapped;
-                self.job.progress.advance(length(range), 0);
-                Ok(())
+                self.job.in_turn(range, || self.zeros(range))
             }
             Task::Shard(shard) => self.shard(shard),
         }
+    }
+
+    /// A long run of zeros, in steps: a target that writes them out can still be interrupted.
+    fn zeros(&self, range: &Range<u64>) -> Result<(), RunError> {
+        let mut at = range.start;
+        while at < range.end {
+            if self.job.progress.is_cancelled() {
+                return Err(RunError::Interrupted);
+            }
+            let step = at..at.saturating_add(ZERO_STEP).min(range.end);
+            at = step.end;
+            self.job.progress.advance(length(&step), 0);
+            self.zero(step)?;
+        }
+        Ok(())
     }
 
     fn shard(&mut self, shard: &Shard) -> Result<(), RunError> {
@@ -66,7 +82,8 @@ impl<'w, 'j> Worker<'w, 'j> {
             }
             let data_before = self.counts.data;
             self.fill(&segment, &window)?;
-            self.write(&window)?;
+            let job = self.job;
+            job.in_turn(&window, || self.write(&window))?;
             self.job.progress.advance(length(&window), self.counts.data - data_before);
         }
         Ok(())

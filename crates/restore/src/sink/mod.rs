@@ -2,6 +2,7 @@
 
 mod image;
 mod null;
+mod pipe;
 mod writer;
 
 use std::io;
@@ -10,16 +11,22 @@ use std::path::Path;
 
 pub use image::ImageSink;
 pub use null::NullSink;
+pub use pipe::PipeSink;
 pub(crate) use writer::AlignedBuffer;
 
 /// A target. Workers call it from any thread, each byte of the job's range exactly once, either as
-/// data or as zeros.
+/// data or as zeros; one after the other and in order where the target asks for it.
 pub trait Sink: Send + Sync {
     /// Writes `data` at logical byte `offset`.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
 
     /// Makes the logical bytes `range` read as zeros.
     fn zero_at(&self, range: Range<u64>) -> io::Result<()>;
+
+    /// Whether bytes must come in logical order, each where the one before ended.
+    fn is_ordered(&self) -> bool {
+        false
+    }
 
     /// For messages.
     fn path(&self) -> &Path;

@@ -45,51 +45,65 @@ impl Chain {
         Some(Self { layers: layers.collect(), largest_chunk })
     }
 
+    /// Appends what layer `number` and those below it have at `range`.
     fn resolve(
         &self,
         number: usize,
-        range: Range<u64>,
+        range: &Range<u64>,
         out: &mut Vec<Extent>,
     ) -> Result<(), ReadError> {
         let Some(layer) = self.layers.get(number) else { return Ok(()) };
-        let mut own = Vec::new();
-        layer.source.extents(range.clone(), &mut own)?;
-        for mut extent in own {
+        let first = out.len();
+        layer.source.extents(range.clone(), out)?;
+        let listed = out.len();
+        let mut inherits = false;
+        for extent in &mut out[first..] {
             match &mut extent.kind {
-                ExtentKind::Inherit => {
-                    let wanted = clip(&extent.range, &range);
-                    self.inherited(number, layer, wanted, out)?;
-                    continue;
-                }
                 ExtentKind::Data(chunk) => chunk.layer = u32::try_from(number).unwrap_or(u32::MAX),
+                ExtentKind::Inherit => inherits = true,
                 ExtentKind::Zero | ExtentKind::Hole => {}
             }
-            out.push(extent);
+        }
+        if inherits {
+            // Behind what the layer listed, which then gives way: no layer needs a list of its own.
+            for place in first..listed {
+                let extent = out[place].clone();
+                match extent.kind {
+                    ExtentKind::Inherit => self.inherited(number, &extent.range, range, out)?,
+                    _ => out.push(extent),
+                }
+            }
+            out.drain(first..listed);
         }
         Ok(())
     }
 
+    /// Appends what the layer below `number` has of `run`, at least where that is in `asked`.
     fn inherited(
         &self,
         number: usize,
-        layer: &Layer,
-        range: Range<u64>,
+        run: &Range<u64>,
+        asked: &Range<u64>,
         out: &mut Vec<Extent>,
     ) -> Result<(), ReadError> {
+        let Some(layer) = self.layers.get(number) else { return Ok(()) };
+        let Range { start, end } = clip(run, asked);
         if number + 1 == self.layers.len() {
-            let cause = ReadCause::NoParent { start: range.start };
-            return Err(ReadError::new(&layer.path, cause));
+            return Err(ReadError::new(&layer.path, ReadCause::NoParent { start }));
         }
-        if range.end > layer.inheritable {
-            let (start, end, parent) = (range.start, range.end, layer.inheritable);
-            let cause = ReadCause::BeyondParent { start, end, parent };
-            return Err(ReadError::new(&layer.path, cause));
+        let parent = layer.inheritable;
+        if end > parent {
+            return Err(ReadError::new(
+                &layer.path,
+                ReadCause::BeyondParent { start, end, parent },
+            ));
         }
         let from = out.len();
-        self.resolve(number + 1, range.clone(), out)?;
+        self.resolve(number + 1, &(start..end), out)?;
         // What the parent says beyond the run is not the child's.
+        let lent = run.start..run.end.min(parent);
         for extent in out.iter_mut().skip(from) {
-            extent.range = clip(&extent.range, &range);
+            extent.range = clip(&extent.range, &lent);
         }
         Ok(())
     }
@@ -105,7 +119,7 @@ impl Source for Chain {
     }
 
     fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
-        self.resolve(0, range, out)
+        self.resolve(0, &range, out)
     }
 
     fn read(

@@ -35,12 +35,6 @@ impl NativeSource {
         &self.snapshot
     }
 
-    /// Tells this snapshot's pages from others' in the shared cache: its address, which stays its
-    /// own for as long as the cache's users hold it.
-    fn owner(&self) -> usize {
-        Arc::as_ptr(&self.snapshot).addr()
-    }
-
     fn leaf(&self, no: ChunkNo) -> Result<Leaf, FormatError> {
         let chunks = self.snapshot.geometry().chunks();
         let root = &self.snapshot.index().pages;
@@ -49,13 +43,13 @@ impl NativeSource {
             Err(until) => return Ok(Leaf::Gap(until)),
         };
         let load = || self.snapshot.read_directory(entry);
-        let directory = self.pages.directory(self.owner(), entry, load)?;
+        let directory = self.pages.directory(&self.snapshot, entry, load)?;
         let entry = match covering(&directory, no, until) {
             Ok((entry, _)) => entry,
             Err(until) => return Ok(Leaf::Gap(until)),
         };
         let load = || self.snapshot.read_page(entry);
-        self.pages.records(self.owner(), entry, load).map(Leaf::Page)
+        self.pages.records(&self.snapshot, entry, load).map(Leaf::Page)
     }
 
     /// Appends extents from chunk `at` on, until one reaches `end`; returns where it stopped.

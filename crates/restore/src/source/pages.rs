@@ -1,10 +1,10 @@
 //! A bounded cache of index pages, shared by all snapshots that are open together.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use lru::LruCache;
-use snapfmt::{PageEntry, Record, Result};
+use snapfmt::{PageEntry, Record, Result, Snapshot};
 
 /// Pages kept: 64 KiB each, so 8 MiB in all.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(128).unwrap();
@@ -15,10 +15,16 @@ enum Page {
     Records(Arc<[Record]>),
 }
 
+struct Held {
+    page: Page,
+    /// As long as this is here no other snapshot can have the address that the page is kept under.
+    _owner: Weak<Snapshot>,
+}
+
 /// The cache. It is asked once for each page a window touches, not for each chunk.
 pub struct PageCache {
-    /// Keyed by the snapshot's number and the page's file offset.
-    pages: Mutex<LruCache<(usize, u64), Page>>,
+    /// Keyed by the snapshot's address and the page's file offset.
+    pages: Mutex<LruCache<(usize, u64), Held>>,
 }
 
 impl std::fmt::Debug for PageCache {
@@ -37,7 +43,7 @@ impl PageCache {
     /// The directory page at `entry` of snapshot `owner`, loaded at need.
     pub(super) fn directory(
         &self,
-        owner: usize,
+        owner: &Arc<Snapshot>,
         entry: &PageEntry,
         load: impl FnOnce() -> Result<Vec<PageEntry>>,
     ) -> Result<Arc<[PageEntry]>> {
@@ -52,7 +58,7 @@ impl PageCache {
     /// The index page at `entry` of snapshot `owner`, loaded at need.
     pub(super) fn records(
         &self,
-        owner: usize,
+        owner: &Arc<Snapshot>,
         entry: &PageEntry,
         load: impl FnOnce() -> Result<Vec<Record>>,
     ) -> Result<Arc<[Record]>> {
@@ -64,16 +70,21 @@ impl PageCache {
         Ok(page)
     }
 
-    fn get(&self, owner: usize, offset: u64) -> Option<Page> {
-        self.lock().get(&(owner, offset)).cloned()
+    fn get(&self, owner: &Arc<Snapshot>, offset: u64) -> Option<Page> {
+        self.lock().get(&key(owner, offset)).map(|held| held.page.clone())
     }
 
     /// Two workers may load the same page at once; the second replaces an equal one.
-    fn put(&self, owner: usize, offset: u64, page: Page) {
-        self.lock().put((owner, offset), page);
+    fn put(&self, owner: &Arc<Snapshot>, offset: u64, page: Page) {
+        let held = Held { page, _owner: Arc::downgrade(owner) };
+        self.lock().put(key(owner, offset), held);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<(usize, u64), Page>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<(usize, u64), Held>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key(owner: &Arc<Snapshot>, offset: u64) -> (usize, u64) {
+    (Arc::as_ptr(owner).addr(), offset)
 }

@@ -24,18 +24,21 @@ pub struct RawSource {
 impl RawSource {
     /// Opens `path` read-only; data is given in chunks of `unit` bytes.
     pub fn open(path: &Path, unit: u32) -> io::Result<Self> {
+        device::check_kind(&std::fs::metadata(path)?)?;
         let file = File::open(path)?;
         let size = device::size(&file)?;
         Ok(Self { path: path.to_owned(), file, size, unit })
     }
 
     /// The end of the hole at `offset`, or `offset` where there is data (or nobody can tell).
-    fn data_from(&self, offset: u64) -> Result<u64, Errno> {
+    fn data_from(&self, offset: u64) -> io::Result<u64> {
         match seek(&self.file, SeekFrom::Data(offset)) {
             Ok(data) => Ok(data.min(self.size)),
-            Err(Errno::NXIO) => Ok(self.size),
+            // Nothing up to the end, if that is still where it was: bytes that are gone are no hole.
+            Err(Errno::NXIO) if device::size(&self.file)? >= self.size => Ok(self.size),
+            Err(Errno::NXIO) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
-            Err(e) => Err(e),
+            Err(e) => Err(e.into()),
         }
     }
 
@@ -74,7 +77,7 @@ impl Source for RawSource {
         let mut data_end = at;
         while at < range.end {
             if at >= data_end {
-                let data = self.data_from(at).map_err(|e| self.failed(at, e.into()))?;
+                let data = self.data_from(at).map_err(|e| self.failed(at, e))?;
                 if data > at {
                     out.push(Extent { range: at..data, kind: ExtentKind::Zero });
                     at = data;

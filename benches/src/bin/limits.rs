@@ -1,0 +1,195 @@
+//! What the engine costs above the least that any program must do with the same bytes.
+#![forbid(unsafe_code)]
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "prints a table, or stops")]
+
+use std::fs::File;
+
+use restore::Progress;
+use restore::catalog::OpenSet;
+use restore::sink::NullSink;
+use restore::verify::{Depth, verify};
+use snapfmt::{ChunkSize, Encoder};
+use snaprestore_benches::bare::{self, Frames, Hash, Output};
+use snaprestore_benches::input::Input;
+use snaprestore_benches::rounds::Contender;
+use snaprestore_benches::stage::{Sets, Stage};
+use snaprestore_benches::{MIB, STRIPE, bring, bytes_text, forget, jobs, restore_to_image};
+
+/// Pieces that buffered writes are cut into.
+const PIECES: [u64; 4] = [32 << 10, 128 << 10, 512 << 10, 1 << 20];
+
+fn main() {
+    let input = Input::from_args();
+    let image = input.image();
+    let stage = Stage::new(&input.dir);
+    let widths = [1, 2, 4].map(|width| {
+        let raw = stage.spread(&format!("raw-{width}"), &image, width);
+        stage.capture(&format!("wide-{width}"), &raw, ChunkSize::DEFAULT, None)
+    });
+    println!(
+        "{} MiB logical, {} MiB stored, chunks of {}; medians of {} rounds\n",
+        image.len() as u64 / MIB,
+        widths[0].stored / MIB,
+        bytes_text(ChunkSize::DEFAULT.bytes().into()),
+        input.rounds
+    );
+    computing(&image, &widths, &input);
+    writing(&image, &widths, &stage, &input);
+    capturing(&image, &widths[1], &stage, &input);
+}
+
+/// Everything that writes to no disk.
+fn computing(image: &[u8], widths: &[Sets; 3], input: &Input) {
+    let open = widths.each_ref().map(|sets| sets.open(false));
+    let mapped = widths[0].open(true);
+    let volumes = open.each_ref().map(|set| set.volume().expect("a volume"));
+    let mapped_volume = mapped.volume().expect("a volume");
+    let frames = Frames::of(&open[0]);
+    let mut copy = vec![0; image.len()];
+    let copy = std::cell::RefCell::new(&mut copy);
+    let mut all = Vec::new();
+    for n in [2, 1] {
+        let (frames, copy, volumes) = (&frames, &copy, &volumes);
+        all.push(Contender::new(&format!("decode + BLAKE3, {n} threads"), move || {
+            frames.decode(n, Hash::Blake3, Output::Drop);
+        }));
+        all.push(Contender::new(&format!("decode alone, {n} threads"), move || {
+            frames.decode(n, Hash::No, Output::Drop);
+        }));
+        all.push(Contender::new(&format!("memcpy by 64 KiB, {n} threads"), move || {
+            bare::copy(image, &mut copy.borrow_mut(), STRIPE as usize, n);
+        }));
+        for (volume, name) in volumes.iter().zip(["linear", "2 stripes", "4 stripes"]) {
+            all.push(Contender::new(&format!("engine, {name}, {n} jobs"), move || {
+                bring(volume, &NullSink, n);
+            }));
+        }
+    }
+    all.push(Contender::new("engine, linear, mapped, 2 jobs", || {
+        bring(&mapped_volume, &NullSink, 2);
+    }));
+    all.push(Contender::new("CRC-32, 2 threads", || frames.checksum(2)));
+    for (set, name) in [(&open[0], "read"), (&mapped, "mapped")] {
+        all.push(Contender::new(&format!("verify, {name}, 2 jobs"), move || {
+            check(set, Depth::Full);
+        }));
+        all.push(Contender::new(&format!("verify --quick, {name}, 2 jobs"), move || {
+            check(set, Depth::Quick);
+        }));
+    }
+    input.measure(&mut all);
+    print("no writing", image.len(), &all);
+}
+
+/// Everything that ends on the disk, each time in a new file.
+fn writing(image: &[u8], widths: &[Sets; 3], stage: &Stage, input: &Input) {
+    let target = &*stage.path("target");
+    let frames = Frames::of(&widths[0].open(false));
+    let mut all = Vec::new();
+    all.push(
+        Contender::new("write O_DIRECT by 1M, fsync", || {
+            let file = bare::create_direct(target).expect("O_DIRECT");
+            bare::write_all(&file, image, 1 << 20, 2);
+            sync(&file);
+        })
+        .after(|| forget(target)),
+    );
+    for piece in PIECES {
+        let frames = &frames;
+        let name = bytes_text(piece);
+        let piece = usize::try_from(piece).expect("a small number");
+        let plain = move |finish: bool| {
+            let file = File::create(target).expect("a new file");
+            bare::write_all(&file, image, piece, 2);
+            if finish {
+                sync(&file);
+            }
+        };
+        all.push(
+            Contender::new(&format!("write by {name}"), move || plain(false))
+                .after(|| forget(target)),
+        );
+        all.push(
+            Contender::new(&format!("write by {name}, fsync"), move || plain(true))
+                .after(|| forget(target)),
+        );
+        let decoded = move || {
+            let file = File::create(target).expect("a new file");
+            frames.decode(2, Hash::Blake3, Output::Write(&file, piece));
+            sync(&file);
+        };
+        let name = format!("decode + BLAKE3 + write by {name}, fsync");
+        all.push(Contender::new(&name, decoded).after(|| forget(target)));
+    }
+    all.push(
+        Contender::new("decode + BLAKE3 + O_DIRECT, fsync", || {
+            let file = bare::create_direct(target).expect("O_DIRECT");
+            frames.decode(2, Hash::Blake3, Output::Write(&file, 1 << 20));
+            sync(&file);
+        })
+        .after(|| forget(target)),
+    );
+    for (sets, name) in widths.iter().zip(["linear", "2 stripes", "4 stripes"]) {
+        all.push(
+            Contender::new(&format!("restore, {name}, fsync"), move || {
+                restore_to_image(sets, target, 2);
+            })
+            .after(|| forget(target)),
+        );
+    }
+    input.measure(&mut all);
+    print("to a new file", image.len(), &all);
+    forget(target);
+}
+
+/// Raw members to a set: in full, and on top of the set that it equals.
+fn capturing(image: &[u8], sets: &Sets, stage: &Stage, input: &Input) {
+    let chunk = ChunkSize::DEFAULT;
+    let raw = stage.spread("member", image, 2);
+    let volume = raw.volume(chunk);
+    let open = |path| File::open(path).expect("a raw member");
+    let files: Vec<File> = raw.paths().iter().map(open).collect();
+    let mut all = Vec::new();
+    for (name, parent, level) in
+        [("full", None, Some(Encoder::DEFAULT_LEVEL)), ("unchanged", Some(sets), None)]
+    {
+        let (files, volume) = (&files, &volume);
+        let bare = move || {
+            for file in files {
+                bare::encode(file, chunk.bytes() as usize, level, 2);
+            }
+        };
+        let what = level.map_or(String::new(), |level| format!(" + zstd -{level}"));
+        all.push(Contender::new(&format!("read + BLAKE3{what}, 2 threads"), bare));
+        for n in [2, 1] {
+            all.push(Contender::new(&format!("capture, {name}, 2 stripes, {n} jobs"), move || {
+                stage.capture_and_forget(volume, chunk, parent, n);
+            }));
+        }
+    }
+    input.measure(&mut all);
+    print("to a set", image.len(), &all);
+}
+
+fn sync(file: &File) {
+    file.sync_all().expect("a sound disk");
+}
+
+fn check(set: &OpenSet, depth: Depth) {
+    let reports = verify(set, depth, jobs(2), &Progress::default()).expect("threads");
+    assert!(reports.iter().all(|file| file.findings.is_empty()), "a sound set");
+}
+
+/// One line for each; ratios are to the first.
+fn print(title: &str, bytes: usize, all: &[Contender<'_>]) {
+    let Some(first) = all.first() else { return };
+    println!("| {title} | s | CPU s | GB/s | time / first |\n|---|---|---|---|---|");
+    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
+    let gigabytes = bytes as f64 / 1e9;
+    for one in all {
+        let (s, cpu) = (one.seconds(), one.processor_seconds());
+        let (rate, ratio) = (gigabytes / s, one.ratio_to(first));
+        println!("| {} | {s:.3} | {cpu:.3} | {rate:.2} | {ratio:.2} |", one.name);
+    }
+    println!();
+}

@@ -1,0 +1,374 @@
+//! The documentation says what the program does: flags, exit codes, JSON fields, the output of every
+//! console example, the library example, and links.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::Arguments;
+use serde_json::Value;
+
+use support::needs::{Need, trial};
+use support::run::{BINARY, Call};
+use support::scratch::{Scratch, copy_tree, flip_bit, set_len, write};
+use support::{Outcome, ensure};
+
+const COMMANDS: [&str; 6] = ["list", "inspect", "verify", "restore", "rebuild", "capture"];
+
+/// The contract. What a script may rely on is changed here and on the page, or not at all.
+const EXIT_CODES: [(&str, &str); 10] = [
+    ("0", "done and verified"),
+    ("1", "failed"),
+    ("2", "usage"),
+    ("3", "done with damage, map written"),
+    ("4", "source damaged, unreadable or not as expected"),
+    ("5", "target refused"),
+    ("6", "set or chain incomplete, nothing written"),
+    ("7", "target out of space or failed"),
+    ("130", "interrupted"),
+    ("143", "terminated"),
+];
+
+fn main() -> ExitCode {
+    let mut trials = vec![
+        trial("flags", &[], flags),
+        trial("flags_named_in_prose", &[], flags_named_in_prose),
+        trial("exit_codes", &[], exit_codes),
+        trial("json_fields", &[], json_fields),
+        trial("library_example", &[], library_example),
+        trial("links", &[], links),
+    ];
+    for page in ["README.md", "docs/CLI.md"] {
+        let needs = tools_of(page);
+        trials.push(trial(&format!("examples_of_{page}"), &needs, move || examples(page)));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn page(name: &str) -> Outcome<String> {
+    fs::read_to_string(root().join(name)).map_err(|e| format!("{name}: {e}").into())
+}
+
+/// The part of a page below a heading of the second level, up to the next one.
+fn section<'p>(page: &'p str, heading: &str) -> Outcome<&'p str> {
+    let start = page
+        .find(&format!("\n## {heading}\n"))
+        .ok_or_else(|| format!("docs/CLI.md has no section {heading:?}"))?;
+    let rest = &page[start + 1..];
+    Ok(&rest[..rest.find("\n## ").unwrap_or(rest.len())])
+}
+
+/// The first cells of the table with this header, backquotes taken off.
+fn table(section: &str, header: &str) -> Vec<(String, String)> {
+    let rows = section.lines().skip_while(|l| !l.starts_with(header)).skip(2);
+    rows.take_while(|l| l.starts_with('|'))
+        .map(|row| {
+            let mut cells = row.trim_matches('|').split('|').map(|c| c.trim().to_owned());
+            (cells.next().unwrap_or_default(), cells.next().unwrap_or_default())
+        })
+        .collect()
+}
+
+/// Every `--flag` in a text.
+fn long_flags(text: &str) -> BTreeSet<String> {
+    let is_flag = |c: char| c.is_ascii_lowercase() || c == '-';
+    let words = text.split(|c: char| !is_flag(c));
+    words
+        .filter(|w| w.strip_prefix("--").is_some_and(|f| f.starts_with(|c: char| c != '-')))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The long flags that the help of a command defines, or of the program for an empty name. Each
+/// stands at the start of a line.
+fn flags_of_help(command: &str) -> Outcome<BTreeSet<String>> {
+    let call =
+        if command.is_empty() { Call::new("--help") } else { Call::new(command).arg("--help") };
+    let help = call.succeeds()?;
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let defined = help.lines().map(str::trim_start).filter(|l| l.starts_with('-'));
+    // Behind two blanks the explanation starts.
+    Ok(defined.flat_map(|l| long_flags(l.split("  ").next().unwrap_or(l))).collect())
+}
+
+fn flags() -> Outcome {
+    let page = page("docs/CLI.md")?;
+    let defined = |heading: &str| -> Outcome<BTreeSet<String>> {
+        let rows = table(section(&page, heading)?, "| option ");
+        Ok(rows.iter().flat_map(|(flag, _)| long_flags(flag)).collect())
+    };
+    let common = defined("Options of every command")?;
+    let selection = defined("Choosing a set")?;
+    for command in COMMANDS {
+        let mut said = &defined(command)? | &common;
+        if !matches!(command, "rebuild" | "capture") {
+            said.extend(selection.iter().cloned());
+        }
+        let real = flags_of_help(command)?;
+        ensure!(said == real, "{command}: docs/CLI.md has {said:?}, --help has {real:?}");
+    }
+    let real = flags_of_help("")?;
+    ensure!(common == real, "docs/CLI.md has {common:?}, --help has {real:?}");
+    Ok(())
+}
+
+/// No page speaks of a flag that is not there.
+fn flags_named_in_prose() -> Outcome {
+    // Of other programs in the examples, and of our scripts.
+    let others = ["--additional-suffix", "--check", "--ignore-missing", "--release", "--example"];
+    let mut known: BTreeSet<String> = others.map(str::to_owned).into();
+    for command in COMMANDS {
+        known.extend(flags_of_help(command)?);
+    }
+    for name in ["README.md", "docs/CLI.md"] {
+        let unknown = &long_flags(&page(name)?) - &known;
+        ensure!(unknown.is_empty(), "{name} names {unknown:?}, which no command has");
+    }
+    Ok(())
+}
+
+fn exit_codes() -> Outcome {
+    let page = page("docs/CLI.md")?;
+    let said = table(section(&page, "Exit codes")?, "| code ");
+    let contract = EXIT_CODES.map(|(code, meaning)| (code.to_owned(), meaning.to_owned()));
+    ensure!(said == contract, "docs/CLI.md has {said:?}, the contract is {contract:?}");
+    Ok(())
+}
+
+/// The paths of all values in a document, `a.b[].c`.
+fn fields(value: &Value, at: &str, out: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) if !at.ends_with("tags") => {
+            for (key, value) in map {
+                let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                fields(value, &at, out);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                fields(item, &format!("{at}[]"), out);
+            }
+        }
+        _ => drop(out.insert(at.to_owned())),
+    }
+}
+
+/// Runs every command on sound and on damaged files, so that each field is there at least once.
+fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
+    let scratch = Scratch::new()?;
+    let demo = root().join("testdata/demo");
+    let (damaged, cut) = (scratch.path("damaged"), scratch.path("cut"));
+    copy_tree(&demo, &damaged)?;
+    flip_bit(&damaged.join("dsnap-demo-1/0-vol-demo-a.snap"), 30_000)?;
+    copy_tree(&demo, &cut)?;
+    let cut_file = cut.join("dsnap-demo-1/2-vol-demo-c.snap");
+    set_len(&cut_file, fs::metadata(&cut_file)?.len() - 1)?;
+    let raw = scratch.path("raw");
+    write(&raw, &[0; 4096])?;
+    let restore =
+        |from: &Path, to: &str| Call::new("restore").arg(from).option("-o", scratch.path(to));
+    let rebuild = Call::new("rebuild").arg(&cut_file).option("-o", scratch.path("whole.snap"));
+    let capture = Call::new("capture").option("-o", scratch.path("sets")).member("v", &raw);
+    Ok(BTreeMap::from([
+        ("list", vec![Call::new("list").arg(&cut).json_exits(4)?]),
+        (
+            "inspect",
+            vec![
+                Call::new("inspect").arg(&demo).json()?,
+                Call::new("inspect").arg(&cut).json_exits(4)?,
+            ],
+        ),
+        ("verify", vec![Call::new("verify").arg(&damaged).json_exits(4)?]),
+        ("restore", vec![restore(&damaged, "a").arg("--salvage").json_exits(3)?]),
+        ("rebuild", vec![rebuild.option("--sibling", &cut).json()?]),
+        ("capture", vec![capture.json()?]),
+        ("JSON", vec![restore(&cut, "b").json_exits(4)?]),
+    ]))
+}
+
+fn json_fields() -> Outcome {
+    let page = page("docs/CLI.md")?;
+    let of_sets: Vec<String> = {
+        let rows = table(section(&page, "list")?, "| JSON field ");
+        let names = rows.iter().map(|(field, _)| field.trim_matches('`').to_owned());
+        names.filter_map(|f| f.strip_prefix("sets[].").map(|f| format!("set.{f}"))).collect()
+    };
+    for (command, documents) in documents()? {
+        let mut real = BTreeSet::new();
+        for document in &documents {
+            fields(document, "", &mut real);
+        }
+        let mut said = BTreeSet::new();
+        for (field, _) in table(section(&page, command)?, "| JSON field ") {
+            match field.trim_matches('`') {
+                "set.*" => said.extend(of_sets.iter().cloned()),
+                name => drop(said.insert(name.to_owned())),
+            }
+        }
+        let (missing, stale) = (&real - &said, &said - &real);
+        ensure!(
+            missing.is_empty() && stale.is_empty(),
+            "{command}: docs/CLI.md lacks {missing:?}; it has {stale:?}, which nothing gave"
+        );
+    }
+    Ok(())
+}
+
+/// A command of an example and what the page says it prints.
+struct Example {
+    line: usize,
+    command: String,
+    output: Vec<String>,
+}
+
+/// The commands in the console blocks of a page, in order.
+fn examples_in(page: &str) -> Outcome<Vec<Example>> {
+    let mut found: Vec<Example> = Vec::new();
+    let mut inside = false;
+    for (number, line) in page.lines().enumerate() {
+        if line.starts_with("```") {
+            inside = line == "```console";
+        } else if inside {
+            match (line.strip_prefix("$ "), found.last_mut()) {
+                (Some(command), _) => found.push(Example {
+                    line: number + 1,
+                    command: command.to_owned(),
+                    output: Vec::new(),
+                }),
+                (None, Some(last)) => last.output.push(line.to_owned()),
+                (None, None) => return Err(format!("line {}: output of what?", number + 1).into()),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the examples of a page need beyond what every machine has.
+fn tools_of(name: &str) -> Vec<Need> {
+    let text = page(name).unwrap_or_default();
+    let commands: Vec<String> =
+        examples_in(&text).unwrap_or_default().into_iter().map(|e| e.command).collect();
+    let used = |tool: &str| commands.iter().any(|c| c.split_whitespace().any(|w| w == tool));
+    ["zstd", "e2fsck", "debugfs"].into_iter().filter(|t| used(t)).map(Need::Tool).collect()
+}
+
+/// Runs the examples of a page as one session in an empty directory that has only the test data.
+fn examples(name: &'static str) -> Outcome {
+    let scratch = Scratch::new()?;
+    let bin = scratch.dir("bin")?;
+    std::os::unix::fs::symlink(BINARY, bin.join("snaprestore"))?;
+    let work = scratch.dir("work")?;
+    std::os::unix::fs::symlink(root().canonicalize()?.join("testdata"), work.join("testdata"))?;
+    let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
+    let examples = examples_in(&page(name)?)?;
+    ensure!(!examples.is_empty(), "{name} has no examples");
+    let mut status = 0;
+    for (example, next) in examples.iter().zip(examples.iter().skip(1).map(Some).chain([None])) {
+        let Example { line, command, output } = example;
+        // `$?` is that of the command before.
+        let script = format!("(exit {status})\n{command}");
+        let ran = Command::new("sh")
+            .args(["-c", &format!("exec 2>&1\n{script}")])
+            .current_dir(&work)
+            .env("PATH", &path)
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC0")
+            .stdin(std::process::Stdio::null())
+            .output()?;
+        status = ran.status.code().unwrap_or(-1);
+        let shown = next.is_some_and(|n| n.command == "echo $?");
+        let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+        ensure!(status == 0 || shown, "{name}:{line}: {command}: exit code {status}\n{text}");
+        let real: Vec<String> = text.lines().map(without_times).collect();
+        let said: Vec<String> = output.iter().map(|l| without_times(l)).collect();
+        ensure!(matches(&said, &real), "{name}:{line}: {command} prints\n{text}");
+    }
+    Ok(())
+}
+
+/// Times and rates are different each time.
+fn without_times(line: &str) -> String {
+    let blanks = line.len() - line.trim_start().len();
+    let (indent, rest) = line.split_at(blanks);
+    if rest.starts_with("\"seconds\": ") {
+        return format!("{indent}\"seconds\": T");
+    }
+    match rest.split_once(" of data; ") {
+        Some((times, rest)) if times.ends_with("/s") => format!("{indent}T, R of data; {rest}"),
+        _ => line.to_owned(),
+    }
+}
+
+/// Whether lines are as said, where a line `...` stands for any number of them.
+fn matches(said: &[String], real: &[String]) -> bool {
+    match said.split_first() {
+        None => real.is_empty(),
+        Some((first, rest)) if first == "..." => {
+            (0..=real.len()).any(|skipped| matches(rest, &real[skipped..]))
+        }
+        Some((first, rest)) => {
+            real.split_first().is_some_and(|(line, real)| line == first && matches(rest, real))
+        }
+    }
+}
+
+/// The Rust code in README.md is part of a program that is built with the tests.
+fn library_example() -> Outcome {
+    let readme = page("README.md")?;
+    let program = page("crates/restore/examples/restore_image.rs")?;
+    let start = readme.find("```rust\n").ok_or("README.md has no Rust code")? + 8;
+    let code = readme[start..].split("```").next().unwrap_or_default();
+    ensure!(program.contains(code), "crates/restore/examples/restore_image.rs has no such code");
+    Ok(())
+}
+
+/// A heading as the anchor that links to it.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    heading.trim().to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
+/// Links between pages lead to files and headings that are there.
+fn links() -> Outcome {
+    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "testdata/README.md"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(pages_in_docs()?)
+    {
+        let text = page(&name)?;
+        for target in text.split("](").skip(1).filter_map(|t| t.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
+            let here = root().join(&name);
+            let file = match path {
+                "" => here,
+                path => here.parent().unwrap_or(&here).join(path),
+            };
+            ensure!(file.exists(), "{name}: no file for the link {target}");
+            if !fragment.is_empty() {
+                let linked = fs::read_to_string(&file)?;
+                let mut headings = linked.lines().filter(|l| l.starts_with('#'));
+                let found = headings.any(|l| anchor(l.trim_start_matches('#')) == fragment);
+                ensure!(found, "{name}: no heading for the link {target}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pages_in_docs() -> Outcome<Vec<String>> {
+    let mut pages = Vec::new();
+    for entry in fs::read_dir(root().join("docs"))? {
+        pages.push(format!("docs/{}", entry?.file_name().to_string_lossy()));
+    }
+    Ok(pages)
+}

@@ -1,0 +1,77 @@
+//! What the tests share: a volume as plain bytes, sources and sinks in memory, sets written by hand
+//! and files that fail.
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+pub(crate) mod check;
+pub(crate) mod files;
+pub(crate) mod hand;
+pub(crate) mod lineage;
+pub(crate) mod memory;
+pub(crate) mod model;
+pub(crate) mod scenario;
+pub(crate) mod sinks;
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+use restore::engine::{OnDamage, Options};
+use snapfmt::ChunkSize;
+
+/// How many cases a property is tried on: `few`, and many times that in the long run.
+pub(crate) fn cases(few: u32) -> proptest::test_runner::Config {
+    let long = std::env::var_os("SNAPRESTORE_TEST_LONG").is_some();
+    proptest::test_runner::Config {
+        cases: if long { few * 16 } else { few },
+        max_shrink_iters: 256,
+        failure_persistence: None,
+        ..proptest::test_runner::Config::default()
+    }
+}
+
+/// A length or offset as an index.
+pub(crate) fn index(n: u64) -> usize {
+    usize::try_from(n).unwrap()
+}
+
+/// A range as one of indices.
+pub(crate) fn indices(range: &Range<u64>) -> Range<usize> {
+    index(range.start)..index(range.end)
+}
+
+pub(crate) fn chunk_size(bytes: usize) -> ChunkSize {
+    ChunkSize::try_from(bytes as u64).unwrap()
+}
+
+pub(crate) fn jobs(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap()
+}
+
+/// A run that stops at the first damage.
+pub(crate) fn strict(n: usize) -> Options {
+    Options { jobs: jobs(n), on_damage: OnDamage::Stop }
+}
+
+/// A run that goes on behind damage.
+pub(crate) fn salvage(n: usize, fill: u8) -> Options {
+    Options { jobs: jobs(n), on_damage: OnDamage::Salvage { fill } }
+}
+
+/// Bytes that do not compress; the first is not zero.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    // SplitMix64 (Steele, Lea and Flood, 2014).
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).collect();
+    bytes.truncate(len);
+    if let Some(first) = bytes.first_mut() {
+        *first |= 1;
+    }
+    bytes
+}
