@@ -182,14 +182,15 @@ pub fn copy(from: &[u8], to: &mut [u8], piece: usize, threads: usize) {
 /// Writes `image` to `file` in pieces of `piece` bytes: what a restore to it costs at least.
 pub fn write_all(file: &File, image: &[u8], piece: usize, threads: usize) {
     let next = AtomicUsize::new(0);
-    let unit = image.len().min(1 << 20);
+    // A thread goes through some contiguous bytes, as a worker of the engine does.
+    let share = piece.max(1 << 20);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut buffer = Aligned::new(unit);
+                let mut buffer = Aligned::new(share);
                 loop {
-                    let at = next.fetch_add(unit, Ordering::Relaxed);
-                    let Some(from) = image.get(at..image.len().min(at + unit)) else { break };
+                    let at = next.fetch_add(share, Ordering::Relaxed);
+                    let Some(from) = image.get(at..image.len().min(at + share)) else { break };
                     if from.is_empty() {
                         break;
                     }
@@ -209,10 +210,13 @@ fn write(file: &File, bytes: &[u8], mut offset: u64, piece: usize) {
     }
 }
 
-/// A new file for writing past the page cache, where the filesystem can.
-pub fn create_direct(path: &Path) -> io::Result<File> {
-    let flag = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
-    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flag).open(path)
+/// A new file of `size` bytes, all of them a hole; for writing past the page cache if `direct`.
+pub fn create(path: &Path, size: u64, direct: bool) -> io::Result<File> {
+    let flag = if direct { i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0) } else { 0 };
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).custom_flags(flag).open(path)?;
+    file.set_len(size)?;
+    Ok(file)
 }
 
 /// A decoder that skips XXH64: the loops that want a check have BLAKE3.

@@ -4,16 +4,19 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Args;
 
 use crate::rounds::{self, Contender};
 use crate::{SEED, STRIPE, VOLUME, data};
 
-/// Prints a table of measurements, each made in turn with the others.
-#[derive(Debug, Parser)]
+/// What to measure on, and how.
+#[derive(Debug, Args)]
 pub struct Input {
     /// A raw image to work on instead of generated data.
     image: Option<PathBuf>,
+    /// How much data to generate otherwise, in MiB.
+    #[arg(long, default_value_t = VOLUME >> 20)]
+    mib: usize,
     /// Where to put the files: the disk that is measured.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     pub dir: PathBuf,
@@ -26,11 +29,6 @@ pub struct Input {
 }
 
 impl Input {
-    /// From the command line.
-    pub fn from_args() -> Self {
-        Self::parse()
-    }
-
     /// Measures everything, and says when the result is not to be trusted.
     pub fn measure(&self, contenders: &mut [Contender<'_>]) {
         let disturbed = rounds::run(contenders, self.rounds, Duration::from_secs(self.patience));
@@ -44,7 +42,7 @@ impl Input {
     pub fn image(&self) -> Vec<u8> {
         let mut image = match &self.image {
             Some(path) => fs::read(path).expect("the image can be read"),
-            None => data::image(VOLUME, SEED),
+            None => data::image(self.mib << 20, SEED),
         };
         let row = STRIPE as usize * 4;
         image.truncate(image.len() / row * row);

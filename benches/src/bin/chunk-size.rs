@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::fs;
 
+use clap::Parser;
 use restore::Progress;
 use restore::catalog::OpenSet;
 use restore::sink::NullSink;
@@ -31,8 +32,15 @@ type Chunk = (usize, ChunkNo, Stored, Digest);
 const TIMES: [&str; 5] =
     ["decode, 1 thread", "random 4 KiB read", "verify", "restore to nothing", "restore, fsync"];
 
+/// Compares chunk sizes. Each thing is measured in turn with the others.
+#[derive(Parser)]
+struct Options {
+    #[command(flatten)]
+    input: Input,
+}
+
 fn main() {
-    let input = Input::from_args();
+    let input = Options::parse().input;
     let image = input.image();
     let stage = Stage::new(&input.dir);
     let raw = stage.spread("raw", &image, 2);

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 
+use clap::{Parser, ValueEnum};
 use restore::Progress;
 use restore::catalog::OpenSet;
 use restore::sink::NullSink;
@@ -15,11 +16,32 @@ use snaprestore_benches::rounds::Contender;
 use snaprestore_benches::stage::{Sets, Stage};
 use snaprestore_benches::{MIB, STRIPE, bring, bytes_text, forget, jobs, restore_to_image};
 
-/// Pieces that buffered writes are cut into.
-const PIECES: [u64; 4] = [32 << 10, 128 << 10, 512 << 10, 1 << 20];
+/// How a file may be written: past the page cache or through it, in pieces of how many bytes.
+const PIECES: [(bool, u64); 5] =
+    [(true, 1 << 20), (true, 4 << 20), (false, 32 << 10), (false, 128 << 10), (false, 1 << 20)];
+
+/// Compares the engine with the bare loops. Each thing is measured in turn with the others.
+#[derive(Parser)]
+struct Options {
+    /// Only this part.
+    #[arg(long)]
+    part: Option<Part>,
+    #[command(flatten)]
+    input: Input,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Decoding, verifying and restoring to nothing.
+    Computing,
+    /// Restoring to a new file.
+    Writing,
+    /// Capturing.
+    Capturing,
+}
 
 fn main() {
-    let input = Input::from_args();
+    let Options { part, input } = Options::parse();
     let image = input.image();
     let stage = Stage::new(&input.dir);
     let widths = [1, 2, 4].map(|width| {
@@ -33,9 +55,16 @@ fn main() {
         bytes_text(ChunkSize::DEFAULT.bytes().into()),
         input.rounds
     );
-    computing(&image, &widths, &input);
-    writing(&image, &widths, &stage, &input);
-    capturing(&image, &widths[1], &stage, &input);
+    let wanted = |p| part.is_none_or(|only| only == p);
+    if wanted(Part::Computing) {
+        computing(&image, &widths, &input);
+    }
+    if wanted(Part::Writing) {
+        writing(&image, &widths, &stage, &input);
+    }
+    if wanted(Part::Capturing) {
+        capturing(&image, &widths[1], &stage, &input);
+    }
 }
 
 /// Everything that writes to no disk.
@@ -84,58 +113,41 @@ fn computing(image: &[u8], widths: &[Sets; 3], input: &Input) {
 /// Everything that ends on the disk, each time in a new file.
 fn writing(image: &[u8], widths: &[Sets; 3], stage: &Stage, input: &Input) {
     let target = &*stage.path("target");
-    let frames = Frames::of(&widths[0].open(false));
+    let new = |direct| {
+        bare::create(target, image.len() as u64, direct).expect("a filesystem with O_DIRECT")
+    };
+    let frames = &Frames::of(&widths[0].open(false));
     let mut all = Vec::new();
-    all.push(
-        Contender::new("write O_DIRECT by 1M, fsync", || {
-            let file = bare::create_direct(target).expect("O_DIRECT");
-            bare::write_all(&file, image, 1 << 20, 2);
-            sync(&file);
-        })
-        .after(|| forget(target)),
-    );
-    for piece in PIECES {
-        let frames = &frames;
-        let name = bytes_text(piece);
+    for (direct, piece) in PIECES {
+        let how = if direct { "O_DIRECT" } else { "buffered" };
+        let name = format!("{how} by {}", bytes_text(piece));
         let piece = usize::try_from(piece).expect("a small number");
-        let plain = move |finish: bool| {
-            let file = File::create(target).expect("a new file");
-            bare::write_all(&file, image, piece, 2);
-            if finish {
+        for threads in [2, 1] {
+            let write = move || {
+                let file = new(direct);
+                bare::write_all(&file, image, piece, threads);
                 sync(&file);
-            }
-        };
-        all.push(
-            Contender::new(&format!("write by {name}"), move || plain(false))
-                .after(|| forget(target)),
-        );
-        all.push(
-            Contender::new(&format!("write by {name}, fsync"), move || plain(true))
-                .after(|| forget(target)),
-        );
-        let decoded = move || {
-            let file = File::create(target).expect("a new file");
+            };
+            let name = format!("write {name}, fsync, {threads} threads");
+            all.push(Contender::new(&name, write).after(|| forget(target)));
+        }
+        if piece > ChunkSize::DEFAULT.bytes() as usize {
+            continue; // The loop writes chunk by chunk.
+        }
+        let decode = move || {
+            let file = new(direct);
             frames.decode(2, Hash::Blake3, Output::Write(&file, piece));
             sync(&file);
         };
-        let name = format!("decode + BLAKE3 + write by {name}, fsync");
-        all.push(Contender::new(&name, decoded).after(|| forget(target)));
+        let name = format!("decode + BLAKE3 + write {name}, fsync");
+        all.push(Contender::new(&name, decode).after(|| forget(target)));
     }
-    all.push(
-        Contender::new("decode + BLAKE3 + O_DIRECT, fsync", || {
-            let file = bare::create_direct(target).expect("O_DIRECT");
-            frames.decode(2, Hash::Blake3, Output::Write(&file, 1 << 20));
-            sync(&file);
-        })
-        .after(|| forget(target)),
-    );
     for (sets, name) in widths.iter().zip(["linear", "2 stripes", "4 stripes"]) {
-        all.push(
-            Contender::new(&format!("restore, {name}, fsync"), move || {
-                restore_to_image(sets, target, 2);
-            })
-            .after(|| forget(target)),
-        );
+        for n in [2, 1] {
+            let name = format!("restore, {name}, fsync, {n} jobs");
+            let restore = move || restore_to_image(sets, target, n);
+            all.push(Contender::new(&name, restore).after(|| forget(target)));
+        }
     }
     input.measure(&mut all);
     print("to a new file", image.len(), &all);

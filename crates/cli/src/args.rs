@@ -190,7 +190,7 @@ pub(crate) struct CaptureArgs {
     /// A tag, kept verbatim
     #[arg(long = "tag", value_name = "K=V", value_parser = tag)]
     pub tags: Vec<(String, String)>,
-    /// Chunk size, a power of two from 4K to 16M [default: the parent's, or 1M]
+    /// Chunk size, a power of two from 4K to 16M [default: the parent's, or 512K]
     #[arg(long, value_name = "SIZE")]
     pub chunk_size: Option<ByteSize>,
     /// zstd level

@@ -10,7 +10,8 @@ use std::path::Path;
 use restore::capture::{CaptureError, CaptureRequest, Form, ParentSet, capture};
 use restore::source::Source;
 use restore::{Progress, Volume};
-use snapfmt::Consistency;
+use snapfmt::{Consistency, Fault, Limits};
+use support::hand::{HandMember, HandSet};
 use support::lineage::time_of;
 use support::memory::{MemorySource, volume_of};
 use support::model::{Kind, MemberModel, Part, VolumeModel};
@@ -173,4 +174,41 @@ fn a_parent_of_another_chunk_size_is_refused() {
     };
     let error = capture(&volume, &request, &Progress::default()).unwrap_err();
     assert!(matches!(error, CaptureError::ChunkSize { parent: 4096, asked: 8192 }), "{error}");
+}
+
+/// A chain that nobody would follow is not made one longer.
+#[test]
+fn a_chain_is_not_made_longer_than_the_limit() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = noise(1, 2 * CHUNK);
+    let model = VolumeModel {
+        members: vec![MemberModel::of("vol-0", bytes.clone())],
+        layout: vec![Part::Linear(2 * CHUNK as u64, (0, 0))],
+    };
+    let first = HandSet::single("dsnap-0", CHUNK, HandMember::full("vol-0", &bytes, CHUNK));
+    let state = first.write(directory.path())[0].state;
+    let max = u64::from(Limits::DEFAULT.chain);
+    for generation in 1..max {
+        let below = format!("dsnap-{}", generation - 1);
+        let member = HandMember::inheriting("vol-0", &bytes, CHUNK, (&below, state));
+        let set = HandSet::single(&format!("dsnap-{generation}"), CHUNK, member);
+        HandSet { generation, ..set }.write(directory.path());
+    }
+    let catalog = files::catalog(directory.path());
+    for (below, fits) in [(max - 2, true), (max - 1, false)] {
+        let entry = catalog.select(&files::by_id(&format!("dsnap-{below}"))).unwrap().entry;
+        let open = catalog.open_set(entry).unwrap();
+        let request = CaptureRequest {
+            parent: Some(ParentSet { manifest: &entry.manifest, open: &open }),
+            sectors: vec![(512, 512)],
+            ..request(directory.path(), max + below, Form::default(), 1)
+        };
+        match capture(&volume(&model, 4096), &request, &Progress::default()) {
+            Ok(_) => assert!(fits),
+            Err(CaptureError::Manifest(Fault::Limit { value, max: limit, .. })) => {
+                assert_eq!((fits, value, limit), (false, max + 1, max));
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
 }

@@ -344,10 +344,18 @@ fn a_target_that_fails_stops_the_run_and_is_named() {
         assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
         assert_eq!(sink.calls(), n + 1, "nothing is written after the failure");
     }
-    // With several workers the others finish the window they are at, no more.
-    let sink = MemorySink::new(volume.size()).failing_at(0);
+}
+
+/// One worker fails, and the others only finish the shard they are at.
+#[test]
+fn a_target_that_fails_stops_all_workers() {
+    let member = MemberModel::of("vol-0", noise(3, 48 << 20));
+    let volume = volume_over(Box::new(MemorySource::new(&member, 1 << 20)));
+    let sink = MemorySink::new(volume.size()).failing_at(3);
     let result = run(&volume, 0..volume.size(), &sink, &strict(4), &Progress::default());
     assert!(matches!(result, Err(RunError::Target { offset: Some(_), .. })), "{result:?}");
+    // A shard is a 32nd of the volume here: two windows.
+    assert!(sink.calls() <= 4 + 4 * 2, "{} of 48 calls", sink.calls());
 }
 
 #[test]

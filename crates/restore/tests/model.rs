@@ -20,7 +20,7 @@ use support::sinks::MemorySink;
 use support::{files, indices, noise, salvage, strict};
 
 proptest! {
-    #![proptest_config(support::cases(64))]
+    #![proptest_config(support::cases(96))]
 
     #[test]
     fn every_generation_comes_back((chunk, steps) in steps(), reading in reading()) {
@@ -155,8 +155,7 @@ fn columns_that_share_a_place_are_told_apart() {
         })
     };
     check::restored_bytes(&volume(None), &model, &strict(1));
-    // The first window has a part of it, which is lost; the next ones read it again. It is the last
-    // column, so that the first one comes next.
+    // The first window has a part of it, which is lost; the next ones read it again.
     let failing = volume(Some(2));
     let sink = MemorySink::new(failing.size());
     let whole = 0..failing.size();

@@ -56,7 +56,7 @@ fn salvages_the_rest(set: &OpenSet, model: &VolumeModel) {
 }
 
 proptest! {
-    #![proptest_config(support::cases(40))]
+    #![proptest_config(support::cases(96))]
 
     #[test]
     fn damaged_files_never_give_wrong_bytes(

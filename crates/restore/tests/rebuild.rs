@@ -314,7 +314,7 @@ fn snapshot_files_within_the_volume_are_only_data() {
 }
 
 proptest! {
-    #![proptest_config(support::cases(16))]
+    #![proptest_config(support::cases(24))]
 
     /// Whatever a capture writes is written again, byte for byte, as long as something proves it.
     #[test]

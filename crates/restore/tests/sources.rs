@@ -68,7 +68,7 @@ fn pick(size: u64, (a, b): (u64, u64)) -> Range<u64> {
 }
 
 proptest! {
-    #![proptest_config(support::cases(16))]
+    #![proptest_config(support::cases(24))]
 
     #[test]
     fn a_chain_tells_the_truth_wherever_it_is_asked(

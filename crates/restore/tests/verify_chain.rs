@@ -80,6 +80,17 @@ fn a_chain_that_adds_up_has_no_findings() {
 }
 
 #[test]
+fn a_cancelled_check_is_no_result() {
+    let directory = tempfile::tempdir().unwrap();
+    full(directory.path(), "dsnap-0", &noise(1, 6 * CHUNK));
+    let set = files::open_set(&files::catalog(directory.path()), "dsnap-0");
+    let progress = Progress::default();
+    progress.cancel();
+    let result = verify(&set, Depth::Full, jobs(2), &progress);
+    assert!(matches!(result, Err(RunError::Interrupted)), "{result:?}");
+}
+
+#[test]
 fn a_child_that_names_another_state_than_its_chain_has_is_found() {
     let directory = tempfile::tempdir().unwrap();
     let bytes = noise(1, 6 * CHUNK);

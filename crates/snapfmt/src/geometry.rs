@@ -49,7 +49,7 @@ impl ChunkSize {
     /// The largest, 16 MiB.
     pub const MAX: Self = Self(16 << 20);
     /// What a writer takes when nothing else is asked for; `docs/PERFORMANCE.md` has the figures.
-    pub const DEFAULT: Self = Self(1 << 20);
+    pub const DEFAULT: Self = Self(512 << 10);
 
     /// In bytes.
     pub const fn bytes(self) -> u32 {

@@ -132,7 +132,7 @@ fn chunk_size(args: &CaptureArgs, parent: Option<&SetEntry>) -> Result<ChunkSize
         None => Ok(parent.map_or(ChunkSize::DEFAULT, |entry| entry.manifest.chunk_size)),
         Some(asked) => ChunkSize::try_from(asked.0).map_err(|e| Failure::Usage {
             message: e.to_string(),
-            hint: "for example --chunk-size 1M",
+            hint: "for example --chunk-size 512K",
         }),
     }
 }

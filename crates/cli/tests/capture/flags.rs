@@ -66,7 +66,7 @@ fn level() -> Outcome {
 fn chunk_size() -> Outcome {
     let stage = Stage::new()?;
     for (given, bytes) in [
-        (None, 1_u64 << 20),
+        (None, 512_u64 << 10),
         (Some("4096"), 4 << 10),
         (Some("8K"), 8 << 10),
         (Some("256KiB"), 256 << 10),

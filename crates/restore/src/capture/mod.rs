@@ -177,11 +177,8 @@ pub fn capture(
     request: &CaptureRequest<'_>,
     progress: &Progress,
 ) -> Result<Captured, CaptureError> {
-    if let Some(parent) = &request.parent
-        && parent.manifest.chunk_size != request.chunk_size
-    {
-        let (parent, asked) = (parent.manifest.chunk_size.bytes(), request.chunk_size.bytes());
-        return Err(CaptureError::ChunkSize { parent, asked });
+    if let Some(parent) = &request.parent {
+        check_parent(parent, volume, request)?;
     }
     let map = describe_map(volume.layout().map()).map_err(CaptureError::Start)?;
     let set = set_manifest(volume, request, map);
@@ -198,6 +195,29 @@ pub fn capture(
         written.push(member::write(volume, no, manifest, parent, &files, request, progress)?);
     }
     files.finish(written, volume.layout().map(), &set)
+}
+
+/// Refuses a parent on which no child could stand that readers accept.
+fn check_parent(
+    parent: &ParentSet<'_>,
+    volume: &Volume,
+    request: &CaptureRequest<'_>,
+) -> Result<(), CaptureError> {
+    if parent.manifest.chunk_size != request.chunk_size {
+        let (parent, asked) = (parent.manifest.chunk_size.bytes(), request.chunk_size.bytes());
+        return Err(CaptureError::ChunkSize { parent, asked });
+    }
+    let stays = |id: &VolumeId| volume.members().iter().any(|m| m.volume_id == *id);
+    let chains = parent.open.chains.iter().filter(|chain| {
+        chain.first().is_some_and(|link| stays(&link.snapshot.manifest().own().volume_id))
+    });
+    let value = chains.map(|chain| chain.len() as u64 + 1).max().unwrap_or(0);
+    let max = u64::from(Limits::DEFAULT.chain);
+    if value > max {
+        let fault = Fault::Limit { field: "length of the chain", value, max };
+        return Err(CaptureError::Manifest(fault));
+    }
+    Ok(())
 }
 
 fn set_manifest(

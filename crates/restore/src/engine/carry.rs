@@ -76,3 +76,60 @@ impl Carry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Carry;
+    use crate::source::{ChunkRef, Extent, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
+    use std::ops::Range;
+    use std::path::Path;
+
+    /// Chunks of their own number; those from 9 on leave half of something and fail.
+    struct Numbers;
+
+    impl Source for Numbers {
+        fn size(&self) -> u64 {
+            160
+        }
+
+        fn largest_chunk(&self) -> u32 {
+            16
+        }
+
+        fn extents(&self, _: Range<u64>, _: &mut Vec<Extent>) -> Result<(), ReadError> {
+            Ok(())
+        }
+
+        fn read(
+            &self,
+            chunk: &ChunkRef,
+            out: &mut [u8],
+            _: &mut Scratch,
+        ) -> Result<Proof, ReadError> {
+            let number = u8::try_from(chunk.range.start / 16).unwrap();
+            out.fill(number);
+            if number < 9 {
+                return Ok(Proof::Crc);
+            }
+            let source = std::io::ErrorKind::Other.into();
+            Err(ReadError::new(Path::new("numbers"), ReadCause::Io { offset: 0, source }))
+        }
+    }
+
+    fn chunk(number: u64) -> ChunkRef {
+        ChunkRef::new(number * 16..number * 16 + 16, None, StoredAt { offset: 0, len: 5, crc: 0 })
+    }
+
+    #[test]
+    fn a_chunk_that_failed_is_not_taken_for_the_one_before() {
+        let mut carry = Carry::new().unwrap();
+        assert_eq!(carry.whole(0, &Numbers, &chunk(3)).unwrap().stored, 5);
+        let held = carry.whole(0, &Numbers, &chunk(3)).unwrap();
+        assert_eq!((held.plain, held.stored), ([3; 16].as_slice(), 0));
+        assert!(carry.whole(0, &Numbers, &chunk(9)).is_err());
+        let again = carry.whole(0, &Numbers, &chunk(3)).unwrap();
+        assert_eq!((again.plain, again.stored), ([3; 16].as_slice(), 5));
+        assert!(carry.whole(0, &Numbers, &chunk(9)).is_err());
+        assert!(carry.whole(0, &Numbers, &chunk(9)).is_err());
+    }
+}
