@@ -21,8 +21,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::Criterion;
-use restore::engine::{OnDamage, Options, run};
-use restore::sink::{ImageSink, Sink};
+use restore::engine::{Options, run};
+use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::{Progress, Volume};
 use snapfmt::ChunkSize;
 
@@ -74,7 +74,7 @@ pub fn jobs(count: usize) -> NonZeroUsize {
 
 /// Brings a whole volume to a sink, without finishing it, and checks that all of it came.
 pub fn bring(volume: &Volume, sink: &dyn Sink, workers: usize) {
-    let options = Options { jobs: jobs(workers), on_damage: OnDamage::Stop };
+    let options = Options::new(jobs(workers));
     let report = run(volume, 0..volume.size(), sink, &options, &Progress::default())
         .expect("a set that was just captured is sound");
     let counts = report.counts;
@@ -85,7 +85,8 @@ pub fn bring(volume: &Volume, sink: &dyn Sink, workers: usize) {
 /// Restores sets as the command does: from their directories to a durable file under its name.
 pub fn restore_to_image(sets: &Sets, target: &Path, workers: usize) {
     let volume = sets.volume(false);
-    let sink = ImageSink::create(target, volume.size(), false).expect("a new image");
+    let sink =
+        ImageSink::create(target, volume.size(), ImageOptions::default()).expect("a new image");
     bring(&volume, &sink, workers);
     Box::new(sink).finish().expect("a durable image");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
@@ -143,7 +144,7 @@ impl Raw {
     pub fn volume(&self, unit: ChunkSize) -> Volume {
         let open = |(place, path): (usize, &PathBuf)| VolumeMember {
             volume_id: id(&format!("vol-{place}")),
-            source: Box::new(RawSource::open(path, unit.bytes()).expect("the raw member")),
+            source: Arc::new(RawSource::open(path, unit.bytes()).expect("the raw member")),
         };
         let members: Vec<_> = self.paths.iter().enumerate().map(open).collect();
         let sizes: Vec<_> =

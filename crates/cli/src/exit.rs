@@ -96,7 +96,7 @@ impl Failure {
             Self::Catalog(error) => catalog_exit(error),
             Self::Run { error, terminated } => match error {
                 RunError::Damaged(_) => Exit::SourceDamaged,
-                RunError::Target { .. } => Exit::TargetFailed,
+                RunError::Target { .. } | RunError::ReadBack { .. } => Exit::TargetFailed,
                 RunError::Interrupted => interrupted(*terminated),
                 RunError::Start(_) => Exit::Failed,
             },
@@ -161,7 +161,7 @@ impl Failure {
                 RunError::Damaged(_) => {
                     "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
                 }
-                RunError::Target { .. } => {
+                RunError::Target { .. } | RunError::ReadBack { .. } => {
                     "nothing was left under the target's name; make space or choose another place"
                 }
                 RunError::Interrupted => {

@@ -7,17 +7,17 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use restore::catalog::{Catalog, Lookup, Selection};
-use restore::engine::{OnDamage, Options, run};
-use restore::sink::{ImageSink, Sink};
+use restore::engine::{Options, run};
+use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::{Progress, Report};
 
 fn restore_newest(paths: &[PathBuf], target: &Path) -> Result<Report, Box<dyn Error>> {
     let catalog = Catalog::open(paths, &Lookup::default());
     let newest = catalog.select(&Selection::default())?.entry;
     let volume = catalog.open_set(newest)?.volume()?; // complete, or an error that says what is not
-    let sink = ImageSink::create(target, volume.size(), false)?;
+    let sink = ImageSink::create(target, volume.size(), ImageOptions::default())?;
     let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let options = Options { jobs, on_damage: OnDamage::Stop };
+    let options = Options::new(jobs);
     let report = run(&volume, 0..volume.size(), &sink, &options, &Progress::default())?;
     Box::new(sink).finish()?; // durable; only now is there a file under the target's name
     Ok(report)

@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-/// The map of a volume of `size` bytes of which `bad` (sorted, joined) could not be read.
-pub fn render(size: u64, bad: &[Range<u64>], comment: &str) -> String {
+use crate::ranges::RangeSet;
+
+/// The map of a volume of `size` bytes of which `bad` could not be read.
+pub fn render(size: u64, bad: &RangeSet, comment: &str) -> String {
     let mut out = String::new();
     for line in comment.lines() {
         // Writing to a string cannot fail.
@@ -14,7 +16,7 @@ pub fn render(size: u64, bad: &[Range<u64>], comment: &str) -> String {
     let _ = writeln!(out, "0x{size:08X}     +               1");
     out.push_str("#      pos        size  status\n");
     let mut at = 0;
-    for range in bad {
+    for range in bad.iter() {
         block(&mut out, at..range.start, '+');
         block(&mut out, range.clone(), '-');
         at = range.end;
@@ -35,7 +37,8 @@ mod tests {
 
     #[test]
     fn blocks_cover_the_volume_without_a_gap() {
-        let map = render(0x5000, &[0..0x1000, 0x2000..0x3000], "two bad ranges");
+        let map =
+            render(0x5000, &[0..0x1000, 0x2000..0x3000].into_iter().collect(), "two bad ranges");
         let blocks: Vec<_> = map.lines().skip(4).collect();
         assert_eq!(
             blocks,

@@ -5,23 +5,53 @@ use std::ops::Range;
 use snapfmt::{Mapping, Segment};
 
 use crate::layout::{ColumnView, columns};
-use crate::source::{Extent, ExtentKind, clip};
+use crate::ranges::RangeSet;
+use crate::source::{Extent, ExtentKind, clip, length};
 use crate::volume::Volume;
 
 /// Most bytes in a window: what a worker holds decoded at a time.
 const MAX_WINDOW: u64 = 16 << 20;
 /// A window is at least this long: small chunks leave as one large write.
-const MIN_WINDOW: u64 = 1 << 20;
+pub(crate) const MIN_WINDOW: u64 = 1 << 20;
 /// Most bytes in a shard: what a worker takes at a time.
 const MAX_SHARD: u64 = 64 << 20;
 
-/// The next piece of work.
+/// What is known of the target before anything is done.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Bytes that an earlier run has made durable.
+    pub(crate) proven: RangeSet,
+    /// Whether those are gone through all the same, to be hashed.
+    pub(crate) revisit: bool,
+}
+
+/// The next piece of work, and whether an earlier run has done it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// It is to be done.
+    Do(Task),
+    /// It has been done, but its bytes are asked for.
+    Revisit(Task),
+    /// So many bytes have been done and nobody asks for them.
+    Skip(Range<u64>),
+}
+
+/// Logical bytes that are gone through by one worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Task {
     /// Logical bytes that need no reading.
     Zeros { range: Range<u64>, zero: u64, hole: u64, unmapped: u64 },
     /// Logical bytes of one segment, to be gone through window by window.
     Shard(Shard),
+}
+
+impl Task {
+    pub(crate) const fn range(&self) -> &Range<u64> {
+        match self {
+            Self::Zeros { range, .. } => range,
+            Self::Shard(shard) => &shard.range,
+        }
+    }
 }
 
 /// Part of a segment.
@@ -57,27 +87,51 @@ pub(crate) struct Plan<'v> {
     at: u64,
     end: u64,
     shard: u64,
+    known: Known,
     extents: Vec<Extent>,
 }
 
 impl<'v> Plan<'v> {
     /// Plans the logical bytes `range`, in shards small enough that `jobs` workers finish together.
     /// For an `ordered` target a shard is one window: a worker then never waits for another's second.
-    pub(crate) fn new(volume: &'v Volume, range: Range<u64>, jobs: usize, ordered: bool) -> Self {
+    pub(crate) fn new(
+        volume: &'v Volume,
+        range: Range<u64>,
+        jobs: usize,
+        ordered: bool,
+        known: Known,
+    ) -> Self {
         let bytes = range.end.saturating_sub(range.start);
         let most = if ordered { MIN_WINDOW } else { MAX_SHARD };
         let shard = (bytes / (jobs as u64 * 8)).clamp(MIN_WINDOW, most);
-        Self { volume, at: range.start, end: range.end, shard, extents: Vec::new() }
+        Self { volume, at: range.start, end: range.end, shard, known, extents: Vec::new() }
     }
 
-    /// The next task; `None` at the end.
-    pub(crate) fn next(&mut self) -> Option<Task> {
+    /// The next step; `None` at the end.
+    pub(crate) fn next(&mut self) -> Option<Step> {
         if self.at >= self.end {
             return None;
         }
+        let proven = self.known.proven.end_from(self.at).map(|end| end.min(self.end));
+        match proven {
+            None => {
+                let next = self.known.proven.next_from(self.at);
+                self.task(next.map_or(self.end, |next| next.min(self.end))).map(Step::Do)
+            }
+            Some(end) if self.known.revisit => self.task(end).map(Step::Revisit),
+            Some(end) => {
+                let skipped = self.at..end;
+                self.at = end;
+                Some(Step::Skip(skipped))
+            }
+        }
+    }
+
+    /// The task from here on, which ends at `end` at the latest.
+    fn task(&mut self, end: u64) -> Option<Task> {
         let number = self.volume.layout().map().find(self.at)?;
         let segment = self.volume.layout().map().segment(number)?;
-        let end = segment.end().min(self.end);
+        let end = segment.end().min(end);
         let task = if segment.mapping == Mapping::Unmapped {
             let range = self.at..end;
             Task::Zeros { unmapped: end - self.at, range, zero: 0, hole: 0 }
@@ -91,10 +145,7 @@ impl<'v> Plan<'v> {
                 Task::Shard(Shard { segment: number, range, window, origin: segment.start })
             })
         };
-        self.at = match &task {
-            Task::Zeros { range, .. } => range.end,
-            Task::Shard(shard) => shard.range.end,
-        };
+        self.at = task.range().end;
         Some(task)
     }
 
@@ -133,7 +184,7 @@ impl<'v> Plan<'v> {
         let range = self.at..reach;
         let bytes = |of_holes: bool| -> u64 {
             let members = kinds.iter().filter(|(_, hole)| *hole == of_holes);
-            members.map(|(view, _)| crate::source::length(&view.member_range(&range))).sum()
+            members.map(|(view, _)| length(&view.member_range(&range))).sum()
         };
         Some(Task::Zeros { zero: bytes(false), hole: bytes(true), unmapped: 0, range })
     }
@@ -142,7 +193,7 @@ impl<'v> Plan<'v> {
 /// The window of a segment: a multiple of its stripe row and of a row of chunks, so that each chunk
 /// is decoded once and leaves in one write; capped, where a chunk then straddles windows and is
 /// carried from one to the next.
-fn window_bytes(volume: &Volume, segment: &Segment<'_>) -> u64 {
+pub(crate) fn window_bytes(volume: &Volume, segment: &Segment<'_>) -> u64 {
     let columns = columns(segment);
     let chunk = columns.iter().map(|c| volume.member(c.member).source.largest_chunk()).max();
     let chunk = u64::from(chunk.unwrap_or(1)).max(1);

@@ -8,6 +8,7 @@ pub struct Progress {
     total: AtomicU64,
     done: AtomicU64,
     data: AtomicU64,
+    flushing: AtomicBool,
     cancelled: AtomicBool,
 }
 
@@ -27,6 +28,11 @@ impl Progress {
         self.data.load(Ordering::Relaxed)
     }
 
+    /// Whether all is written and only being made durable.
+    pub fn is_flushing(&self) -> bool {
+        self.flushing.load(Ordering::Relaxed)
+    }
+
     /// Asks the job to stop soon; it then fails as interrupted.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
@@ -35,6 +41,10 @@ impl Progress {
     /// Whether [`Progress::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn flush(&self) {
+        self.flushing.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn expect(&self, bytes: u64) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use snapfmt::{MemberNo, VolumeId};
 
+use crate::ranges::RangeSet;
 use crate::source::{Proof, ReadError};
 
 /// Bytes of a job by what they were, and how the data was proved.
@@ -25,6 +26,10 @@ pub struct Counts {
     pub by_crc: u64,
     /// Data bytes that nothing proves.
     pub unproved: u64,
+    /// Logical bytes of any kind that the target held already, so that they were not written.
+    pub kept: u64,
+    /// Logical bytes that an earlier run had made durable; they are in none of the other counts.
+    pub resumed: u64,
 }
 
 impl Counts {
@@ -37,6 +42,8 @@ impl Counts {
         self.by_digest += other.by_digest;
         self.by_crc += other.by_crc;
         self.unproved += other.unproved;
+        self.kept += other.kept;
+        self.resumed += other.resumed;
     }
 
     pub(crate) fn count_data(&mut self, bytes: u64, proof: Proof) {
@@ -71,20 +78,13 @@ pub struct Report {
     pub counts: Counts,
     /// What was found damaged, in logical order.
     pub damage: Vec<Damage>,
+    /// Logical bytes that a target was found not to hold as it should.
+    pub mismatches: RangeSet,
 }
 
 impl Report {
-    /// The damaged logical bytes: sorted, joined.
-    pub fn damaged_ranges(&self) -> Vec<Range<u64>> {
-        let mut all: Vec<_> = self.damage.iter().flat_map(|d| d.logical.iter().cloned()).collect();
-        all.sort_unstable_by_key(|r| r.start);
-        let mut joined: Vec<Range<u64>> = Vec::new();
-        for next in all {
-            match joined.last_mut() {
-                Some(last) if next.start <= last.end => last.end = last.end.max(next.end),
-                _ => joined.push(next),
-            }
-        }
-        joined
+    /// The damaged logical bytes.
+    pub fn damaged_ranges(&self) -> RangeSet {
+        self.damage.iter().flat_map(|d| d.logical.iter().cloned()).collect()
     }
 }

@@ -1,16 +1,19 @@
 //! The logical volume: a layout and one source for each member.
 
-use snapfmt::{MemberNo, VolumeId};
+use std::sync::Arc;
+
+use snapfmt::{Column, ExtentMap, LayoutError, Limits, Mapping, MemberNo, Segment, VolumeId};
 
 use crate::layout::{Layout, columns};
 use crate::source::Source;
 
 /// One member: who it is and what holds its content.
+#[derive(Clone)]
 pub struct VolumeMember {
     /// The underlying volume's id.
     pub volume_id: VolumeId,
     /// Its content.
-    pub source: Box<dyn Source>,
+    pub source: Arc<dyn Source>,
 }
 
 /// What every command takes: restore, verify, hash, capture and on-demand reads.
@@ -45,6 +48,16 @@ impl Volume {
             }
         }
         Ok(Self { layout, members })
+    }
+
+    /// Member `no` as a volume of its own: all of its bytes, in order.
+    pub fn alone(&self, no: MemberNo) -> Result<Self, LayoutError> {
+        let member = self.member(no).clone();
+        let size = member.source.size();
+        let mapping = Mapping::Linear(Column { member: MemberNo(0), offset: 0 });
+        let whole = (size > 0).then_some(Segment { start: 0, length: size, mapping });
+        let map = ExtentMap::new(size, &[size], whole, &Limits::DEFAULT)?;
+        Ok(Self { layout: Layout::new(map), members: vec![member] })
     }
 
     /// The layout.

@@ -54,7 +54,7 @@ fn volume(directory: &Path, id: &str) -> Volume {
     files::open_set(&files::catalog(directory), id).volume().unwrap()
 }
 
-fn restore(volume: &Volume, options: &Options) -> Result<(Report, Vec<u8>), RunError> {
+fn restore(volume: &Volume, options: &Options<'_>) -> Result<(Report, Vec<u8>), RunError> {
     let sink = MemorySink::new(volume.size());
     let report = run(volume, 0..volume.size(), &sink, options, &Progress::default())?;
     Ok((report, sink.into_bytes(&(0..volume.size()))))
@@ -82,7 +82,7 @@ fn salvages(volume: &Volume, model: &VolumeModel, lost: &[(usize, Range<u64>)]) 
             expected[support::index(*at)] = fill;
         }
         check::same(&bytes, &expected, 0);
-        let found: Vec<u64> = report.damaged_ranges().into_iter().flatten().collect();
+        let found: Vec<u64> = report.damaged_ranges().iter().cloned().flatten().collect();
         assert_eq!(found, logical, "the damaged ranges");
         let mut each: Vec<u64> =
             report.damage.iter().flat_map(|d| d.logical.iter().cloned().flatten()).collect();
@@ -340,9 +340,10 @@ fn a_target_that_fails_stops_the_run_and_is_named() {
         let result = run(&volume, 0..volume.size(), &sink, &strict(1), &Progress::default());
         let Err(RunError::Target { path, offset, source }) = result else { panic!("{result:?}") };
         assert_eq!(path, Path::new("memory-sink"));
-        assert_eq!(offset, sink.offsets().last().copied(), "call {n}");
+        assert_eq!(offset, sink.offsets().get(support::index(n)).copied(), "call {n}");
         assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
-        assert_eq!(sink.calls(), n + 1, "nothing is written after the failure");
+        // Two others may be writing when it fails.
+        assert!(sink.calls() <= n + 1 + 2 * 2, "{} calls after call {n} failed", sink.calls());
     }
 }
 

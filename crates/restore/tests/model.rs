@@ -163,8 +163,8 @@ fn columns_that_share_a_place_are_told_apart() {
     let mut expected = model.bytes();
     let lost = report.damaged_ranges();
     assert!(!lost.is_empty() && lost.iter().all(|range| range.end <= 16 << 20), "{lost:?}");
-    for range in lost {
-        expected[indices(&range)].fill(0);
+    for range in lost.iter() {
+        expected[indices(range)].fill(0);
     }
     check::same(&sink.into_bytes(&whole), &expected, 0);
 }
@@ -233,7 +233,7 @@ fn the_end_of_the_address_space_is_read_like_any_other_place() {
     ];
     let map = ExtentMap::new(u64::MAX - 1, &[member.size()], segments, &Limits::DEFAULT).unwrap();
     let source = Box::new(MemorySource::new(&member, 5000)) as Box<dyn Source>;
-    let members = vec![VolumeMember { volume_id: "vol-0".parse().unwrap(), source }];
+    let members = vec![VolumeMember { volume_id: "vol-0".parse().unwrap(), source: source.into() }];
     let volume = Volume::new(Layout::new(map), members).unwrap();
     for ordered in [false, true] {
         let progress = Progress::default();
@@ -267,6 +267,10 @@ impl Sink for FarSink {
 
     fn path(&self) -> &std::path::Path {
         self.near.path()
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> std::io::Result<()> {

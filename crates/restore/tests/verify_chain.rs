@@ -159,7 +159,7 @@ fn nothing_is_inherited_beyond_the_parents_end() {
         let sink = MemorySink::new(volume.size());
         let options = support::salvage(1, 0);
         let report = run(&volume, 0..volume.size(), &sink, &options, &Progress::default()).unwrap();
-        assert_eq!(report.damaged_ranges(), vec![start..end]);
+        assert_eq!(report.damaged_ranges(), std::iter::once(start..end).collect());
     }
 }
 
@@ -400,7 +400,7 @@ fn a_layout_beyond_its_members_is_refused() {
         let segment = Segment { start: 0, length, mapping };
         let map = ExtentMap::new(length, &[far], [segment], &Limits::DEFAULT).unwrap();
         let volume_id = "vol-0".parse().unwrap();
-        let members = vec![VolumeMember { volume_id, source: source(2 * CHUNK) }];
+        let members = vec![VolumeMember { volume_id, source: source(2 * CHUNK).into() }];
         let error = Volume::new(Layout::new(map), members).unwrap_err();
         assert_eq!((error.needed, error.found), (offset + length, 2 * CHUNK as u64));
     }

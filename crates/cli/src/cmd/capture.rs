@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
 use restore::catalog::{Catalog, OpenSet, Selection, SetEntry};
@@ -152,7 +153,7 @@ fn open_members(
         let (source, own) = open().map_err(|e| member_failure(path, e))?;
         let is_file = path.is_file();
         sectors.push(args.sector_size.filter(|_| is_file).map_or(own, |given| (given, given)));
-        members.push(VolumeMember { volume_id: volume_id.clone(), source: Box::new(source) });
+        members.push(VolumeMember { volume_id: volume_id.clone(), source: Arc::new(source) });
     }
     let sizes: Vec<_> = members.iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
     let layout = Layout::new(extent_map(args, &sizes)?);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use restore::catalog::{Catalog, OpenSet, SetEntry};
 use restore::engine::{OnDamage, Options, RunError, run as run_engine};
-use restore::sink::{ImageSink, PipeSink, Sink};
+use restore::sink::{ImageOptions, ImageSink, PipeSink, Sink};
 use restore::snapfmt::{SetContentId, SetId};
 use restore::{Counts, Report, Volume, mapfile};
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let sink = create(args, &volume)?;
     let on_damage =
         if args.salvage { OnDamage::Salvage { fill: args.fill } } else { OnDamage::Stop };
-    let options = Options { jobs: common.jobs(), on_damage };
+    let options = Options { on_damage, ..Options::new(common.jobs()) };
     let result = run_engine(&volume, 0..volume.size(), &*sink, &options, watch.progress());
     let interrupted = watch.progress().is_cancelled();
     let terminated = watch.finish();
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     match &restored.map {
         None => Ok(Exit::Done),
         Some(map) => {
-            let lost: u64 = report.damaged_ranges().iter().map(|r| r.end - r.start).sum();
+            let lost: u64 = report.damaged_ranges().bytes();
             let lost = size(lost);
             note(&format!("done with damage: {lost} could not be read, {map} says where"));
             Ok(Exit::DoneWithDamage)
@@ -112,7 +112,12 @@ fn is_pipe(args: &RestoreArgs) -> bool {
 fn create(args: &RestoreArgs, volume: &Volume) -> Result<Box<dyn Sink>, Failure> {
     let target = |error| Failure::Target { path: args.output.clone(), error };
     if !is_pipe(args) {
-        let sink = ImageSink::create(&args.output, volume.size(), args.force).map_err(target)?;
+        let sink = ImageSink::create(
+            &args.output,
+            volume.size(),
+            ImageOptions { replace: args.force, ..ImageOptions::default() },
+        )
+        .map_err(target)?;
         return Ok(Box::new(sink));
     }
     // The descriptor itself: what the standard library offers looks for line ends.
@@ -279,7 +284,7 @@ impl Restored {
         logical_size: u64,
         report: &Report,
     ) -> Self {
-        let Counts { data, zero, hole, unmapped, stored, by_digest, by_crc, unproved } =
+        let Counts { data, zero, hole, unmapped, stored, by_digest, by_crc, unproved, .. } =
             report.counts;
         Self {
             set_id,

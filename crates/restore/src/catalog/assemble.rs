@@ -179,7 +179,7 @@ impl OpenSet {
         for (no, own) in (0..).zip(self.own_files()) {
             let volume_id = own.snapshot.manifest().own().volume_id.clone();
             if let Some(source) = self.source(MemberNo(no), &pages) {
-                members.push(VolumeMember { volume_id, source: Box::new(source) });
+                members.push(VolumeMember { volume_id, source: Arc::new(source) });
             }
         }
         Ok(Volume::new(layout, members)?)

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::source::{ChunkRef, Proof, ReadError, Scratch, Source};
 
 /// Most bytes of chunks one worker keeps.
-const MAX_KEPT: usize = 32 << 20;
+pub(super) const MAX_KEPT: usize = 32 << 20;
 
 /// One worker's last chunk of each column.
 pub(crate) struct Carry {

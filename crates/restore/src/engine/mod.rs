@@ -2,45 +2,36 @@
 //! to a sink. Restore, verify of a volume and later sinks are all this one path.
 
 mod carry;
+mod fill;
+mod held;
+mod memory;
+mod options;
+mod permits;
 mod turn;
 mod worker;
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::plan::Plan;
+use crate::journal::Journal;
+use crate::plan::{Known, Plan};
 use crate::progress::Progress;
+use crate::ranges::RangeSet;
 use crate::report::{Counts, Damage, Report};
-use crate::sink::Sink;
+use crate::sink::{ReadBack, Sink};
+use crate::source::length;
 use crate::volume::Volume;
+use held::Held;
+use permits::Permits;
 use turn::{AbandonOnPanic, Turn};
-use worker::Worker;
+use worker::{Findings, Worker};
 
 pub(crate) use carry::Carry;
-
-/// What to do where bytes fail their checks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnDamage {
-    /// Stop at the first damage; nothing under the target's name.
-    Stop,
-    /// Go on: leave the range filled with this byte and list it in the report.
-    Salvage {
-        /// The byte to fill with; 0 leaves a hole.
-        fill: u8,
-    },
-}
-
-/// How a job runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// How many workers.
-    pub jobs: NonZeroUsize,
-    /// What to do about damage.
-    pub on_damage: OnDamage,
-}
+pub use memory::memory;
+pub use options::{Existing, OnDamage, Options};
 
 /// Why a job did not reach its end.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +46,17 @@ pub enum RunError {
         path: PathBuf,
         /// The logical byte, where one write failed.
         offset: Option<u64>,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// What the target holds could not be read.
+    #[error("{}: cannot be read back{}: {source}", path.display(), at(Some(*offset)))]
+    ReadBack {
+        /// The target.
+        path: PathBuf,
+        /// The byte of the target.
+        offset: u64,
         /// The system's error.
         #[source]
         source: io::Error,
@@ -75,23 +77,26 @@ fn at(offset: Option<u64>) -> String {
 pub(crate) struct Job<'a> {
     pub(crate) volume: &'a Volume,
     pub(crate) sink: &'a dyn Sink,
-    pub(crate) on_damage: OnDamage,
+    pub(crate) options: Options<'a>,
     pub(crate) progress: &'a Progress,
-    /// For a target that must be written in order.
+    permits: Permits,
+    /// For a target that must be written in order, or bytes that are hashed in order.
     turn: Option<Turn>,
     plan: Mutex<Plan<'a>>,
     result: Mutex<Outcome>,
+    failed: AtomicBool,
 }
 
 #[derive(Default)]
 struct Outcome {
     counts: Counts,
     damage: Vec<Damage>,
+    mismatches: RangeSet,
     error: Option<RunError>,
 }
 
-/// Brings the logical bytes `range` of a volume, as far as it reaches, to a sink, which is not
-/// finished here.
+/// Brings the logical bytes `range` of a volume, as far as it reaches, to a sink, which is neither
+/// made durable nor finished here.
 ///
 /// # Errors
 ///
@@ -100,23 +105,29 @@ pub fn run(
     volume: &Volume,
     range: Range<u64>,
     sink: &dyn Sink,
-    options: &Options,
+    options: &Options<'_>,
     progress: &Progress,
 ) -> Result<Report, RunError> {
     let jobs = options.jobs.get();
     let range = range.start..range.end.min(volume.size());
     progress.expect(range.end.saturating_sub(range.start));
+    let in_order = sink.is_ordered() || options.digests.is_some();
+    let proven = options.journal.map_or_else(RangeSet::default, Journal::proven);
+    let known = Known { proven, revisit: options.digests.is_some() };
     let job = Job {
         volume,
         sink,
-        on_damage: options.on_damage,
+        options: *options,
         progress,
-        turn: sink.is_ordered().then(|| Turn::new(range.start)),
-        plan: Mutex::new(Plan::new(volume, range, jobs, sink.is_ordered())),
+        permits: Permits::new(jobs),
+        turn: in_order.then(|| Turn::new(range.start)),
+        plan: Mutex::new(Plan::new(volume, range, jobs, in_order, known)),
         result: Mutex::default(),
+        failed: AtomicBool::new(false),
     };
-    pool(jobs).map_err(RunError::Start)?.scope(|scope| {
-        for _ in 0..jobs {
+    let workers = memory::workers(volume, jobs);
+    pool(workers).map_err(RunError::Start)?.scope(|scope| {
+        for _ in 0..workers {
             scope.spawn(|_| job.work());
         }
     });
@@ -126,7 +137,14 @@ pub fn run(
     }
     let mut damage = outcome.damage;
     damage.sort_by_key(|d| d.logical.first().map_or(u64::MAX, |r| r.start));
-    Ok(Report { counts: outcome.counts, damage })
+    Ok(Report { counts: outcome.counts, damage, mismatches: outcome.mismatches })
+}
+
+/// The bytes of a target in `range` that are not zeros, to the MiB.
+pub(crate) fn not_zero(target: &ReadBack, range: &Range<u64>) -> io::Result<RangeSet> {
+    let mut found = RangeSet::default();
+    Held::new(target).each_not_zero(range, |piece| found.insert(piece))?;
+    Ok(found)
 }
 
 /// A pool of `jobs` threads.
@@ -151,36 +169,71 @@ impl Job<'_> {
                 return self.fail(RunError::Interrupted);
             }
             // One short lock for each shard.
-            let task = self.plan.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(task) = task else { break };
-            if self.outcome().error.is_some() {
+            let step = self.plan.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(step) = step else { break };
+            if self.failed.load(Ordering::Relaxed) {
                 return;
             }
-            if let Err(error) = worker.task(&task) {
+            if let Err(error) = worker.step(&step) {
                 return self.fail(error);
             }
         }
-        let (counts, damage) = worker.into_findings();
+        let Findings { counts, damage, mismatches } = worker.into_findings();
         let mut outcome = self.outcome();
         outcome.counts.add(&counts);
         outcome.damage.extend(damage);
+        outcome.mismatches.extend(mismatches.iter().cloned());
     }
 
-    /// Lets `write` happen when everything before `range` has been written, at once where the order
+    /// Lets `act` happen when everything before `range` has had its turn, at once where the order
     /// does not matter.
     fn in_turn(
         &self,
         range: &Range<u64>,
-        write: impl FnOnce() -> Result<(), RunError>,
+        act: impl FnOnce() -> Result<(), RunError>,
     ) -> Result<(), RunError> {
-        let Some(turn) = &self.turn else { return write() };
+        let Some(turn) = &self.turn else { return act() };
         if !turn.wait(range.start) {
             // Another worker has failed and says why; this one only stops.
             return Err(RunError::Interrupted);
         }
-        write()?;
+        act()?;
         turn.advance(range.end);
         Ok(())
+    }
+
+    /// Writes data to the target.
+    fn put(&self, data: &[u8], offset: u64) -> Result<(), RunError> {
+        if self.is_over() {
+            return Err(RunError::Interrupted);
+        }
+        if let Some(throttle) = self.options.throttle {
+            throttle.pass(data.len() as u64, self.progress);
+        }
+        self.sink.write_at(data, offset).map_err(|e| self.unwritten(offset, e))
+    }
+
+    /// Makes bytes of the target zeros.
+    fn zero(&self, range: Range<u64>) -> Result<(), RunError> {
+        let start = range.start;
+        if let (Some(throttle), true) = (self.options.throttle, self.sink.is_ordered()) {
+            throttle.pass(length(&range), self.progress);
+        }
+        self.sink.zero_at(range).map_err(|e| self.unwritten(start, e))
+    }
+
+    fn unwritten(&self, offset: u64, source: io::Error) -> RunError {
+        RunError::Target { path: self.sink.path().to_owned(), offset: Some(offset), source }
+    }
+
+    fn unread(&self, offset: u64, source: io::Error) -> RunError {
+        let path = self.options.existing.target().map_or(self.sink.path(), ReadBack::path);
+        RunError::ReadBack { path: path.to_owned(), offset, source }
+    }
+
+    /// Whether another worker has failed: what is still to be written is not worth writing.
+    fn is_over(&self) -> bool {
+        self.progress.is_cancelled() || self.failed.load(Ordering::Relaxed)
     }
 
     fn outcome(&self) -> std::sync::MutexGuard<'_, Outcome> {
@@ -188,6 +241,7 @@ impl Job<'_> {
     }
 
     fn fail(&self, error: RunError) {
+        self.failed.store(true, Ordering::Relaxed);
         self.outcome().error.get_or_insert(error);
         if let Some(turn) = &self.turn {
             turn.abandon();

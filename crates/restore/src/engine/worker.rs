@@ -1,30 +1,46 @@
-//! One worker: fills a window from the members below it and writes it out.
+//! One worker: takes steps of the plan, window by window, and hands what [`super::fill`] brings to the
+//! sink.
 
 use std::io;
 use std::ops::Range;
 
-use snapfmt::Segment;
-
-use super::{Carry, Job, OnDamage, RunError};
-use crate::layout::{ColumnView, columns, push_joined};
-use crate::plan::{Shard, Task};
+use super::held::Held;
+use super::{Carry, Existing, Job, RunError};
+use crate::plan::{Shard, Step, Task};
+use crate::ranges::RangeSet;
 use crate::report::{Counts, Damage};
 use crate::sink::AlignedBuffer;
-use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, clip, length};
+use crate::source::{Extent, length};
 
 /// Zeros handed to the target in one step.
 const ZERO_STEP: u64 = 64 << 20;
 
 /// A worker and its buffers, which live as long as the job: nothing is allocated for a chunk.
 pub(super) struct Worker<'w, 'j> {
-    job: &'w Job<'j>,
-    window: AlignedBuffer,
-    /// The parts of the window that hold data, as logical bytes.
-    pieces: Vec<Range<u64>>,
-    extents: Vec<Extent>,
-    carry: Carry,
-    counts: Counts,
-    damage: Vec<Damage>,
+    pub(super) job: &'w Job<'j>,
+    pub(super) window: AlignedBuffer,
+    /// The parts of the window that hold data, sorted.
+    pub(super) pieces: Vec<Piece>,
+    /// What the target has of the window, where that matters.
+    pub(super) held: Option<Held<'j>>,
+    pub(super) extents: Vec<Extent>,
+    pub(super) carry: Carry,
+    pub(super) findings: Findings,
+}
+
+/// Logical bytes of the window that are data.
+pub(super) struct Piece {
+    pub(super) range: Range<u64>,
+    /// Whether the target has them as they are.
+    pub(super) right: bool,
+}
+
+/// What a worker has done and found.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) counts: Counts,
+    pub(super) damage: Vec<Damage>,
+    pub(super) mismatches: RangeSet,
 }
 
 impl<'w, 'j> Worker<'w, 'j> {
@@ -33,40 +49,87 @@ impl<'w, 'j> Worker<'w, 'j> {
             job,
             window: AlignedBuffer::default(),
             pieces: Vec::new(),
+            held: job.options.existing.target().map(Held::new),
             extents: Vec::new(),
             carry: Carry::new()?,
-            counts: Counts::default(),
-            damage: Vec::new(),
+            findings: Findings::default(),
         })
     }
 
-    pub(super) fn into_findings(self) -> (Counts, Vec<Damage>) {
-        (self.counts, self.damage)
+    pub(super) fn into_findings(self) -> Findings {
+        self.findings
     }
 
-    pub(super) fn task(&mut self, task: &Task) -> Result<(), RunError> {
+    pub(super) fn step(&mut self, step: &Step) -> Result<(), RunError> {
+        match step {
+            Step::Do(task) => {
+                let damaged = self.findings.damage.len();
+                self.task(task)?;
+                // What is lost is not done: a later run must come upon it and say so again.
+                if damaged == self.findings.damage.len()
+                    && let (Some(journal), Task::Shard(shard)) = (self.job.options.journal, task)
+                {
+                    journal.done(shard.range.clone());
+                }
+                Ok(())
+            }
+            Step::Revisit(task) => {
+                let counts = self.findings.counts;
+                self.revisit(task)?;
+                self.findings.counts = counts;
+                self.findings.counts.resumed += length(task.range());
+                Ok(())
+            }
+            Step::Skip(range) => {
+                self.findings.counts.resumed += length(range);
+                self.job.progress.advance(length(range), 0);
+                Ok(())
+            }
+        }
+    }
+
+    fn task(&mut self, task: &Task) -> Result<(), RunError> {
         match task {
             Task::Zeros { range, zero, hole, unmapped } => {
-                self.counts.zero += zero;
-                self.counts.hole += hole;
-                self.counts.unmapped += unmapped;
-                self.job.in_turn(range, || self.zeros(range))
+                let counts = &mut self.findings.counts;
+                counts.zero += zero;
+                counts.hole += hole;
+                counts.unmapped += unmapped;
+                let job = self.job;
+                job.in_turn(range, || self.zeros(range))
             }
             Task::Shard(shard) => self.shard(shard),
         }
     }
 
-    /// A long run of zeros, in steps: a target that writes them out can still be interrupted.
-    fn zeros(&self, range: &Range<u64>) -> Result<(), RunError> {
-        let mut at = range.start;
-        while at < range.end {
-            if self.job.progress.is_cancelled() {
+    /// A long run of zeros, in steps: a target that writes them out can still be interrupted, and
+    /// goes on in the middle of them.
+    fn zeros(&mut self, range: &Range<u64>) -> Result<(), RunError> {
+        for step in steps(range) {
+            if self.job.is_over() {
                 return Err(RunError::Interrupted);
             }
-            let step = at..at.saturating_add(ZERO_STEP).min(range.end);
-            at = step.end;
+            if let Some(digests) = self.job.options.digests {
+                digests.update(&step, &[], &std::iter::empty());
+            }
+            self.zeros_held(&step)?;
             self.job.progress.advance(length(&step), 0);
-            self.zero(step)?;
+            if let Some(journal) = self.job.options.journal {
+                journal.done(step);
+            }
+        }
+        Ok(())
+    }
+
+    /// Zeros where the target may hold some already.
+    fn zeros_held(&mut self, range: &Range<u64>) -> Result<(), RunError> {
+        let Some(held) = &mut self.held else { return self.job.zero(range.clone()) };
+        let mut wrong = RangeSet::default();
+        let walked = held.each_not_zero(range, |piece| wrong.insert(piece));
+        walked.map_err(|e| self.job.unread(range.start, e))?;
+        self.findings.counts.kept += length(range) - wrong.bytes();
+        for piece in wrong.iter() {
+            self.differs(piece.clone(), |job| job.zero(piece.clone()))?;
         }
         Ok(())
     }
@@ -77,209 +140,136 @@ impl<'w, 'j> Worker<'w, 'j> {
         };
         self.carry.forget();
         for window in shard.windows() {
-            if self.job.progress.is_cancelled() {
+            if self.job.is_over() {
                 return Err(RunError::Interrupted);
             }
-            let data_before = self.counts.data;
+            let data_before = self.findings.counts.data;
             self.fill(&segment, &window)?;
             let job = self.job;
-            job.in_turn(&window, || self.write(&window))?;
-            self.job.progress.advance(length(&window), self.counts.data - data_before);
+            job.in_turn(&window, || {
+                self.hash(&window);
+                if job.sink.is_ordered() { self.write(&window) } else { Ok(()) }
+            })?;
+            if !job.sink.is_ordered() {
+                self.write(&window)?;
+            }
+            job.progress.advance(length(&window), self.findings.counts.data - data_before);
         }
         Ok(())
     }
 
-    /// Brings everything the members hold for `window` into the buffer.
-    fn fill(&mut self, segment: &Segment<'_>, window: &Range<u64>) -> Result<(), RunError> {
-        self.pieces.clear();
-        let len = usize::try_from(length(window)).unwrap_or(usize::MAX);
-        self.window.reserve(len);
-        for place in 0..columns(segment).len() {
-            let Some(view) = ColumnView::new(segment, place) else { continue };
-            let range = view.member_range(window);
-            if !range.is_empty() {
-                self.column(place, &view, window, &range)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn column(
-        &mut self,
-        place: usize,
-        view: &ColumnView,
-        window: &Range<u64>,
-        range: &Range<u64>,
-    ) -> Result<(), RunError> {
-        let volume = self.job.volume;
-        let source = &volume.member(view.member).source;
-        let mut extents = std::mem::take(&mut self.extents);
-        extents.clear();
-        if let Err(error) = source.extents(range.clone(), &mut extents) {
-            extents.clear();
-            self.unlisted(view, window, range, error, &mut extents)?;
-        }
-        for extent in &extents {
-            let wanted = clip(&extent.range, range);
-            match &extent.kind {
-                ExtentKind::Zero => self.counts.zero += length(&wanted),
-                ExtentKind::Hole => self.counts.hole += length(&wanted),
-                ExtentKind::Data(chunk) => self.data(place, view, window, &wanted, chunk)?,
-                ExtentKind::Inherit => {
-                    let cause = ReadCause::NoParent { start: wanted.start };
-                    let error = ReadError::new(self.job.sink.path(), cause);
-                    self.damaged(view, window, wanted, error)?;
-                }
-            }
-        }
-        self.extents = extents;
-        Ok(())
-    }
-
-    /// The extents of `range` could not be listed: asks chunk by chunk, so that only those below
-    /// the damaged part of an index are lost.
-    fn unlisted(
-        &mut self,
-        view: &ColumnView,
-        window: &Range<u64>,
-        range: &Range<u64>,
-        error: ReadError,
-        extents: &mut Vec<Extent>,
-    ) -> Result<(), RunError> {
-        if self.job.on_damage == OnDamage::Stop {
-            return self.damaged(view, window, range.clone(), error);
-        }
-        let source = &self.job.volume.member(view.member).source;
-        let unit = u64::from(source.largest_chunk()).max(1);
-        let mut at = range.start;
-        while at < range.end {
-            let step = at..((at / unit + 1) * unit).min(range.end);
-            at = step.end;
-            let from = extents.len();
-            match source.extents(step.clone(), extents) {
-                Ok(()) => {
-                    for extent in extents.iter_mut().skip(from) {
-                        extent.range = clip(&extent.range, &step);
-                    }
-                }
-                Err(error) => {
-                    extents.truncate(from);
-                    self.damaged(view, window, step, error)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a chunk: straight into the window where it lies there whole and in order, otherwise by
-    /// way of the carry.
-    fn data(
-        &mut self,
-        place: usize,
-        view: &ColumnView,
-        window: &Range<u64>,
-        wanted: &Range<u64>,
-        chunk: &ChunkRef,
-    ) -> Result<(), RunError> {
-        let volume = self.job.volume;
-        let source = &*volume.member(view.member).source;
-        let (buffer, pieces) = (self.window.bytes_mut(), &mut self.pieces);
-        let mut direct = None;
-        if *wanted == chunk.range {
-            view.scatter(wanted, |part, logical| {
-                direct = (part == *wanted).then_some(logical);
-            });
-        }
-        let read = match direct {
-            Some(logical) => {
-                let out = &mut buffer[within(window, &logical)];
-                let proof = source.read(chunk, out, &mut self.carry.scratch);
-                proof.map(|proof| {
-                    push_joined(pieces, logical);
-                    (proof, u64::from(chunk.at.len))
-                })
-            }
-            None => self.carry.whole(place, source, chunk).map(|whole| {
-                view.scatter(wanted, |part, logical| {
-                    buffer[within(window, &logical)]
-                        .copy_from_slice(whole.slice(chunk.range.start, &part));
-                    push_joined(pieces, logical);
+    /// Bytes that an earlier run has brought to the target: for their digests only.
+    fn revisit(&mut self, task: &Task) -> Result<(), RunError> {
+        let job = self.job;
+        let shard = match task {
+            Task::Zeros { range, .. } => {
+                return job.in_turn(range, || {
+                    self.pieces.clear();
+                    self.hash(range);
+                    job.progress.advance(length(range), 0);
+                    Ok(())
                 });
-                (whole.proof, whole.stored)
-            }),
-        };
-        match read {
-            Ok((proof, stored)) => {
-                self.counts.count_data(length(wanted), proof);
-                self.counts.stored += stored;
-                Ok(())
             }
-            Err(error) => self.damaged(view, window, wanted.clone(), error),
+            Task::Shard(shard) => shard,
+        };
+        let Some(segment) = job.volume.layout().map().segment(shard.segment) else {
+            return Ok(());
+        };
+        self.carry.forget();
+        for window in shard.windows() {
+            if job.is_over() {
+                return Err(RunError::Interrupted);
+            }
+            self.fill(&segment, &window)?;
+            job.in_turn(&window, || {
+                self.hash(&window);
+                Ok(())
+            })?;
+            job.progress.advance(length(&window), 0);
         }
+        Ok(())
     }
 
-    /// Records lost bytes and fills their place, or stops.
-    fn damaged(
-        &mut self,
-        view: &ColumnView,
-        window: &Range<u64>,
-        range: Range<u64>,
-        cause: ReadError,
-    ) -> Result<(), RunError> {
-        let mut logical = Vec::new();
-        view.scatter(&range, |_, piece| push_joined(&mut logical, piece));
-        if let OnDamage::Salvage { fill } = self.job.on_damage
-            && fill != 0
-        {
-            for piece in &logical {
-                self.window.bytes_mut()[within(window, piece)].fill(fill);
-                push_joined(&mut self.pieces, piece.clone());
-            }
-        }
-        let volume_id = self.job.volume.member(view.member).volume_id.clone();
-        let damage = Damage { member: view.member, volume_id, range, logical, cause };
-        match self.job.on_damage {
-            OnDamage::Stop => Err(RunError::Damaged(Box::new(damage))),
-            OnDamage::Salvage { .. } => {
-                self.damage.push(damage);
-                Ok(())
-            }
+    fn hash(&self, window: &Range<u64>) {
+        if let Some(digests) = self.job.options.digests {
+            digests.update(window, self.window.bytes(), &self.pieces.iter().map(|p| &p.range));
         }
     }
 
     /// Hands the window to the sink: data in as few writes as it has runs, the rest as zeros.
     fn write(&mut self, window: &Range<u64>) -> Result<(), RunError> {
-        self.pieces.sort_unstable_by_key(|p| p.start);
-        let mut pieces = self.pieces.iter().peekable();
+        let pieces = std::mem::take(&mut self.pieces);
+        let mut left = pieces.iter().peekable();
         let mut at = window.start;
-        while let Some(first) = pieces.next() {
-            let mut run = first.clone();
-            while let Some(next) = pieces.next_if(|next| next.start == run.end) {
-                run.end = next.end;
+        while let Some(first) = left.next() {
+            let mut run = first.range.clone();
+            while let Some(next) =
+                left.next_if(|next| next.range.start == run.end && next.right == first.right)
+            {
+                run.end = next.range.end;
             }
-            self.zero(at..run.start)?;
-            let data = &self.window.bytes()[within(window, &run)];
-            self.job.sink.write_at(data, run.start).map_err(|e| self.target(run.start, e))?;
+            self.zero_gap(at..run.start)?;
             at = run.end;
+            if first.right {
+                self.findings.counts.kept += length(&run);
+                continue;
+            }
+            let (place, start) = (within(window, &run), run.start);
+            self.differs_in(run, |job, buffer| job.put(&buffer[place], start))?;
         }
-        self.zero(at..window.end)
+        self.pieces = pieces;
+        self.zero_gap(at..window.end)
     }
 
-    fn zero(&self, range: Range<u64>) -> Result<(), RunError> {
+    /// The bytes of the window between data.
+    fn zero_gap(&mut self, range: Range<u64>) -> Result<(), RunError> {
         if range.is_empty() {
             return Ok(());
         }
-        let start = range.start;
-        self.job.sink.zero_at(range).map_err(|e| self.target(start, e))
+        if self.held.as_ref().is_some_and(|held| held.is_zero(&range)) {
+            self.findings.counts.kept += length(&range);
+            return Ok(());
+        }
+        self.differs(range.clone(), |job| job.zero(range))
     }
 
-    fn target(&self, offset: u64, source: io::Error) -> RunError {
-        RunError::Target { path: self.job.sink.path().to_owned(), offset: Some(offset), source }
+    /// The target has something else there: that is found, or put right.
+    fn differs(
+        &mut self,
+        range: Range<u64>,
+        put_right: impl FnOnce(&Job<'j>) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        self.differs_in(range, |job, _| put_right(job))
+    }
+
+    /// The same, with the window's bytes at hand.
+    fn differs_in(
+        &mut self,
+        range: Range<u64>,
+        put_right: impl FnOnce(&Job<'j>, &[u8]) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        match self.job.options.existing {
+            Existing::Compare(_) => {
+                self.findings.mismatches.insert(range);
+                Ok(())
+            }
+            Existing::Overwrite | Existing::Keep(_) => put_right(self.job, self.window.bytes()),
+        }
     }
 }
 
+/// A range in pieces of [`ZERO_STEP`].
+fn steps(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+    let Range { mut start, end } = range.clone();
+    std::iter::from_fn(move || {
+        let step = start..start.saturating_add(ZERO_STEP).min(end);
+        start = step.end;
+        (!step.is_empty()).then_some(step)
+    })
+}
+
 /// Logical bytes as a place in the window's buffer.
-fn within(window: &Range<u64>, logical: &Range<u64>) -> Range<usize> {
+pub(super) fn within(window: &Range<u64>, logical: &Range<u64>) -> Range<usize> {
     let at = |offset: u64| usize::try_from(offset - window.start).unwrap_or(usize::MAX);
     at(logical.start)..at(logical.end)
 }

@@ -1,18 +1,25 @@
 //! Where bytes go, by position.
 
 mod image;
+mod in_place;
 mod null;
 mod pipe;
+mod readback;
 mod writer;
+mod zero;
 
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-pub use image::ImageSink;
+pub use image::beside;
+pub use image::{ImageOptions, ImageSink};
+pub use in_place::InPlaceSink;
 pub use null::NullSink;
 pub use pipe::PipeSink;
-pub(crate) use writer::AlignedBuffer;
+pub use readback::ReadBack;
+pub(crate) use writer::{ALIGN, AlignedBuffer};
+pub use writer::{Io, Method};
 
 /// A target. Workers call it from any thread, each byte of the job's range exactly once, either as
 /// data or as zeros; one after the other and in order where the target asks for it.
@@ -30,6 +37,10 @@ pub trait Sink: Send + Sync {
 
     /// For messages.
     fn path(&self) -> &Path;
+
+    /// Makes everything written durable. When that fails, nothing written since it last worked can
+    /// be relied on.
+    fn sync(&self) -> io::Result<()>;
 
     /// Makes everything written durable and gives the target its final name.
     fn finish(self: Box<Self>) -> io::Result<()>;

@@ -23,6 +23,10 @@ impl Sink for NullSink {
         Path::new("(nothing)")
     }
 
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn finish(self: Box<Self>) -> io::Result<()> {
         Ok(())
     }

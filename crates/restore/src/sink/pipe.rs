@@ -59,7 +59,11 @@ impl Sink for PipeSink {
         &self.name
     }
 
-    fn finish(self: Box<Self>) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.with(|out| out.flush())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.sync()
     }
 }

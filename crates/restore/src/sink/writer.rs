@@ -15,6 +15,39 @@ pub(crate) const ALIGN: usize = 4096;
 /// Longest buffered write: larger ones cost more than they save (docs/PERFORMANCE.md).
 const BUFFERED_PIECE: usize = 128 << 10;
 
+/// How a target is to be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Io {
+    /// As is best for it.
+    #[default]
+    Auto,
+    /// Past the page cache, or not at all.
+    Direct,
+    /// Through the page cache.
+    Buffered,
+}
+
+/// How a target is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// Past the page cache (`O_DIRECT`), but for what is not aligned.
+    Direct,
+    /// Through the page cache.
+    Buffered,
+    /// As a stream.
+    Stream,
+}
+
+impl std::fmt::Display for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Buffered => "buffered",
+            Self::Stream => "stream",
+        })
+    }
+}
+
 /// A file open for writing, twice where the filesystem allows: through the page cache and past it.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -22,14 +55,30 @@ pub(super) struct Writer {
     direct: Option<File>,
     /// Cleared for good by the first direct write that the filesystem turns down.
     direct_works: AtomicBool,
+    io: Io,
 }
 
 impl Writer {
     /// Takes a file open for writing; `path` is where it can be opened once more.
-    pub(super) fn new(buffered: File, path: &Path) -> Self {
+    pub(super) fn open(buffered: File, path: &Path, io: Io) -> io::Result<Self> {
         let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
-        let direct = OpenOptions::new().write(true).custom_flags(flags).open(path).ok();
-        Self { buffered, direct_works: AtomicBool::new(direct.is_some()), direct }
+        let open = || OpenOptions::new().write(true).custom_flags(flags).open(path);
+        let direct = match io {
+            Io::Auto => open().ok(),
+            Io::Direct => Some(open()?),
+            Io::Buffered => None,
+        };
+        Ok(Self { buffered, direct_works: AtomicBool::new(direct.is_some()), direct, io })
+    }
+
+    /// The file.
+    pub(super) const fn file(&self) -> &File {
+        &self.buffered
+    }
+
+    /// How most bytes are written, as far as that is known by now.
+    pub(super) fn method(&self) -> Method {
+        if self.direct_works.load(Ordering::Relaxed) { Method::Direct } else { Method::Buffered }
     }
 
     /// Writes `data` at byte `offset`.
@@ -50,7 +99,7 @@ impl Writer {
         {
             match direct.write_all_at(data, offset) {
                 // "EINVAL: the alignment restrictions of O_DIRECT are not met" (write(2)).
-                Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput && self.io == Io::Auto => {
                     self.direct_works.store(false, Ordering::Relaxed);
                 }
                 done => return done,
@@ -75,7 +124,7 @@ impl Writer {
 
 /// Cuts `data`, which goes to `offset`, into an unaligned head, a body that can be written directly
 /// and an unaligned tail. Where memory and file offset are not aligned alike there is no body.
-fn aligned(data: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
+pub(super) fn aligned(data: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
     let to_memory = data.as_ptr().align_offset(ALIGN);
     let to_file = usize::try_from(offset.next_multiple_of(ALIGN as u64) - offset).unwrap_or(ALIGN);
     if to_memory != to_file || to_file > data.len() {
@@ -86,7 +135,7 @@ fn aligned(data: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
     (head, body, tail)
 }
 
-/// A buffer whose bytes start at a multiple of [`ALIGN`].
+/// A buffer whose bytes are aligned to [`ALIGN`] as those of a file are.
 #[derive(Debug, Default)]
 pub(crate) struct AlignedBuffer {
     bytes: Vec<u8>,
@@ -94,12 +143,14 @@ pub(crate) struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
-    /// Makes room for `len` bytes. What is in the buffer is then undefined, but initialised.
-    pub(crate) fn reserve(&mut self, len: usize) {
-        if self.bytes.len() < len + ALIGN {
-            self.bytes.resize(len + ALIGN, 0);
-            self.start = self.bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
+    /// Makes room for `len` bytes that belong at byte `offset` of a file, aligned in memory as they
+    /// are there. What is in the buffer is then undefined, but initialised.
+    pub(crate) fn reserve(&mut self, len: usize, offset: u64) {
+        if self.bytes.len() < len + 2 * ALIGN {
+            self.bytes.resize(len + 2 * ALIGN, 0);
         }
+        let phase = usize::try_from(offset % ALIGN as u64).unwrap_or(0);
+        self.start = self.bytes.as_ptr().align_offset(ALIGN).min(ALIGN) + phase;
     }
 
     /// The bytes.
@@ -115,12 +166,12 @@ impl AlignedBuffer {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALIGN, AlignedBuffer, Writer, aligned};
+    use super::{ALIGN, AlignedBuffer, Io, Writer, aligned};
 
     #[test]
     fn whatever_the_alignment_the_bytes_arrive() {
         let mut buffer = AlignedBuffer::default();
-        buffer.reserve(5 * ALIGN);
+        buffer.reserve(5 * ALIGN, 0);
         for (n, byte) in buffer.bytes_mut().iter_mut().enumerate() {
             *byte = u8::try_from(n % 251).unwrap();
         }
@@ -133,7 +184,7 @@ mod tests {
             (1, 8, 4095),
         ] {
             file.as_file().set_len(0).unwrap();
-            let writer = Writer::new(file.reopen().unwrap(), file.path());
+            let writer = Writer::open(file.reopen().unwrap(), file.path(), Io::Auto).unwrap();
             let data = &buffer.bytes()[from..to];
             writer.write_all_at(data, offset as u64).unwrap();
             writer.sync().unwrap();
@@ -148,7 +199,7 @@ mod tests {
     #[test]
     fn the_body_is_aligned_in_memory_and_in_the_file() {
         let mut buffer = AlignedBuffer::default();
-        buffer.reserve(4 * ALIGN);
+        buffer.reserve(4 * ALIGN, 0);
         let (head, body, tail) = aligned(&buffer.bytes()[100..3 * ALIGN + 5], 100);
         assert_eq!((head.len(), body.len(), tail.len()), (ALIGN - 100, 2 * ALIGN, 5));
         assert_eq!(aligned(&buffer.bytes()[1..ALIGN * 3], 2).1, b"");

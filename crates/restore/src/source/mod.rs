@@ -171,7 +171,7 @@ pub enum ReadCause {
         /// How far the parent may be inherited from.
         parent: u64,
     },
-    /// A snapshot leaves bytes to a parent, and there is none in the chain.
+    /// Nothing says what the bytes are: they are left to a parent, and there is none in the chain.
     #[error("bytes from {start:#x} are inherited, but the chain ends here")]
     NoParent {
         /// First byte inherited.

@@ -6,11 +6,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
-
 use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
-use crate::device;
+use crate::{device, sparse};
 
 /// A raw file or device, read with `pread(2)`. What `SEEK_DATA` leaves out is zeros.
 #[derive(Debug)]
@@ -28,27 +25,6 @@ impl RawSource {
         let file = File::open(path)?;
         let size = device::size(&file)?;
         Ok(Self { path: path.to_owned(), file, size, unit })
-    }
-
-    /// The end of the hole at `offset`, or `offset` where there is data (or nobody can tell).
-    fn data_from(&self, offset: u64) -> io::Result<u64> {
-        match seek(&self.file, SeekFrom::Data(offset)) {
-            Ok(data) => Ok(data.min(self.size)),
-            // Nothing up to the end, if that is still where it was: bytes that are gone are no hole.
-            Err(Errno::NXIO) if device::size(&self.file)? >= self.size => Ok(self.size),
-            Err(Errno::NXIO) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(offset),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// The end of the data at `offset`.
-    fn hole_from(&self, offset: u64) -> Result<u64, Errno> {
-        match seek(&self.file, SeekFrom::Hole(offset)) {
-            Ok(hole) => Ok(hole.min(self.size)),
-            Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => Ok(self.size),
-            Err(e) => Err(e),
-        }
     }
 
     fn failed(&self, offset: u64, source: io::Error) -> ReadError {
@@ -77,13 +53,15 @@ impl Source for RawSource {
         let mut data_end = at;
         while at < range.end {
             if at >= data_end {
-                let data = self.data_from(at).map_err(|e| self.failed(at, e))?;
+                let data = sparse::data_from(&self.file, at, self.size);
+                let data = data.map_err(|e| self.failed(at, e))?;
                 if data > at {
                     out.push(Extent { range: at..data, kind: ExtentKind::Zero });
                     at = data;
                     continue;
                 }
-                data_end = self.hole_from(at).map_err(|e| self.failed(at, e.into()))?.max(at + 1);
+                let hole = sparse::hole_from(&self.file, at, self.size);
+                data_end = hole.map_err(|e| self.failed(at, e))?.max(at + 1);
             }
             let chunk = self.chunk(at);
             let len = u32::try_from(chunk.end - chunk.start).unwrap_or(self.unit);

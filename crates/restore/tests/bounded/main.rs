@@ -211,7 +211,7 @@ fn wide_stripes_stay_within_the_bound() {
         let map = ExtentMap::new(length, &[size; 24], [segment], &Limits::DEFAULT).unwrap();
         let members = (0..24).map(|n| VolumeMember {
             volume_id: format!("vol-{n}").parse().unwrap(),
-            source: Box::new(SparseSource {
+            source: Arc::new(SparseSource {
                 size,
                 chunk: 1 << 20,
                 data: (0..16).collect(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use restore::catalog::{Catalog, OpenSet};
 use restore::engine::{Options, run};
-use restore::sink::{ImageSink, Sink};
+use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::verify::{Depth, verify};
 use restore::{Progress, Report, Volume};
 use snapfmt::{Content, MemberNo};
@@ -60,7 +60,7 @@ pub(crate) fn restored(
     volume: &Volume,
     model: &VolumeModel,
     ranges: &[(u64, u64)],
-    options: &Options,
+    options: &Options<'_>,
 ) {
     let (bytes, kinds) = (model.bytes(), model.kinds());
     let size = bytes.len() as u64;
@@ -86,7 +86,7 @@ pub(crate) fn restored(
 }
 
 /// The whole volume's bytes and no more: for sources that prove and count otherwise.
-pub(crate) fn restored_bytes(volume: &Volume, model: &VolumeModel, options: &Options) {
+pub(crate) fn restored_bytes(volume: &Volume, model: &VolumeModel, options: &Options<'_>) {
     let whole = 0..volume.size();
     let sink = MemorySink::new(whole.end);
     run(volume, whole.clone(), &sink, options, &Progress::default()).unwrap();
@@ -120,9 +120,14 @@ fn counted(report: &Report, expected: super::model::Tally, range: &Range<u64>) {
 }
 
 /// The whole volume into a file.
-fn image(volume: &Volume, model: &VolumeModel, directory: &Path, options: &Options) {
+fn image(volume: &Volume, model: &VolumeModel, directory: &Path, options: &Options<'_>) {
     let target = directory.join("restored.raw");
-    let sink = ImageSink::create(&target, volume.size(), true).unwrap();
+    let sink = ImageSink::create(
+        &target,
+        volume.size(),
+        ImageOptions { replace: true, ..ImageOptions::default() },
+    )
+    .unwrap();
     run(volume, 0..volume.size(), &sink, options, &Progress::default()).unwrap();
     Box::new(sink).finish().unwrap();
     same(&std::fs::read(&target).unwrap(), &model.bytes(), 0);

@@ -208,7 +208,7 @@ pub(crate) fn volume_of(
 ) -> Volume {
     let members = model.members.iter().enumerate().map(|(no, member)| VolumeMember {
         volume_id: member.volume.parse().unwrap(),
-        source: source(no, member),
+        source: source(no, member).into(),
     });
     Volume::new(Layout::new(model.extent_map()), members.collect()).unwrap()
 }
@@ -220,7 +220,7 @@ pub(crate) fn volume_over(source: Box<dyn Source>) -> Volume {
     let mapping = Mapping::Linear(Column { member: MemberNo(0), offset: 0 });
     let segment = Segment { start: 0, length: size, mapping };
     let map = ExtentMap::new(size, &[size], [segment], &Limits::DEFAULT).unwrap();
-    let member = VolumeMember { volume_id: "vol-0".parse().unwrap(), source };
+    let member = VolumeMember { volume_id: "vol-0".parse().unwrap(), source: source.into() };
     Volume::new(Layout::new(map), vec![member]).unwrap()
 }
 

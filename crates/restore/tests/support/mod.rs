@@ -48,13 +48,13 @@ pub(crate) fn jobs(n: usize) -> NonZeroUsize {
 }
 
 /// A run that stops at the first damage.
-pub(crate) fn strict(n: usize) -> Options {
-    Options { jobs: jobs(n), on_damage: OnDamage::Stop }
+pub(crate) fn strict(n: usize) -> Options<'static> {
+    Options::new(jobs(n))
 }
 
 /// A run that goes on behind damage.
-pub(crate) fn salvage(n: usize, fill: u8) -> Options {
-    Options { jobs: jobs(n), on_damage: OnDamage::Salvage { fill } }
+pub(crate) fn salvage(n: usize, fill: u8) -> Options<'static> {
+    Options { on_damage: OnDamage::Salvage { fill }, ..strict(n) }
 }
 
 /// Bytes that do not compress; the first is not zero.

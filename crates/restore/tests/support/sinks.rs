@@ -106,6 +106,10 @@ impl Sink for MemorySink {
         Path::new("memory-sink")
     }
 
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn finish(self: Box<Self>) -> io::Result<()> {
         Ok(())
     }
@@ -147,6 +151,10 @@ impl Sink for CountingSink<'_> {
 
     fn path(&self) -> &Path {
         Path::new("counting-sink")
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {

@@ -1,0 +1,236 @@
+//! A restore from its beginning to its end: target, journal, engine, proof on the medium, name.
+
+mod error;
+mod target;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::thread;
+
+use crate::digests::Digests;
+use crate::engine::{self, Existing, OnDamage, Options, RunError};
+use crate::journal::{Journal, SyncError, SyncPoints};
+use crate::progress::Progress;
+use crate::ranges::RangeSet;
+use crate::report::Report;
+use crate::sink::{Io, Method, NullSink, ReadBack, Sink};
+use crate::throttle::Throttle;
+use crate::volume::Volume;
+
+pub use error::{JobError, Unfinished};
+use target::{Opened, open};
+pub use target::{Target, identity};
+
+/// Zeros behind the volume are handed to the target in steps of this many bytes.
+const STEP: u64 = 1 << 30;
+
+/// What is to be restored, whereto and how.
+#[derive(Debug)]
+pub struct Restore<'a> {
+    /// The volume.
+    pub volume: &'a Volume,
+    /// Which of its bytes.
+    pub range: Range<u64>,
+    /// The target has bytes up to here, in the volume's terms; those behind the range are zeros.
+    pub end: u64,
+    /// Where they go.
+    pub target: Target,
+    /// Where to take note of what is durable, and to find what an earlier run has.
+    pub journal: Option<JournalAt>,
+    /// How to write.
+    pub io: Io,
+    /// How many workers decode at a time.
+    pub jobs: NonZeroUsize,
+    /// What to do about damage.
+    pub on_damage: OnDamage,
+    /// Hashes the bytes of the range.
+    pub digests: Option<&'a Digests>,
+    /// Holds writing back.
+    pub throttle: Option<&'a Throttle>,
+    /// Whether all of it is read back from the medium and compared in the end.
+    pub verify_target: bool,
+}
+
+/// A journal to use.
+#[derive(Clone, Debug)]
+pub struct JournalAt {
+    /// Where it is or will be.
+    pub path: PathBuf,
+    /// The content of the volume, in a word: a set content id, say.
+    pub volume: String,
+    /// When to make sync points.
+    pub points: SyncPoints,
+    /// Whether what an earlier run has left is thrown away.
+    pub restart: bool,
+}
+
+/// A restore that is durable, but does not have its name yet.
+#[derive(Debug)]
+pub struct Restored {
+    /// What was done and found.
+    pub report: Report,
+    /// How the target was written.
+    pub method: Method,
+    opened: Opened,
+}
+
+impl Restored {
+    /// Gives the target its name and removes the journal.
+    pub fn publish(self) -> io::Result<()> {
+        let Opened { sink, journal, .. } = self.opened;
+        sink.into_boxed().finish()?;
+        journal.map_or(Ok(()), Journal::remove)
+    }
+
+    /// Gives the target its name, but leaves the journal, which says that it is done.
+    pub fn publish_and_keep_journal(self) -> io::Result<()> {
+        self.opened.sink.into_boxed().finish()
+    }
+}
+
+impl Restore<'_> {
+    /// Restores, makes durable and, if asked, compares.
+    ///
+    /// # Errors
+    ///
+    /// What stopped it, and how much of it a later run need not do again.
+    pub fn run(self, progress: &Progress) -> Result<Restored, Unfinished> {
+        let (volume, jobs, on_damage) = (self.volume, self.jobs, self.on_damage);
+        let (range, end) = (self.range.clone(), self.end);
+        let verify = self.verify_target;
+        let (options, opened) = open(self)?;
+        let result = bring(&opened, volume, &range, end, &options, progress);
+        let report = match result {
+            Ok(report) => report,
+            Err(error) => return Err(opened.leave(error)),
+        };
+        if verify {
+            let compare = Options { on_damage, ..Options::new(jobs) };
+            match differences(&opened, volume, &range, end, &compare, progress) {
+                Ok(wrong) if wrong.is_empty() => {}
+                Ok(wrong) => return Err(opened.void(wrong)),
+                Err(error) => return Err(opened.leave(error)),
+            }
+        }
+        let method = opened.sink.method();
+        Ok(Restored { report, method, opened })
+    }
+}
+
+/// Everything that is written, and durable in the end.
+fn bring(
+    opened: &Opened,
+    volume: &Volume,
+    range: &Range<u64>,
+    end: u64,
+    options: &Options<'_>,
+    progress: &Progress,
+) -> Result<Report, JobError> {
+    let sink = opened.sink.as_sink();
+    let existing = match &opened.readback {
+        Some(target) => Existing::Keep(target),
+        None => Existing::Overwrite,
+    };
+    let journal = opened.journal.as_ref();
+    let options = Options { existing, journal, ..*options };
+    let Some(journal) = journal else {
+        let report = engine::run(volume, range.clone(), sink, &options, progress)?;
+        pad(sink, &(range.end..end), None, progress)?;
+        progress.flush();
+        sink.sync().map_err(|e| JobError::target(sink, e))?;
+        return Ok(report);
+    };
+    let (ran, kept) = thread::scope(|scope| {
+        let keeper = scope.spawn(|| {
+            let kept = journal.keep(opened.points, sink);
+            if kept.is_err() {
+                // What is written from here on could not be proved any more.
+                progress.cancel();
+            }
+            kept
+        });
+        let ran = engine::run(volume, range.clone(), sink, &options, progress);
+        let ran = ran.map_err(JobError::Run).and_then(|report| {
+            pad(sink, &(range.end..end), Some(journal), progress)?;
+            Ok(report)
+        });
+        journal.close();
+        let panicked = |_| Err(SyncError::Target(io::Error::other("the journal's thread ended")));
+        (ran, keeper.join().unwrap_or_else(panicked))
+    });
+    progress.flush();
+    // A failed sync point is why the rest was cancelled.
+    kept.map_err(|e| JobError::sync(sink, e))?;
+    let last = journal.sync_point(|| sink.sync()).map_err(|e| JobError::sync(sink, e));
+    let report = ran?;
+    last?;
+    Ok(report)
+}
+
+/// Zeros behind the volume.
+fn pad(
+    sink: &dyn Sink,
+    range: &Range<u64>,
+    journal: Option<&Journal>,
+    progress: &Progress,
+) -> Result<(), JobError> {
+    let proven = journal.map(Journal::proven).unwrap_or_default();
+    let mut at = range.start;
+    while at < range.end {
+        if progress.is_cancelled() {
+            return Err(RunError::Interrupted.into());
+        }
+        let step = at..at.saturating_add(STEP).min(range.end);
+        at = step.end;
+        if proven.covers(&step) {
+            continue;
+        }
+        sink.zero_at(step.clone()).map_err(|e| JobError::target(sink, e))?;
+        if let Some(journal) = journal {
+            journal.done(step);
+        }
+    }
+    Ok(())
+}
+
+/// What the medium holds that it should not.
+fn differences(
+    opened: &Opened,
+    volume: &Volume,
+    range: &Range<u64>,
+    end: u64,
+    options: &Options<'_>,
+    progress: &Progress,
+) -> Result<RangeSet, JobError> {
+    let sink = opened.sink.as_sink();
+    let target = opened.sink.read_back().map_err(|e| JobError::target(sink, e))?;
+    compare(&target, volume, range, end, options, progress)
+}
+
+/// Compares a target with the bytes `range` of a volume and with zeros from there to `end`; gives
+/// the bytes that differ, in the volume's terms.
+pub fn compare(
+    target: &ReadBack,
+    volume: &Volume,
+    range: &Range<u64>,
+    end: u64,
+    options: &Options<'_>,
+    progress: &Progress,
+) -> Result<RangeSet, JobError> {
+    let existing = Existing::Compare(target);
+    let options = Options { existing, ..*options };
+    let report = engine::run(volume, range.clone(), &NullSink, &options, progress)?;
+    let mut wrong = report.mismatches;
+    if range.end < end {
+        let padding = engine::not_zero(target, &(range.end..end));
+        let unread = |source| RunError::ReadBack {
+            path: target.path().to_owned(),
+            offset: range.end,
+            source,
+        };
+        wrong.extend(padding.map_err(unread)?.iter().cloned());
+    }
+    Ok(wrong)
+}

@@ -1,0 +1,265 @@
+//! Targets: what there is of them, what an earlier run has left, and how they are opened.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+use super::{JobError, JournalAt, Restore, Unfinished};
+use crate::device;
+use crate::engine::Options;
+use crate::journal::{Binding, Journal, JournalError, Stranger, SyncPoints};
+use crate::ranges::RangeSet;
+use crate::sink::{ImageOptions, ImageSink, InPlaceSink, Io, Method, PipeSink, ReadBack, Sink};
+
+/// Where a volume is restored to.
+pub enum Target {
+    /// A raw image that gets its name when it is whole.
+    Image {
+        /// Its name.
+        path: PathBuf,
+        /// Whether an existing file is replaced.
+        replace: bool,
+        /// Whether it is allocated as a whole, without holes.
+        preallocate: bool,
+    },
+    /// An existing file or device, overwritten itself.
+    InPlace {
+        /// It.
+        path: PathBuf,
+        /// Whether what it holds already is read first, and left where it is right.
+        delta: bool,
+        /// Whether zeros leave the space allocated.
+        preallocate: bool,
+    },
+    /// Bytes in order.
+    Pipe {
+        /// Takes them.
+        out: Box<dyn Write + Send>,
+        /// What messages call it.
+        name: PathBuf,
+    },
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kind, path) = match self {
+            Self::Image { path, .. } => ("Image", path),
+            Self::InPlace { path, .. } => ("InPlace", path),
+            Self::Pipe { name, .. } => ("Pipe", name),
+        };
+        f.debug_tuple(kind).field(path).finish()
+    }
+}
+
+/// A target that is open, and its journal.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) sink: OpenSink,
+    pub(super) journal: Option<Journal>,
+    pub(super) points: SyncPoints,
+    /// Where what the target holds already is read from, if that is to be kept.
+    pub(super) readback: Option<ReadBack>,
+}
+
+/// An open target, by kind.
+#[derive(Debug)]
+pub(super) enum OpenSink {
+    Image { sink: ImageSink, temporary: PathBuf, origin: u64 },
+    InPlace(InPlaceSink),
+    Pipe(PipeSink),
+}
+
+impl OpenSink {
+    pub(super) fn as_sink(&self) -> &dyn Sink {
+        match self {
+            Self::Image { sink, .. } => sink,
+            Self::InPlace(sink) => sink,
+            Self::Pipe(sink) => sink,
+        }
+    }
+
+    pub(super) fn into_boxed(self) -> Box<dyn Sink> {
+        match self {
+            Self::Image { sink, .. } => Box::new(sink),
+            Self::InPlace(sink) => Box::new(sink),
+            Self::Pipe(sink) => Box::new(sink),
+        }
+    }
+
+    pub(super) fn method(&self) -> Method {
+        match self {
+            Self::Image { sink, .. } => sink.method(),
+            Self::InPlace(sink) => sink.method(),
+            Self::Pipe(_) => Method::Stream,
+        }
+    }
+
+    /// What is on the medium.
+    pub(super) fn read_back(&self) -> io::Result<ReadBack> {
+        match self {
+            Self::Image { temporary, origin, .. } => ReadBack::open(temporary, *origin),
+            Self::InPlace(sink) => ReadBack::open(sink.path(), 0),
+            Self::Pipe(_) => Err(io::ErrorKind::NotSeekable.into()),
+        }
+    }
+}
+
+impl Opened {
+    /// Leaves what is proved to a later run; without anything proved, leaves nothing.
+    pub(super) fn leave(mut self, error: JobError) -> Unfinished {
+        let proven = self.journal.as_ref().map_or(0, |journal| journal.proven().bytes());
+        if proven > 0 {
+            if let OpenSink::Image { sink, .. } = &mut self.sink {
+                sink.keep(true);
+            }
+        } else {
+            self.forget();
+        }
+        Unfinished { error, proven }
+    }
+
+    /// The medium is wrong: what was proved is so no more.
+    pub(super) fn void(self, wrong: RangeSet) -> Unfinished {
+        let path = self.sink.as_sink().path().to_owned();
+        self.forget();
+        JobError::Mismatch { path, wrong }.into()
+    }
+
+    /// Removes the temporary file and the journal.
+    fn forget(mut self) {
+        if let OpenSink::Image { sink, .. } = &mut self.sink {
+            sink.keep(false);
+        }
+        // Whatever stopped the restore is told already; a journal that stays says nothing is done.
+        let _ = self.journal.take().map(Journal::remove);
+    }
+}
+
+/// Opens the target and its journal.
+pub(super) fn open(restore: Restore<'_>) -> Result<(Options<'_>, Opened), Unfinished> {
+    let options = Options {
+        on_damage: restore.on_damage,
+        digests: restore.digests,
+        throttle: restore.throttle,
+        ..Options::new(restore.jobs)
+    };
+    let range = restore.range.start..restore.end;
+    let journal = restore.journal;
+    let points = journal.as_ref().map(|at| at.points).unwrap_or_default();
+    let binding = |at: &JournalAt| Binding { volume: at.volume.clone(), range: range.clone() };
+    let (sink, journal, readback) = match restore.target {
+        Target::Image { path, replace, preallocate } => {
+            let image = ImageOptions { replace, preallocate, origin: range.start, io: restore.io };
+            let size = range.end - range.start;
+            let (sink, journal) = open_image(&path, size, image, journal.as_ref(), binding)?;
+            (sink, journal, None)
+        }
+        Target::InPlace { path, delta, preallocate } => {
+            let journal = journal.as_ref();
+            let (sink, journal) = open_in_place(&path, preallocate, restore.io, journal, binding)?;
+            let target = |source| JobError::Target { path: path.clone(), source };
+            sink.grow(range.end).map_err(target)?;
+            let readback = delta.then(|| ReadBack::open(&path, 0)).transpose().map_err(target)?;
+            (OpenSink::InPlace(sink), journal, readback)
+        }
+        Target::Pipe { out, name } => (OpenSink::Pipe(PipeSink::new(out, name)), None, None),
+    };
+    Ok((options, Opened { sink, journal, points, readback }))
+}
+
+fn open_in_place(
+    path: &Path,
+    keep_space: bool,
+    io: Io,
+    journal: Option<&JournalAt>,
+    binding: impl Fn(&JournalAt) -> Binding,
+) -> Result<(InPlaceSink, Option<Journal>), JobError> {
+    let target = |source| JobError::Target { path: path.to_owned(), source };
+    let sink = InPlaceSink::open(path, keep_space, io).map_err(target)?;
+    let Some(at) = journal else { return Ok((sink, None)) };
+    let journal = if at.restart {
+        Journal::anew(&at.path, &binding(at))?
+    } else {
+        Journal::open(&at.path, &binding(at))?
+    };
+    let expected = identity(path).map_err(target)?;
+    match journal.target() {
+        None => journal.bind(&expected)?,
+        Some(found) if found == expected => {}
+        Some(found) => return Err(stranger(&journal, expected, found)),
+    }
+    Ok((sink, Some(journal)))
+}
+
+fn open_image(
+    path: &Path,
+    size: u64,
+    options: ImageOptions,
+    journal: Option<&JournalAt>,
+    binding: impl Fn(&JournalAt) -> Binding,
+) -> Result<(OpenSink, Option<Journal>), JobError> {
+    let target = |source: io::Error| match source.kind() {
+        io::ErrorKind::WouldBlock => JobError::Busy { path: path.to_owned() },
+        _ => JobError::Target { path: path.to_owned(), source },
+    };
+    let temporary = ImageSink::temporary_path(path).map_err(target)?;
+    let origin = options.origin;
+    let opened = |sink| OpenSink::Image { sink, temporary: temporary.clone(), origin };
+    let is_left = fs::symlink_metadata(&temporary).is_ok();
+    let begun = journal.is_some_and(|at| fs::symlink_metadata(&at.path).is_ok());
+    if is_left && !begun && journal.is_none_or(|at| !at.restart) {
+        return Err(JobError::Leftover { path: temporary.clone() });
+    }
+    let Some(at) = journal else {
+        let sink = ImageSink::create(path, size, options).map_err(target)?;
+        return Ok((opened(sink), None));
+    };
+    let binding = binding(at);
+    let mut journal = if at.restart {
+        Journal::anew(&at.path, &binding)?
+    } else {
+        Journal::open(&at.path, &binding)?
+    };
+    if let (Some(found), true) = (journal.target(), is_left) {
+        let expected = identity(&temporary).map_err(target)?;
+        if found != expected {
+            return Err(stranger(&journal, expected, found));
+        }
+        let sink = ImageSink::resume(path, size, options).map_err(target)?;
+        return Ok((opened(sink), Some(journal)));
+    }
+    if is_left {
+        fs::remove_file(&temporary).map_err(target)?;
+    }
+    if journal.target().is_some() {
+        // Of a file that is gone.
+        drop(journal);
+        journal = Journal::anew(&at.path, &binding)?;
+    }
+    let mut sink = ImageSink::create(path, size, options).map_err(target)?;
+    journal.bind(&identity(&temporary).map_err(target)?)?;
+    // From here on the journal says whose it is, and a run that is killed leaves both.
+    sink.keep(true);
+    Ok((opened(sink), Some(journal)))
+}
+
+fn stranger(journal: &Journal, expected: String, found: String) -> JobError {
+    let why = Stranger::Target { expected, found };
+    JournalError::Stranger { path: journal.path().to_owned(), why }.into()
+}
+
+/// What tells a file or device from others, also after the machine was started again.
+pub fn identity(path: &Path) -> io::Result<String> {
+    let meta = fs::metadata(path)?;
+    if meta.file_type().is_block_device() {
+        let size = device::size(&fs::File::open(path)?)?;
+        return Ok(format!("device {} of {size} bytes", path.display()));
+    }
+    // The number of an inode is given again when its file is gone; with the time of its birth it is
+    // one file's only (statx(2)).
+    let born = statx(CWD, path, AtFlags::empty(), StatxFlags::BTIME)?.stx_btime;
+    Ok(format!("inode {} born {}.{:09}", meta.ino(), born.tv_sec, born.tv_nsec))
+}

@@ -1,0 +1,350 @@
+//! What of a restore is durable already, so that a run that was killed goes on where it was.
+//!
+//! A journal is a text file that only grows. Its head binds it to a volume, to a range of bytes and
+//! to a target; after each sync point of the target it gets a line for every range that is durable
+//! since. A line that was cut off by a crash has no valid checksum and ends the journal.
+
+mod error;
+mod text;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::ranges::RangeSet;
+use crate::sink::{Sink, parent_directory};
+use crate::source::length;
+
+pub use error::{JournalError, Stranger};
+use text::{Line, Lines};
+
+/// Most bytes of a journal that are read: some millions of ranges.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What a journal belongs to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Binding {
+    /// The volume's content, in a word without blanks: a set content id, say.
+    pub volume: String,
+    /// Which of its bytes are restored.
+    pub range: Range<u64>,
+}
+
+/// When the target is made durable while a restore runs: whichever comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SyncPoints {
+    /// After so many bytes.
+    pub bytes: u64,
+    /// After so much time.
+    pub time: Duration,
+}
+
+impl Default for SyncPoints {
+    fn default() -> Self {
+        Self { bytes: 4 << 30, time: Duration::from_secs(5) }
+    }
+}
+
+/// A journal that this process holds alone.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    /// Taken by one sync point at a time.
+    file: Mutex<File>,
+    state: Mutex<State>,
+    /// Someone should look whether a sync point is due.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What the target is, once it is known.
+    target: Option<String>,
+    proven: RangeSet,
+    /// Written, but perhaps not durable yet.
+    written: RangeSet,
+    closed: bool,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, or begins one that is readable by the user alone.
+    ///
+    /// # Errors
+    ///
+    /// A journal of something else is refused, as is one that another process holds.
+    pub fn open(path: &Path, binding: &Binding) -> Result<Self, JournalError> {
+        Self::begin(path, binding, |bytes, state| read(bytes, path, binding, state))
+    }
+
+    /// Begins a journal in the place of one that is given up, whatever restore that was of.
+    pub fn anew(path: &Path, binding: &Binding) -> Result<Self, JournalError> {
+        Self::begin(path, binding, |bytes, _| begun(&Lines::new(bytes), path))
+    }
+
+    /// Opens or creates the file; `sound` says how many of the bytes that are there stay.
+    fn begin(
+        path: &Path,
+        binding: &Binding,
+        sound: impl FnOnce(&[u8], &mut State) -> Result<u64, JournalError>,
+    ) -> Result<Self, JournalError> {
+        let io = |source| JournalError::Io { path: path.to_owned(), source };
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(path).map_err(io)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(JournalError::Busy { path: path.to_owned() });
+            }
+            locked => locked.map_err(|e| io(e.into()))?,
+        }
+        let mut bytes = Vec::new();
+        (&file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
+        let mut state = State {
+            target: None,
+            proven: RangeSet::default(),
+            written: RangeSet::default(),
+            closed: false,
+        };
+        let good = if bytes.is_empty() { 0 } else { sound(&bytes, &mut state)? };
+        // What a crash cut off gives way to what comes next.
+        file.set_len(good).map_err(io)?;
+        file.seek(SeekFrom::End(0)).map_err(io)?;
+        if good == 0 {
+            append(&mut file, &text::head(binding)).map_err(io)?;
+            sync_directory(path).map_err(io)?;
+        }
+        let path = path.to_owned();
+        Ok(Self { path, file: file.into(), state: state.into(), changed: Condvar::new() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What earlier runs have said of the target; `None` when they have not got that far.
+    pub fn target(&self) -> Option<String> {
+        self.lock().target.clone()
+    }
+
+    /// Says what the target is, in one line. Nothing may have been proved of another.
+    pub fn bind(&self, target: &str) -> Result<(), JournalError> {
+        self.append(&Line::Target(target).to_text())?;
+        self.lock().target = Some(target.to_owned());
+        Ok(())
+    }
+
+    /// What is known to be durable.
+    pub fn proven(&self) -> RangeSet {
+        self.lock().proven.clone()
+    }
+
+    /// These bytes have been given to the target.
+    pub fn done(&self, range: Range<u64>) {
+        self.lock().written.insert(range);
+        self.changed.notify_all();
+    }
+
+    /// Makes what was written so far durable by `sync` and takes note of it.
+    ///
+    /// # Errors
+    ///
+    /// When `sync` fails, everything written since the last sync point is void: the kernel may have
+    /// dropped it and will not say so again (`fsync(2)`).
+    pub fn sync_point(&self, sync: impl FnOnce() -> io::Result<()>) -> Result<(), SyncError> {
+        let written = std::mem::take(&mut self.lock().written);
+        sync().map_err(SyncError::Target)?;
+        let text: String = written.iter().map(|r| Line::Done(r.clone()).to_text()).collect();
+        if !text.is_empty() {
+            self.append(&text).map_err(SyncError::Journal)?;
+        }
+        self.lock().proven.extend(written.iter().cloned());
+        Ok(())
+    }
+
+    /// Makes sync points as they fall due, until [`Journal::close`] is called or one fails.
+    pub fn keep(&self, points: SyncPoints, sink: &dyn Sink) -> Result<(), SyncError> {
+        let mut last = Instant::now();
+        loop {
+            let state = self.lock();
+            let left = points.time.saturating_sub(last.elapsed());
+            let idle = |s: &mut State| !s.closed && s.written.bytes() < points.bytes;
+            let woken = self.changed.wait_timeout_while(state, left, idle);
+            let (state, _) = woken.unwrap_or_else(PoisonError::into_inner);
+            if state.closed {
+                return Ok(());
+            }
+            let nothing_new = state.written.is_empty();
+            drop(state);
+            if !nothing_new {
+                self.sync_point(|| sink.sync())?;
+            }
+            last = Instant::now();
+        }
+    }
+
+    /// Ends [`Journal::keep`].
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Removes the file: what it was for is finished, or given up.
+    pub fn remove(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)?;
+        sync_directory(&self.path)
+    }
+
+    fn append(&self, text: &str) -> Result<(), JournalError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        append(&mut file, text)
+            .map_err(|source| JournalError::Io { path: self.path.clone(), source })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a sync point failed.
+#[derive(Debug)]
+pub enum SyncError {
+    /// The target could not be made durable.
+    Target(io::Error),
+    /// The journal could not be written.
+    Journal(JournalError),
+}
+
+/// Reads a journal that is there; returns how many of its bytes are sound.
+fn read(
+    bytes: &[u8],
+    path: &Path,
+    binding: &Binding,
+    state: &mut State,
+) -> Result<u64, JournalError> {
+    let mut lines = Lines::new(bytes);
+    let Some(head) = lines.head() else {
+        // After a crash while it was begun: nothing has been written to a target yet.
+        return begun(&lines, path);
+    };
+    if let Some(why) = Stranger::between(&head, binding) {
+        return Err(JournalError::Stranger { path: path.to_owned(), why });
+    }
+    while let Some(line) = lines.next() {
+        match line {
+            Line::Target(target) => state.target = Some(target.to_owned()),
+            Line::Done(range) => {
+                let inside = binding.range.start <= range.start && range.end <= binding.range.end;
+                if !inside || length(&range) == 0 {
+                    return Err(JournalError::NotAJournal { path: path.to_owned() });
+                }
+                state.proven.insert(range);
+            }
+        }
+    }
+    Ok(lines.sound())
+}
+
+/// A journal of which nothing is kept, if it is one.
+fn begun(lines: &Lines<'_>, path: &Path) -> Result<u64, JournalError> {
+    if lines.begins_like_a_journal() {
+        Ok(0)
+    } else {
+        Err(JournalError::NotAJournal { path: path.to_owned() })
+    }
+}
+
+fn append(file: &mut File, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    file.sync_data()
+}
+
+/// A name is durable when its directory is (`fsync(2)`).
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(parent_directory(path))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binding, Journal, JournalError, SyncError};
+    use std::io;
+
+    fn binding() -> Binding {
+        Binding { volume: "abc".into(), range: 0..100 }
+    }
+
+    #[test]
+    fn only_what_a_sync_point_made_durable_is_there_the_next_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        {
+            let journal = Journal::open(&path, &binding()).unwrap();
+            assert_eq!(journal.target(), None);
+            journal.bind("inode 5").unwrap();
+            journal.done(0..10);
+            journal.done(20..30);
+            journal.sync_point(|| Ok(())).unwrap();
+            journal.done(10..20);
+            let failed = journal.sync_point(|| Err(io::Error::other("no")));
+            assert!(matches!(failed, Err(SyncError::Target(_))));
+            // What failed is void: it is not proved by the next one that works.
+            journal.sync_point(|| Ok(())).unwrap();
+            journal.done(50..60);
+        }
+        let journal = Journal::open(&path, &binding()).unwrap();
+        assert_eq!(journal.target().as_deref(), Some("inode 5"));
+        assert_eq!(journal.proven(), [0..10, 20..30].into_iter().collect());
+        assert!(matches!(Journal::open(&path, &binding()), Err(JournalError::Busy { .. })));
+    }
+
+    #[test]
+    fn cut_off_anywhere_it_says_no_more_than_was_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let whole = {
+            let journal = Journal::open(&path, &binding()).unwrap();
+            journal.bind("t").unwrap();
+            for n in 0..5 {
+                journal.done(n * 20..n * 20 + 7);
+                journal.sync_point(|| Ok(())).unwrap();
+            }
+            std::fs::read(&path).unwrap()
+        };
+        let mut last = 0;
+        for len in 0..=whole.len() {
+            std::fs::write(&path, &whole[..len]).unwrap();
+            let proven = Journal::open(&path, &binding()).unwrap().proven();
+            assert!(proven.bytes() >= last && proven.bytes().is_multiple_of(7));
+            last = proven.bytes();
+            assert!(proven.iter().all(|r| r.start % 20 == 0 && r.end == r.start + 7));
+        }
+        assert_eq!(last, 35);
+    }
+
+    #[test]
+    fn a_strangers_journal_and_other_files_are_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        drop(Journal::open(&path, &binding()).unwrap());
+        let before = std::fs::read(&path).unwrap();
+        for other in [
+            Binding { volume: "abd".into(), ..binding() },
+            Binding { range: 0..101, ..binding() },
+            Binding { range: 1..100, ..binding() },
+        ] {
+            let error = Journal::open(&path, &other).unwrap_err();
+            assert!(matches!(error, JournalError::Stranger { .. }), "{error}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        std::fs::write(&path, "my notes").unwrap();
+        let error = Journal::open(&path, &binding()).unwrap_err();
+        assert!(matches!(error, JournalError::NotAJournal { .. }));
+        assert_eq!(std::fs::read(&path).unwrap(), b"my notes");
+    }
+}

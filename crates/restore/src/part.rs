@@ -1,0 +1,77 @@
+//! Dividing a restore among processes, on one machine or several.
+
+use std::ops::Range;
+use std::str::FromStr;
+
+use snapfmt::{Mapping, Segment};
+
+use crate::plan::{MIN_WINDOW, window_bytes};
+use crate::sink::ALIGN;
+use crate::source::length;
+use crate::volume::Volume;
+
+/// One of several parts of a restore, each done by a process of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    number: u32,
+    count: u32,
+}
+
+/// Text that is no part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("I/N is expected, with I from 1 to N")]
+pub struct NotAPart;
+
+impl FromStr for Part {
+    type Err = NotAPart;
+
+    fn from_str(text: &str) -> Result<Self, NotAPart> {
+        let (number, count) = text.split_once('/').ok_or(NotAPart)?;
+        let part = Self {
+            number: number.parse().map_err(|_| NotAPart)?,
+            count: count.parse().map_err(|_| NotAPart)?,
+        };
+        if (1..=part.count).contains(&part.number) { Ok(part) } else { Err(NotAPart) }
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.number, self.count)
+    }
+}
+
+impl Part {
+    /// Whether it is the last one.
+    pub const fn is_last(self) -> bool {
+        self.number == self.count
+    }
+
+    /// The part of `range` that is this one's. All parts together are the range; where two meet, a
+    /// window of the volume begins, so that no chunk is decoded twice, and a block of
+    /// [`ALIGN`] bytes, so that no two processes write to one.
+    pub fn of(self, volume: &Volume, range: &Range<u64>) -> Range<u64> {
+        let border = |number: u32| {
+            if number == self.count {
+                return range.end;
+            }
+            let bytes = u128::from(length(range)) * u128::from(number) / u128::from(self.count);
+            let at = range.start + u64::try_from(bytes).unwrap_or(u64::MAX);
+            window_start(volume, at).clamp(range.start, range.end)
+        };
+        border(self.number - 1)..border(self.number)
+    }
+}
+
+/// The start of the window that holds byte `at`, if writing can be divided there.
+fn window_start(volume: &Volume, at: u64) -> u64 {
+    let map = volume.layout().map();
+    let mapped = |segment: &Segment<'_>| segment.mapping != Mapping::Unmapped;
+    let segment = map.find(at).and_then(|number| map.segment(number)).filter(mapped);
+    let start = segment.map(|segment| {
+        let window = window_bytes(volume, &segment);
+        segment.start + (at - segment.start) / window * window
+    });
+    let divides = |start: &u64| start.is_multiple_of(ALIGN as u64);
+    start.filter(divides).unwrap_or(at - at % MIN_WINDOW)
+}

@@ -1,0 +1,70 @@
+//! An existing file or block device that is overwritten itself.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::writer::{Io, Method, Writer};
+use super::zero::Zeroer;
+use super::{Sink, parent_directory};
+use crate::device;
+
+/// An existing file or device. Every byte given ends as it was given, zeros included; bytes that are
+/// not given stay. Nothing here asks whether it may be overwritten: see [`crate::interlock`].
+#[derive(Debug)]
+pub struct InPlaceSink {
+    path: PathBuf,
+    writer: Writer,
+    zeroer: Zeroer,
+}
+
+impl InPlaceSink {
+    /// Opens a file or device that exists. With `keep_space` zeros do not give space back.
+    pub fn open(path: &Path, keep_space: bool, io: Io) -> io::Result<Self> {
+        device::check_kind(&std::fs::metadata(path)?)?;
+        let file = OpenOptions::new().write(true).open(path)?;
+        let zeroer = Zeroer::new(file.try_clone()?, keep_space);
+        Ok(Self { path: path.to_owned(), writer: Writer::open(file, path, io)?, zeroer })
+    }
+
+    /// Makes a file at least `size` bytes long; a device is as long as it is.
+    pub fn grow(&self, size: u64) -> io::Result<()> {
+        let file = self.writer.file();
+        if device::size(file)? >= size {
+            return Ok(());
+        }
+        file.set_len(size)
+    }
+
+    /// How it is written.
+    pub fn method(&self) -> Method {
+        self.writer.method()
+    }
+}
+
+impl Sink for InPlaceSink {
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.writer.write_all_at(data, offset)
+    }
+
+    fn zero_at(&self, range: Range<u64>) -> io::Result<()> {
+        self.zeroer.zero(&self.writer, &range)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.writer.sync()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.sync()?;
+        if self.writer.file().metadata()?.is_file() {
+            File::open(parent_directory(&self.path))?.sync_all()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! What a target holds, read from its medium rather than from memory.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, OFlags, fadvise};
+
+use super::writer::aligned;
+use crate::{device, sparse};
+
+/// An image or device that is compared with a volume. Offsets are the volume's.
+#[derive(Debug)]
+pub struct ReadBack {
+    path: PathBuf,
+    direct: Option<File>,
+    cached: File,
+    size: u64,
+    origin: u64,
+}
+
+impl ReadBack {
+    /// Opens a file or device for reading past the page cache; where the filesystem has no
+    /// `O_DIRECT`, what the cache has of it is dropped once. Whatever was written before must be
+    /// durable already: what is not cannot be dropped. Its first byte is the volume's byte `origin`.
+    pub fn open(path: &Path, origin: u64) -> io::Result<Self> {
+        device::check_kind(&std::fs::metadata(path)?)?;
+        let cached = File::open(path)?;
+        let size = device::size(&cached)?;
+        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
+        let direct = OpenOptions::new().read(true).custom_flags(flags).open(path).ok();
+        // Only advice: what cannot be dropped is read all the same.
+        let _ = fadvise(&cached, 0, None, Advice::DontNeed);
+        Ok(Self { path: path.to_owned(), direct, cached, size, origin })
+    }
+
+    /// For messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length in bytes.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Fills `out` with the bytes from `offset` on. Those behind the end of the file are an error.
+    pub(crate) fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        let offset = offset.checked_sub(self.origin).ok_or(io::ErrorKind::InvalidInput)?;
+        let (head, body, _) = aligned(out, offset);
+        let (head, body) = (head.len(), head.len() + body.len());
+        if let Some(direct) = &self.direct
+            && body > head
+        {
+            match direct.read_exact_at(&mut out[head..body], offset + head as u64) {
+                Ok(()) => {
+                    self.cached.read_exact_at(&mut out[..head], offset)?;
+                    return self.cached.read_exact_at(&mut out[body..], offset + body as u64);
+                }
+                // "EINVAL: the alignment restrictions of O_DIRECT are not met" (read(2)).
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.cached.read_exact_at(out, offset)
+    }
+
+    /// How far the zeros at `offset` reach that need no reading: `offset` itself if there are none.
+    pub(crate) fn hole_until(&self, offset: u64) -> io::Result<u64> {
+        let own = offset.checked_sub(self.origin).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(sparse::data_from(&self.cached, own, self.size)?.saturating_add(self.origin))
+    }
+}
