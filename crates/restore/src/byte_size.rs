@@ -1,5 +1,6 @@
 //! Sizes as people write them.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
@@ -33,6 +34,21 @@ impl FromStr for ByteSize {
     }
 }
 
+/// For people, cut to one decimal: `512 B`, `1.0 TiB`.
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(60, "EiB"), (50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+        match units.iter().find(|(shift, _)| self.0 >> shift != 0) {
+            Some((shift, unit)) => {
+                // 1024 and four bits more at most: ten times that is a small number.
+                let tenths = ((self.0 >> (shift - 4)) * 10) >> 4;
+                write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+            }
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -60,5 +76,15 @@ mod tests {
         for bad in ["", "K", "64KB", "1.5G", "-1", "99999999999P", "64 K"] {
             assert_eq!(bad.parse::<ByteSize>(), Err(NotASize), "{bad}");
         }
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        let texts = [0, 1023, 1024, 1536, (1 << 40) - 1, 1 << 40, u64::MAX]
+            .map(|bytes| ByteSize(bytes).to_string());
+        assert_eq!(
+            texts,
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1023.9 GiB", "1.0 TiB", "15.9 EiB"]
+        );
     }
 }

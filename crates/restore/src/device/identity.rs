@@ -1,0 +1,165 @@
+//! Who a file or block device is, for messages a person decides by.
+
+use std::fmt::{self, Write};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{LoopDevice, Number, attribute, size};
+use crate::ByteSize;
+
+/// What a file or block device is known by. Only a device has more than a path and a size; model,
+/// serial number and WWID of a partition are its disk's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The path it was given by.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its device number; `None` for a regular file.
+    pub number: Option<Number>,
+    /// Its number among the partitions of its disk, if it is one.
+    pub partition: Option<u32>,
+    /// What the maker calls it.
+    pub model: Option<String>,
+    /// Its serial number.
+    pub serial: Option<String>,
+    /// Its world-wide id.
+    pub wwid: Option<String>,
+    /// The name of a device-mapper device.
+    pub mapping: Option<String>,
+    /// The file or device behind a loop device.
+    pub backing: Option<PathBuf>,
+    /// Whether the kernel refuses to write to it.
+    pub read_only: bool,
+    /// Whether its medium can be taken out.
+    pub removable: bool,
+}
+
+impl Identity {
+    /// Of `file`, which was opened as `path`. Everything but the size is from sysfs, by the
+    /// `Documentation/ABI` of the kernel: `stable/sysfs-block` (`serial`, `removable`, `ro`),
+    /// `testing/sysfs-block-device` and `testing/sysfs-block-dm`; `drivers/scsi/scsi_sysfs.c` has the
+    /// attributes of SCSI disks, `drivers/nvme/host/sysfs.c` those of NVM Express.
+    pub fn of(path: &Path, file: &File) -> io::Result<Self> {
+        let mut identity = Self {
+            path: path.to_owned(),
+            size: size(file)?,
+            number: Number::of(&file.metadata()?),
+            partition: None,
+            model: None,
+            serial: None,
+            wwid: None,
+            mapping: None,
+            backing: None,
+            read_only: false,
+            removable: false,
+        };
+        if let Some(number) = identity.number {
+            identity.read_sysfs(number);
+        }
+        Ok(identity)
+    }
+
+    fn read_sysfs(&mut self, number: Number) {
+        let whole = number.disk().unwrap_or(number);
+        let disk = whole.sysfs();
+        let first = |names: &[&str]| names.iter().find_map(|name| attribute(&disk.join(name)));
+        self.partition = number.partition();
+        // Disks of an MMC host call their model a name.
+        self.model = first(&["device/model", "device/name"]);
+        self.serial = first(&["serial", "device/serial"])
+            .or_else(|| scsi_serial(&std::fs::read(disk.join("device/vpd_pg80")).ok()?));
+        self.wwid = first(&["wwid", "device/wwid"]);
+        self.mapping = first(&["dm/name"]);
+        self.backing = LoopDevice::numbered(whole).map(|device| device.backing);
+        self.read_only = attribute(&number.sysfs().join("ro")).is_some_and(|ro| ro == "1");
+        self.removable = first(&["removable"]).is_some_and(|removable| removable == "1");
+    }
+
+    /// One line: `/dev/sdb (8:16), 1.0 TiB, model "XYZ", serial ABC`. Text that devices say of
+    /// themselves is escaped; the path is as it was given.
+    pub fn describe(&self) -> String {
+        let mut line = self.path.display().to_string();
+        // Writing to a string cannot fail.
+        let _ = match self.number {
+            Some(number) => write!(line, " ({number}), {}", ByteSize(self.size)),
+            None => write!(line, " (a file), {}", ByteSize(self.size)),
+        };
+        if let Some(partition) = self.partition {
+            let _ = write!(line, ", partition {partition}");
+        }
+        if let Some(mapping) = &self.mapping {
+            let _ = write!(line, ", mapping \"{}\"", mapping.escape_debug());
+        }
+        if let Some(backing) = &self.backing {
+            let _ = write!(line, ", backed by {}", backing.display());
+        }
+        if let Some(model) = &self.model {
+            let _ = write!(line, ", model \"{}\"", model.escape_debug());
+        }
+        match (&self.serial, &self.wwid) {
+            (Some(serial), _) => drop(write!(line, ", serial {}", serial.escape_debug())),
+            (None, Some(wwid)) => drop(write!(line, ", WWID {}", wwid.escape_debug())),
+            (None, None) => {}
+        }
+        if self.removable {
+            line.push_str(", removable");
+        }
+        line
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+/// The unit serial number page of a SCSI disk (SPC-4, 7.8.15): the page's code in byte 1, the
+/// length in bytes 2 and 3, then that many bytes of ASCII.
+fn scsi_serial(page: &[u8]) -> Option<String> {
+    let (header, rest) = page.split_first_chunk::<4>()?;
+    let [_, 0x80, high, low] = *header else { return None };
+    let serial = rest.get(..usize::from(u16::from_be_bytes([high, low])))?;
+    let serial = String::from_utf8_lossy(serial);
+    let serial = serial.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    (!serial.is_empty()).then(|| serial.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Identity, scsi_serial};
+
+    #[test]
+    fn a_line_for_people() {
+        let mut disk = Identity {
+            path: PathBuf::from("/dev/sdb"),
+            size: 1 << 40,
+            number: Some("8:16".parse().unwrap()),
+            partition: None,
+            model: Some("X\u{1b}Z".to_owned()),
+            serial: Some("ABC".to_owned()),
+            wwid: Some("naa.5000".to_owned()),
+            mapping: None,
+            backing: None,
+            read_only: false,
+            removable: false,
+        };
+        assert_eq!(disk.describe(), r#"/dev/sdb (8:16), 1.0 TiB, model "X\u{1b}Z", serial ABC"#);
+        disk.serial = None;
+        disk.partition = Some(3);
+        assert!(disk.describe().contains(", partition 3, "), "{disk}");
+        assert!(disk.describe().ends_with(", WWID naa.5000"), "{disk}");
+    }
+
+    #[test]
+    fn the_serial_number_page() {
+        assert_eq!(scsi_serial(b"\0\x80\0\x06  S1X\0rest").as_deref(), Some("S1X"));
+        assert_eq!(scsi_serial(b"\0\x83\0\x03S1X"), None, "another page");
+        assert_eq!(scsi_serial(b"\0\x80\0\x04S1X"), None, "cut off");
+        assert_eq!(scsi_serial(b"\0\x80\0\x02  "), None, "blank");
+    }
+}

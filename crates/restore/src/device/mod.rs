@@ -1,0 +1,68 @@
+//! What the system says about a file or block device: who it is, its size, its sectors, and what it
+//! lies on.
+
+mod identity;
+mod number;
+mod stack;
+
+use std::fs::{File, Metadata};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+pub use identity::Identity;
+pub use number::Number;
+pub use stack::Relation;
+pub(crate) use stack::{LoopDevice, Stack};
+
+/// Size in bytes of a regular file or block device.
+pub fn size(file: &File) -> io::Result<u64> {
+    let meta = file.metadata()?;
+    check_kind(&meta)?;
+    if meta.is_file() {
+        return Ok(meta.len());
+    }
+    // The end of a block device is where seeking to its end leads; its metadata says 0.
+    (&*file).seek(SeekFrom::End(0))
+}
+
+/// Refuses whatever is neither a regular file nor a block device.
+pub(crate) fn check_kind(meta: &Metadata) -> io::Result<()> {
+    if meta.is_file() || meta.file_type().is_block_device() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a regular file nor a block device"))
+}
+
+/// Logical and physical sector size in bytes: the device's own, 512 for a file.
+pub fn sectors(file: &File) -> io::Result<(u32, u32)> {
+    let Some(number) = Number::of(&file.metadata()?) else { return Ok((512, 512)) };
+    // A partition has no queue of its own; its disk has.
+    let queue = number.disk().unwrap_or(number).sysfs().join("queue");
+    let read = |name: &str| -> Option<u32> { attribute(&queue.join(name))?.parse().ok() };
+    let logical = read("logical_block_size").unwrap_or(512);
+    Ok((logical, read("physical_block_size").unwrap_or(logical).max(logical)))
+}
+
+/// A file by what it is, not by its name: a block device by its number, anything else by where its
+/// inode is. Other names and hard links have the same id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Id {
+    Device(Number),
+    File { device: u64, inode: u64 },
+}
+
+impl Id {
+    pub(crate) fn of(meta: &Metadata) -> Self {
+        Number::of(meta)
+            .map_or_else(|| Self::File { device: meta.dev(), inode: meta.ino() }, Self::Device)
+    }
+}
+
+/// What a one-line file in sysfs says; `None` if there is none or it is empty.
+pub(crate) fn attribute(path: &Path) -> Option<String> {
+    let text = std::fs::read(path).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    (!text.is_empty()).then(|| text.to_owned())
+}

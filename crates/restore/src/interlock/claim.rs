@@ -1,0 +1,117 @@
+//! Keeping a target from others.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::Why;
+use crate::device::Id;
+use crate::in_use::{Use, claim_flags, lockers, writing};
+
+/// How long locks, claims and writers may take to pass, and how often they are looked at meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What keeps others away until it is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// Open for reading and writing.
+    file: File,
+    /// The kernel's claim on a device that is not shared.
+    _exclusive: Option<File>,
+    /// Locked.
+    _lock: File,
+}
+
+impl Claim {
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Why a target cannot be had.
+pub(super) enum NotClaimed {
+    /// The system does not let it be opened for writing, or locked.
+    System(io::Error),
+    /// Somebody else has it.
+    Because(Why),
+}
+
+impl From<io::Error> for NotClaimed {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<Why> for NotClaimed {
+    fn from(why: Why) -> Self {
+        Self::Because(why)
+    }
+}
+
+/// Claims `path`, which is `id`, against everybody, or if `shared` against everybody who does not
+/// share it too.
+pub(super) fn take(path: &Path, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
+    let started = Instant::now();
+    loop {
+        match attempt(path, id, shared) {
+            Err(NotClaimed::Because(why)) if why.may_pass() && started.elapsed() < PATIENCE => {
+                thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+fn attempt(path: &Path, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
+    let is_device = matches!(id, Id::Device(_));
+    // It is not opened for writing before it is locked, for others would take that for a writer who
+    // does not share; but NFS has exclusive locks only for files open for writing (`flock(2)`).
+    let lock = open(OpenOptions::new().read(true).write(!is_device && !shared), path, id)?;
+    let operation = if shared {
+        FlockOperation::NonBlockingLockShared
+    } else {
+        FlockOperation::NonBlockingLockExclusive
+    };
+    match flock(&lock, operation) {
+        Err(Errno::WOULDBLOCK) => return Err(Why::Locked(lockers(id)).into()),
+        done => done.map_err(io::Error::from)?,
+    }
+    let exclusive = if is_device {
+        open(OpenOptions::new().read(true).custom_flags(claim_flags()), path, id)
+            .map(Some)
+            .map_err(claimed)?
+    } else {
+        None
+    };
+    let others = writing(id)
+        .into_iter()
+        .filter(|opener| opener.process.pid != std::process::id() && !(shared && opener.shares()));
+    let others: Vec<Use> = others.map(|opener| Use::OpenForWriting(opener.process)).collect();
+    if !others.is_empty() {
+        return Err(Why::InUse(others).into());
+    }
+    let file = open(OpenOptions::new().read(true).write(true), path, id)?;
+    Ok(Claim { file, _exclusive: exclusive.filter(|_| !shared), _lock: lock })
+}
+
+/// Opens `path` if it still is `id`.
+fn open(options: &OpenOptions, path: &Path, id: Id) -> Result<File, NotClaimed> {
+    let file = options.open(path)?;
+    if Id::of(&file.metadata()?) == id { Ok(file) } else { Err(Why::Replaced.into()) }
+}
+
+fn claimed(error: NotClaimed) -> NotClaimed {
+    match error {
+        NotClaimed::System(e) if e.kind() == io::ErrorKind::ResourceBusy => {
+            Why::InUse(vec![Use::Claimed]).into()
+        }
+        other => other,
+    }
+}

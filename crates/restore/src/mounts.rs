@@ -1,0 +1,130 @@
+//! The mount table, and which block devices a filesystem is on.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+use crate::device::{Number, attribute};
+
+/// One line of the mount table.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    id: u64,
+    /// The block device its files name; `None` for those with none, or several (btrfs).
+    number: Option<Number>,
+    /// Where it is.
+    pub(crate) at: PathBuf,
+    /// What it was mounted from: a device, several with colons between them, or any text.
+    pub(crate) source: PathBuf,
+}
+
+/// All mounts of this mount namespace.
+pub(crate) fn all() -> Vec<Mount> {
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    table.split(|byte| *byte == b'\n').filter_map(parse).collect()
+}
+
+/// The mount that `path` is on.
+pub(crate) fn of(path: &Path) -> Option<Mount> {
+    // The device number of a btrfs file is not the one in the mount table; the mount's id is.
+    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
+    all().into_iter().find(|mount| mount.id == stat.stx_mnt_id)
+}
+
+/// The block devices that hold the filesystem of `path`, as far as they can be known: none for
+/// network filesystems and those in memory, and none for overlays, whose layers are mounts of their
+/// own.
+pub(crate) fn devices_of(path: &Path) -> Vec<Number> {
+    of(path).map(|mount| mount.devices()).unwrap_or_default()
+}
+
+impl Mount {
+    /// The block devices that hold this filesystem.
+    pub(crate) fn devices(&self) -> Vec<Number> {
+        if let Some(number) = self.number {
+            return vec![number];
+        }
+        let source = self.source.to_string_lossy();
+        // bcachefs names all its devices.
+        let named = source.split(':').filter(|part| part.starts_with('/'));
+        let named: Vec<Number> =
+            named.filter_map(|part| Number::of(&fs::metadata(part).ok()?)).collect();
+        // btrfs names one of them.
+        let others = named.iter().flat_map(|number| btrfs_siblings(*number));
+        let mut all: Vec<Number> = others.collect();
+        all.extend(&named);
+        all
+    }
+}
+
+/// All devices of the btrfs filesystem that `number` is one of, from `/sys/fs/btrfs/UUID/devices`.
+fn btrfs_siblings(number: Number) -> Vec<Number> {
+    let filesystems = fs::read_dir("/sys/fs/btrfs").into_iter().flatten().flatten();
+    let devices = filesystems.map(|filesystem| {
+        let devices = fs::read_dir(filesystem.path().join("devices")).into_iter().flatten();
+        devices.flatten().filter_map(|d| attribute(&d.path().join("dev"))?.parse().ok()).collect()
+    });
+    devices.into_iter().find(|devices: &Vec<Number>| devices.contains(&number)).unwrap_or_default()
+}
+
+/// One line as `proc_pid_mountinfo(5)` has it: mount id, parent, device number, root, mount point,
+/// options; after a lone `-` the filesystem type and the source.
+fn parse(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let id = text(fields.next()?)?.parse().ok()?;
+    let number: Number = text(fields.nth(1)?)?.parse().ok()?;
+    let at = unescape(fields.nth(1)?);
+    let source = unescape(fields.skip_while(|field| *field != b"-").nth(2)?);
+    Some(Mount { id, number: number.filesystem(), at, source })
+}
+
+fn text(field: &[u8]) -> Option<&str> {
+    std::str::from_utf8(field).ok()
+}
+
+/// A path as the kernel writes it in its tables, where blanks and backslashes are three octal
+/// digits after a backslash.
+pub(crate) fn unescape(field: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = || u8::from_str_radix(text(after.get(..3)?)?, 8).ok();
+        if *first == b'\\'
+            && let Some(byte) = octal()
+        {
+            path.push(byte);
+            rest = after.get(3..).unwrap_or_default();
+        } else {
+            path.push(*first);
+            rest = after;
+        }
+    }
+    PathBuf::from(OsString::from_vec(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{parse, unescape};
+
+    #[test]
+    fn a_line_with_optional_fields_and_escapes() {
+        let line = br"36 35 98:0 /mnt1 /mnt\040two rw,noatime master:1 - ext3 /dev/ro\134ot rw";
+        let mount = parse(line).unwrap();
+        assert_eq!((mount.id, mount.number.unwrap().to_string()), (36, "98:0".to_owned()));
+        assert_eq!(mount.at, Path::new("/mnt two"));
+        assert_eq!(mount.source, Path::new(r"/dev/ro\ot"));
+        let line = b"36 35 0:24 / /mnt rw - btrfs /dev/sdb rw";
+        assert!(parse(line).unwrap().number.is_none(), "btrfs has no device number");
+        assert!(parse(b"36 35 98:0 / /mnt rw").is_none());
+    }
+
+    #[test]
+    fn an_escaped_backslash_starts_no_escape() {
+        assert_eq!(unescape(br"a\134040b\0"), Path::new(r"a\040b\0"));
+    }
+}

@@ -1,0 +1,215 @@
+//! Whether a file fits: into its filesystem's largest file, its free space and its owner's quota.
+//! Asked before anything is written, so that a restore does not end in "no space left" hours later.
+
+mod quota;
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{statfs, statvfs};
+use rustix::process::{Resource, geteuid, getrlimit};
+
+pub use quota::Owner;
+
+use crate::ByteSize;
+use crate::sink::parent_directory;
+
+/// What is going to be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Needs {
+    /// The file's size in bytes.
+    pub file_size: u64,
+    /// How many of them are data; the others are holes, where the filesystem has such.
+    pub data_bytes: u64,
+    /// Whether room is to be reserved for the holes as well.
+    pub preallocate: bool,
+}
+
+/// Room that there is, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// What the file will take.
+    pub needed: u64,
+    /// What is there for it; `None` for a filesystem that does not say.
+    pub available: Option<u64>,
+}
+
+/// Room that there is not.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRoom {
+    /// The filesystem, or a limit of this process (`ulimit -f`), has no files as large as this.
+    #[error(
+        "{}: a file of {size} bytes ({}) is too large for {}", path.display(), ByteSize(*size),
+        largest.map_or_else(|| "its filesystem".to_owned(), |l| format!("the limit of {l} bytes"))
+    )]
+    FileTooLarge {
+        /// The file or directory.
+        path: PathBuf,
+        /// The file's size.
+        size: u64,
+        /// The largest size there can be, where it is known.
+        largest: Option<u64>,
+    },
+    /// Too little free space.
+    #[error(
+        "{}: {} needed, {} free ({needed} and {available} bytes)",
+        path.display(), ByteSize(*needed), ByteSize(*available)
+    )]
+    Space {
+        /// The file or directory.
+        path: PathBuf,
+        /// Bytes the file takes.
+        needed: u64,
+        /// Bytes there are for it.
+        available: u64,
+    },
+    /// Too little left of a quota.
+    #[error(
+        "{}: {} needed, {} left of the quota of {owner} ({needed} and {available} bytes)",
+        path.display(), ByteSize(*needed), ByteSize(*available)
+    )]
+    Quota {
+        /// The file or directory.
+        path: PathBuf,
+        /// Whose quota it is.
+        owner: Owner,
+        /// Bytes the file takes.
+        needed: u64,
+        /// Bytes there are for it.
+        available: u64,
+    },
+    /// The system does not say, or does not let a file be made.
+    #[error("{}: {source}", path.display())]
+    System {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Filesystem types of `statfs(2)`.
+const EXT: u64 = 0xef53;
+const FAT: u64 = 0x4d44;
+const EXFAT: u64 = 0x2011_bab0;
+
+/// "The maximum size of a file on FAT32 is 2^32 minus 1 bytes" (`mount(8)` leaves it to
+/// `fs/fat/inode.c`, `s_maxbytes = 0xffffffff`).
+const LARGEST_ON_FAT: u64 = u32::MAX as u64;
+
+/// Checks whether there is room for a file at `place`: one that is there and gets overwritten, one to
+/// be made, or any new one in a directory. Leaves nothing behind.
+///
+/// Project quotas need no look of their own: XFS and ext4 show them as the size of the directory they
+/// are set for (`xfs_qm_statvfs` in `fs/xfs/xfs_qm_bhv.c`, `ext4_statfs_project` in
+/// `fs/ext4/super.c`).
+pub fn check_room(place: &Path, needs: Needs) -> Result<Room, NoRoom> {
+    let spot = Spot::find(place).map_err(|source| system(place, source))?;
+    spot.check_file_size(needs.file_size)?;
+    let has_holes = !matches!(spot.filesystem, FAT | EXFAT);
+    let needed = if needs.preallocate || !has_holes { needs.file_size } else { needs.data_bytes };
+    let free = spot.free()?;
+    if let Some(available) = free.filter(|available| *available < needed) {
+        return Err(NoRoom::Space { path: spot.path, needed, available });
+    }
+    // Root may go beyond quotas (`ignore_hardlimit` in `fs/quota/dquot.c`).
+    let quotas = if geteuid().is_root() { Vec::new() } else { quota::left(&spot) };
+    let left = quotas.into_iter().map(|(owner, left)| (owner, left.saturating_add(spot.own)));
+    let least = left.min_by_key(|(_, left)| *left);
+    match least {
+        Some((owner, available)) if available < needed => {
+            Err(NoRoom::Quota { path: spot.path, owner, needed, available })
+        }
+        least => {
+            let left = least.map(|(_, left)| left);
+            Ok(Room { needed, available: free.into_iter().chain(left).min() })
+        }
+    }
+}
+
+fn system(path: &Path, source: io::Error) -> NoRoom {
+    NoRoom::System { path: path.to_owned(), source }
+}
+
+/// Where a file is or will be.
+struct Spot {
+    /// As it was asked for.
+    path: PathBuf,
+    /// What is there already: the file, or the directory it will be in.
+    there: PathBuf,
+    meta: Metadata,
+    /// Type of the filesystem, of `statfs(2)`.
+    filesystem: u64,
+    /// Bytes on disk that the file has already.
+    own: u64,
+}
+
+impl Spot {
+    fn find(place: &Path) -> io::Result<Self> {
+        let (there, meta) = match fs::metadata(place) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let directory = parent_directory(place);
+                (directory, fs::metadata(directory)?)
+            }
+            found => (place, found?),
+        };
+        // The type is a long in some places and unsigned in others, but has 32 bits.
+        let filesystem = u64::try_from(statfs(there)?.f_type).unwrap_or(0) & 0xffff_ffff;
+        // st_blocks counts 512 bytes whatever the block size (stat(3type)).
+        let own = if meta.is_file() { meta.blocks().saturating_mul(512) } else { 0 };
+        let (path, there) = (place.to_owned(), there.to_owned());
+        Ok(Self { path, there, meta, filesystem, own })
+    }
+
+    /// Bytes that the file may take, with those it has; `None` where the filesystem has no size.
+    fn free(&self) -> Result<Option<u64>, NoRoom> {
+        let stat = statvfs(&self.there).map_err(|e| system(&self.path, e.into()))?;
+        if stat.f_blocks == 0 {
+            return Ok(None);
+        }
+        // Others cannot tell what is free and what root may use apart, or mean something else.
+        let may_use_reserve = geteuid().is_root() && self.filesystem == EXT;
+        let blocks = if may_use_reserve { stat.f_bfree } else { stat.f_bavail };
+        Ok(Some(blocks.saturating_mul(stat.f_frsize).saturating_add(self.own)))
+    }
+
+    /// Whether a file may be that large: tried out on one without a name, all of it a hole.
+    fn check_file_size(&self, size: u64) -> Result<(), NoRoom> {
+        if self.meta.is_file() && self.meta.len() >= size {
+            return Ok(());
+        }
+        let too_large = |largest| NoRoom::FileTooLarge { path: self.path.clone(), size, largest };
+        // Beyond this limit the process is not told but ended (setrlimit(2), SIGXFSZ).
+        let limit = getrlimit(Resource::Fsize).current;
+        // FAT has no holes: trying it out would write zeros.
+        let format = (self.filesystem == FAT).then_some(LARGEST_ON_FAT);
+        if let Some(largest) = limit.into_iter().chain(format).min().filter(|l| *l < size) {
+            return Err(too_large(Some(largest)));
+        }
+        if matches!(self.filesystem, FAT | EXFAT) {
+            return Ok(());
+        }
+        let directory =
+            if self.meta.is_dir() { self.there.as_path() } else { parent_directory(&self.there) };
+        let file = match tempfile::tempfile_in(directory) {
+            // A file that is there may be written to where none can be made.
+            Err(_) if self.meta.is_file() => return Ok(()),
+            made => made.map_err(|source| system(directory, source))?,
+        };
+        match file.set_len(size) {
+            // "The argument length is larger than the maximum file size" (truncate(2)).
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                Err(too_large(None))
+            }
+            done => done.map_err(|source| system(directory, source)),
+        }
+    }
+}
