@@ -138,11 +138,21 @@ impl LoopDevice {
     /// One with sectors of this many bytes.
     pub(crate) fn with_sectors(image: &Path, read_only: bool, sector: u32) -> Outcome<Self> {
         let sector = sector.to_string();
-        let mut flags = vec!["--find", "--show", "--sector-size", &sector];
+        let mut flags = vec!["--sector-size", &sector];
         if read_only {
             flags.push("--read-only");
         }
-        let device = tool::run("losetup", flags.into_iter().map(Path::new).chain([image]))?;
+        Self::with_flags(image, &flags)
+    }
+
+    /// One that can have partitions.
+    pub(crate) fn with_partitions(image: &Path) -> Outcome<Self> {
+        Self::with_flags(image, &["--partscan"])
+    }
+
+    pub(crate) fn with_flags(image: &Path, flags: &[&str]) -> Outcome<Self> {
+        let flags = ["--find", "--show"].iter().chain(flags);
+        let device = tool::run("losetup", flags.map(Path::new).chain([image]))?;
         Ok(Self { path: PathBuf::from(device.trim()) })
     }
 

@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Tool(&'static str),
     /// A filesystem the kernel has, or can load.
     Filesystem(&'static str),
+    /// Anything else: says what cannot be had, if so.
+    Tried(fn() -> Option<String>),
 }
 
 /// Everything `loopmount` runs, for a test that mounts images.
@@ -41,6 +43,7 @@ impl Need {
             }),
             Self::Tool(name) => tool::find(name).is_none().then(|| name.to_owned()),
             Self::Filesystem(name) => (!kernel_has(name)).then(|| format!("{name} in the kernel")),
+            Self::Tried(refusal) => refusal(),
         }
     }
 }
