@@ -29,9 +29,14 @@ pub(crate) fn all() -> Vec<Mount> {
 
 /// The mount that `path` is on.
 pub(crate) fn of(path: &Path) -> Option<Mount> {
-    // The device number of a btrfs file is not the one in the mount table; the mount's id is.
+    // The device number of a btrfs file is not the one in the mount table; the mount's id is, but
+    // only Linux 5.8 and later tell it (statx(2)).
     let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
-    all().into_iter().find(|mount| mount.id == stat.stx_mnt_id)
+    if stat.stx_mask & StatxFlags::MNT_ID.bits() != 0 {
+        return all().into_iter().find(|mount| mount.id == stat.stx_mnt_id);
+    }
+    let number = Number::new(stat.stx_dev_major, stat.stx_dev_minor).filesystem()?;
+    all().into_iter().find(|mount| mount.number == Some(number))
 }
 
 /// The block devices that hold the filesystem of `path`, as far as they can be known: none for

@@ -63,18 +63,22 @@ impl Identity {
 
     fn read_sysfs(&mut self, number: Number) {
         let whole = number.disk().unwrap_or(number);
-        let disk = whole.sysfs();
-        let first = |names: &[&str]| names.iter().find_map(|name| attribute(&disk.join(name)));
         self.partition = number.partition();
+        self.read_only = is_set(&number.sysfs().join("ro"));
+        self.backing = LoopDevice::numbered(whole).map(|device| device.backing);
+        self.read_disk(&whole.sysfs());
+    }
+
+    /// What the directory in sysfs of a whole disk says.
+    fn read_disk(&mut self, sysfs: &Path) {
+        let first = |names: &[&str]| names.iter().find_map(|name| attribute(&sysfs.join(name)));
         // Disks of an MMC host call their model a name.
         self.model = first(&["device/model", "device/name"]);
         self.serial = first(&["serial", "device/serial"])
-            .or_else(|| scsi_serial(&std::fs::read(disk.join("device/vpd_pg80")).ok()?));
+            .or_else(|| scsi_serial(&std::fs::read(sysfs.join("device/vpd_pg80")).ok()?));
         self.wwid = first(&["wwid", "device/wwid"]);
         self.mapping = first(&["dm/name"]);
-        self.backing = LoopDevice::numbered(whole).map(|device| device.backing);
-        self.read_only = attribute(&number.sysfs().join("ro")).is_some_and(|ro| ro == "1");
-        self.removable = first(&["removable"]).is_some_and(|removable| removable == "1");
+        self.removable = is_set(&sysfs.join("removable"));
     }
 
     /// One line: `/dev/sdb (8:16), 1.0 TiB, model "XYZ", serial ABC`. Text that devices say of
@@ -116,6 +120,10 @@ impl fmt::Display for Identity {
     }
 }
 
+fn is_set(flag: &Path) -> bool {
+    attribute(flag).is_some_and(|value| value == "1")
+}
+
 /// The unit serial number page of a SCSI disk (SPC-4, 7.8.15): the page's code in byte 1, the
 /// length in bytes 2 and 3, then that many bytes of ASCII.
 fn scsi_serial(page: &[u8]) -> Option<String> {
@@ -129,13 +137,13 @@ fn scsi_serial(page: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use super::{Identity, scsi_serial};
 
-    #[test]
-    fn a_line_for_people() {
-        let mut disk = Identity {
+    fn disk() -> Identity {
+        Identity {
             path: PathBuf::from("/dev/sdb"),
             size: 1 << 40,
             number: Some("8:16".parse().unwrap()),
@@ -147,12 +155,58 @@ mod tests {
             backing: None,
             read_only: false,
             removable: false,
-        };
+        }
+    }
+
+    #[test]
+    fn a_line_for_people() {
+        let mut disk = disk();
         assert_eq!(disk.describe(), r#"/dev/sdb (8:16), 1.0 TiB, model "X\u{1b}Z", serial ABC"#);
         disk.serial = None;
         disk.partition = Some(3);
         assert!(disk.describe().contains(", partition 3, "), "{disk}");
         assert!(disk.describe().ends_with(", WWID naa.5000"), "{disk}");
+    }
+
+    #[test]
+    fn disks_of_all_kinds() {
+        for (files, model, serial, wwid) in [
+            // virtio, SCSI, NVMe, MMC.
+            (vec![("serial", &b"vol0123\n"[..])], None, Some("vol0123"), None),
+            (
+                vec![
+                    ("device/model", b"QEMU HARDDISK   \n"),
+                    ("device/vpd_pg80", b"\0\x80\0\x02S1"),
+                    ("device/wwid", b"t10.ATA\n"),
+                ],
+                Some("QEMU HARDDISK"),
+                Some("S1"),
+                Some("t10.ATA"),
+            ),
+            (
+                vec![
+                    ("device/serial", b"S2  \n"),
+                    ("wwid", b"eui.36\n"),
+                    ("device/model", b"EBS\n"),
+                ],
+                Some("EBS"),
+                Some("S2"),
+                Some("eui.36"),
+            ),
+            (vec![("device/name", b"SU16G\n"), ("serial", b"\n")], Some("SU16G"), None, None),
+        ] {
+            let sysfs = tempfile::tempdir().unwrap();
+            fs::create_dir(sysfs.path().join("device")).unwrap();
+            for (name, bytes) in files {
+                fs::write(sysfs.path().join(name), bytes).unwrap();
+            }
+            fs::write(sysfs.path().join("removable"), "1\n").unwrap();
+            let mut disk = disk();
+            disk.read_disk(sysfs.path());
+            let found = [&disk.model, &disk.serial, &disk.wwid].map(|text| text.as_deref());
+            assert_eq!(found, [model, serial, wwid]);
+            assert!(disk.describe().ends_with(", removable"), "{disk}");
+        }
     }
 
     #[test]

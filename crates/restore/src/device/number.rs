@@ -13,6 +13,11 @@ use super::attribute;
 pub struct Number(u64);
 
 impl Number {
+    /// From its two parts.
+    pub(crate) fn new(major: u32, minor: u32) -> Self {
+        Self(rustix::fs::makedev(major, minor))
+    }
+
     /// The number of what `meta` describes, if that is a block device.
     pub fn of(meta: &Metadata) -> Option<Self> {
         meta.file_type().is_block_device().then(|| Self(meta.rdev()))
@@ -76,6 +81,6 @@ impl FromStr for Number {
     fn from_str(text: &str) -> Result<Self, NotANumber> {
         let (major, minor) = text.split_once(':').ok_or(NotANumber)?;
         let parse = |text: &str| text.parse().map_err(|_| NotANumber);
-        Ok(Self(rustix::fs::makedev(parse(major)?, parse(minor)?)))
+        Ok(Self::new(parse(major)?, parse(minor)?))
     }
 }

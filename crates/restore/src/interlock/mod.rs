@@ -169,3 +169,20 @@ fn check_room(identity: &Identity, sector_size: u32, needs: &Needs) -> Result<()
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Identity, Needs, check_identity};
+
+    #[test]
+    fn a_serial_number_is_the_one_expected_or_both_are_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut identity = Identity::of(file.path(), file.as_file()).unwrap();
+        identity.serial = Some("S1".to_owned());
+        let expecting =
+            |serial: &str| Needs { expect_serial: Some(serial.to_owned()), ..Needs::default() };
+        assert!(check_identity(&identity, &expecting(" S1 ")).is_ok());
+        let why = check_identity(&identity, &expecting("S2")).unwrap_err();
+        assert_eq!(why.to_string(), r#"has serial number "S1", expected "S2""#);
+    }
+}

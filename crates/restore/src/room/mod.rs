@@ -96,8 +96,7 @@ const EXT: u64 = 0xef53;
 const FAT: u64 = 0x4d44;
 const EXFAT: u64 = 0x2011_bab0;
 
-/// "The maximum size of a file on FAT32 is 2^32 minus 1 bytes" (`mount(8)` leaves it to
-/// `fs/fat/inode.c`, `s_maxbytes = 0xffffffff`).
+/// `s_maxbytes` in `fs/fat/inode.c`.
 const LARGEST_ON_FAT: u64 = u32::MAX as u64;
 
 /// Checks whether there is room for a file at `place`: one that is there and gets overwritten, one to
@@ -112,22 +111,26 @@ pub fn check_room(place: &Path, needs: Needs) -> Result<Room, NoRoom> {
     let has_holes = !matches!(spot.filesystem, FAT | EXFAT);
     let needed = if needs.preallocate || !has_holes { needs.file_size } else { needs.data_bytes };
     let free = spot.free()?;
-    if let Some(available) = free.filter(|available| *available < needed) {
-        return Err(NoRoom::Space { path: spot.path, needed, available });
-    }
     // Root may go beyond quotas (`ignore_hardlimit` in `fs/quota/dquot.c`).
     let quotas = if geteuid().is_root() { Vec::new() } else { quota::left(&spot) };
-    let left = quotas.into_iter().map(|(owner, left)| (owner, left.saturating_add(spot.own)));
-    let least = left.min_by_key(|(_, left)| *left);
-    match least {
-        Some((owner, available)) if available < needed => {
-            Err(NoRoom::Quota { path: spot.path, owner, needed, available })
-        }
-        least => {
-            let left = least.map(|(_, left)| left);
-            Ok(Room { needed, available: free.into_iter().chain(left).min() })
-        }
+    settle(&spot.path, needed, free, &quotas)
+}
+
+/// Whether `needed` bytes are within what is free and what is left of each quota.
+fn settle(
+    path: &Path,
+    needed: u64,
+    free: Option<u64>,
+    quotas: &[(Owner, u64)],
+) -> Result<Room, NoRoom> {
+    if let Some(available) = free.filter(|available| *available < needed) {
+        return Err(NoRoom::Space { path: path.to_owned(), needed, available });
     }
+    if let Some((owner, available)) = quotas.iter().copied().find(|(_, left)| *left < needed) {
+        return Err(NoRoom::Quota { path: path.to_owned(), owner, needed, available });
+    }
+    let left = quotas.iter().map(|(_, left)| *left);
+    Ok(Room { needed, available: free.into_iter().chain(left).min() })
 }
 
 fn system(path: &Path, source: io::Error) -> NoRoom {
@@ -211,5 +214,28 @@ impl Spot {
             }
             done => done.map_err(|source| system(directory, source)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{NoRoom, Owner, Room, settle};
+
+    #[test]
+    fn the_tightest_of_all_limits_counts() {
+        let settle = |needed, free, quotas: &[_]| settle(Path::new("/x"), needed, free, quotas);
+        let quotas = [(Owner::User(1000), 700), (Owner::Group(100), 600)];
+        assert_eq!(
+            settle(600, Some(800), &quotas).unwrap(),
+            Room { needed: 600, available: Some(600) }
+        );
+        assert_eq!(settle(u64::MAX, None, &[]).unwrap().available, None);
+        let error = settle(601, Some(800), &quotas).unwrap_err();
+        assert!(matches!(error, NoRoom::Quota { owner: Owner::Group(100), available: 600, .. }));
+        let text = "/x: 601 B needed, 600 B left of the quota of group 100 (601 and 600 bytes)";
+        assert_eq!(error.to_string(), text);
+        assert!(matches!(settle(801, Some(800), &quotas), Err(NoRoom::Space { .. })));
     }
 }

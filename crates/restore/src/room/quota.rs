@@ -34,7 +34,8 @@ const LIMIT_UNIT: u64 = 1024;
 /// A new file in a directory with this bit gets the directory's group (`inode(7)`).
 const SET_GROUP_ID: u32 = 0o2000;
 
-/// Bytes left up to the hard limit of each owner that has one. The soft limit may be passed for days.
+/// Bytes left for the file, with those it has, up to the hard limit of each owner that has one. The
+/// soft limit may be passed for days.
 ///
 /// A filesystem without quotas answers with ESRCH, one that is on no device or knows no quotas with
 /// ENOTBLK, ENOSYS or EINVAL, and other people's quotas are told to root alone, by EPERM
@@ -56,7 +57,8 @@ pub(super) fn left(spot: &Spot) -> Vec<(Owner, u64)> {
             let quota = quotactl_get(which, &mount.source, id.cast_signed()).ok()?;
             let limit = quota.blocks_hard_limit().filter(|limit| *limit != 0)?;
             let limit = limit.saturating_mul(LIMIT_UNIT);
-            Some((owner, limit.saturating_sub(quota.occupied_space()?)))
+            let left = limit.saturating_sub(quota.occupied_space()?);
+            Some((owner, left.saturating_add(spot.own)))
         })
         .collect()
 }

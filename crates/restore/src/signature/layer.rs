@@ -53,7 +53,7 @@ fn old_md(probe: &Probe<'_>) -> Option<Signature> {
 /// The uberblocks of the first label, in the 128 KiB after its first 128, one each KiB at least
 /// (`VDEV_UBERBLOCK_RING` and `UBERBLOCK_MAGIC` of `OpenZFS`), in the byte order of their machine.
 fn zfs(probe: &Probe<'_>) -> Option<Signature> {
-    let ring: [u8; 128 << 10] = probe.bytes(128 << 10)?;
+    let ring = probe.block(128 << 10, 128 << 10)?;
     let is_zfs = ring.chunks_exact(1024).any(|block| {
         block.starts_with(b"\x0c\xb1\xba\0\0\0\0\0") || block.starts_with(b"\0\0\0\0\0\xba\xb1\x0c")
     });

@@ -49,6 +49,16 @@ impl<'a> Probe<'a> {
             .then_some(bytes)
     }
 
+    /// `len` bytes at `offset`, for what is too long to be an array.
+    pub(super) fn block(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
+        let end = offset.checked_add(len as u64)?;
+        if end > self.len() {
+            return None;
+        }
+        let mut bytes = vec![0; len];
+        self.source.read_exact_at(&mut bytes, offset).ok().map(|()| bytes)
+    }
+
     /// Whether `magic` is at `offset`.
     pub(super) fn has<const N: usize>(&self, offset: u64, magic: &[u8; N]) -> bool {
         self.bytes(offset).is_some_and(|bytes: [u8; N]| bytes == *magic)

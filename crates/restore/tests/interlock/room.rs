@@ -58,10 +58,11 @@ fn room_of_its_own() -> Outcome {
     let directory = scratch.dir("tmpfs")?;
     let tmpfs = Tmpfs::mount(&directory, MIB)?;
     let file = directory.join("file");
-    scratch::write(&file, &[1; 768 << 10])?;
+    let bytes = vec![1; 768 << 10];
+    scratch::write(&file, &bytes)?;
     ensure!(room::check_room(&file, data(MIB))?.available == Some(MIB), "not its own blocks");
     ensure!(no_space(&directory, data(MIB))? == (MIB, 256 << 10), "others count its blocks");
-    ensure!(scratch::read(&file)? == [1; 768 << 10], "the file was changed");
+    ensure!(scratch::read(&file)? == bytes, "the file was changed");
     tmpfs.unmount()
 }
 

@@ -92,7 +92,7 @@ fn swap_file() -> Outcome {
     let scratch = Scratch::new()?;
     let file = scratch.path("swap file");
     // Swap cannot have holes.
-    scratch::write(&file, &[0; 1 << 20])?;
+    scratch::write(&file, &vec![0; 1 << 20])?;
     scratch::set_mode(&file, 0o600)?;
     let _swap = Swap::on(&file)?;
     refused(&file, &needs_of(MIB), &["is in use as swap"]).map(drop)
