@@ -4,6 +4,7 @@
 mod fits;
 mod room;
 mod sharing;
+mod signatures;
 mod sources;
 mod support;
 mod uses;
@@ -14,7 +15,13 @@ use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     support::loopmount::keep_mounts_private();
-    let groups =
-        [uses::trials(), sources::trials(), fits::trials(), sharing::trials(), room::trials()];
+    let groups = [
+        uses::trials(),
+        sources::trials(),
+        fits::trials(),
+        sharing::trials(),
+        room::trials(),
+        signatures::trials(),
+    ];
     libtest_mimic::run(&Arguments::from_args(), groups.into_iter().flatten().collect()).exit_code()
 }

@@ -77,6 +77,20 @@ pub(crate) fn device(scratch: &Scratch, name: &str, len: u64) -> Outcome<LoopDev
     LoopDevice::attach(&scratch.path(name), false)
 }
 
+/// Detaches a loop device and waits until it is: a program that happens to look at it holds it up.
+pub(crate) fn detach(device: LoopDevice) -> Outcome {
+    let name = device.path().file_name().ok_or("no name")?;
+    let backing = Path::new("/sys/block").join(name).join("loop/backing_file");
+    let before = scratch::read(&backing)?;
+    drop(device);
+    let started = Instant::now();
+    while std::fs::read(&backing).is_ok_and(|now| now == before) {
+        ensure!(started.elapsed() < Duration::from_secs(3), "{} stays", backing.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 /// A new image with an ext4 filesystem of this name.
 pub(crate) fn ext4(image: &Path, len: u64, label: &str) -> Outcome {
     drop(scratch::new_sparse(image, len)?);

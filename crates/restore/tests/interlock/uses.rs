@@ -9,7 +9,7 @@ use crate::support::loopmount::{LoopDevice, LoopMount};
 use crate::support::needs::{LOOP_MOUNT, Need, trial};
 use crate::support::scratch::{self, Scratch};
 use crate::support::{
-    LOOP, MIB, Other, Outcome, Partition, Swap, accepted, device, ensure, ext4, needs_of,
+    LOOP, MIB, Other, Outcome, Partition, Swap, accepted, detach, device, ensure, ext4, needs_of,
     partition_refusal, refused, swap_refusal, tool,
 };
 
@@ -104,8 +104,9 @@ fn loop_over_device() -> Outcome {
     for (read_only, words) in
         [(false, "behind the writable loop device loop"), (true, "behind the loop")]
     {
-        let _above = LoopDevice::attach(below.path(), read_only)?;
+        let above = LoopDevice::attach(below.path(), read_only)?;
         refused(below.path(), &needs_of(MIB), &[words])?;
+        detach(above)?;
     }
     accepted(below.path(), &needs_of(MIB)).map(drop)
 }
@@ -119,7 +120,7 @@ fn loop_over_file() -> Outcome {
     for name in [&file, &other_name] {
         refused(name, &needs_of(MIB), &["behind the writable loop device loop"])?;
     }
-    drop(device);
+    detach(device)?;
     accepted(&file, &needs_of(MIB)).map(drop)
 }
 
@@ -131,7 +132,8 @@ fn twins() -> Outcome {
     for device in [&one, &two] {
         refused(device.path(), &needs_of(MIB), &["over the same bytes as the loop device loop"])?;
     }
-    drop((one, two));
+    detach(one)?;
+    detach(two)?;
     let half = (2 * MIB).to_string();
     let first = LoopDevice::with_flags(&file, &["--sizelimit", &half])?;
     let _second = LoopDevice::with_flags(&file, &["--offset", &half])?;
@@ -165,7 +167,7 @@ fn used_disk() -> Outcome {
         &needs_of(MIB),
         &["is part of the disk loop", "which is behind the loop"],
     )?;
-    drop(above);
+    detach(above)?;
     accepted(part.path(), &needs_of(MIB)).map(drop)
 }
 
