@@ -60,7 +60,7 @@ impl Decoder {
         stored: &Stored,
         what: Structure,
     ) -> Result<()> {
-        read_stored(file, stored, what, &mut self.stored).map(drop)
+        check_crc(read_stored(file, stored, what, &mut self.stored)?, stored, what)
     }
 
     /// Checks that the stored bytes are exactly `expected`, a canonical zero frame for `plain` bytes.
@@ -73,10 +73,7 @@ impl Decoder {
         expected: &[u8],
     ) -> Result<()> {
         let bytes = read_stored(file, stored, what, &mut self.stored)?;
-        if bytes == expected {
-            return Ok(());
-        }
-        Err(what.fault(stored.offset, Fault::NotCanonical { len: plain }))
+        check_zero_bytes(bytes, stored, what, plain, expected)
     }
 
     /// Decodes a chunk into `out`, which has exactly the chunk's plain length.
@@ -90,46 +87,91 @@ impl Decoder {
         what: Structure,
         out: &mut [u8],
     ) -> Result<()> {
-        let bytes = read_stored(file, stored, what, &mut self.stored)?;
-        if self.strict {
-            check_frame(bytes, out.len()).map_err(|reason| what.fault(stored.offset, reason))?;
-        }
-        // In one call zstd ignores `WindowLogMax`, and with it what a frame asks for: `out` is its
-        // window, so nothing is allocated for it.
-        let written = self.zstd.decompress_to_buffer(bytes, out);
-        // The binding's error is text of the library; which of its messages does not matter here.
-        let Ok(written) = written else {
-            let reason = "the frame is not valid zstd or longer than its chunk";
-            return Err(what.fault(stored.offset, Fault::Decode { reason }));
-        };
-        if written != out.len() {
-            let (value, expected) = (written as u64, out.len() as u64);
-            let fault = Fault::Value { field: "decompressed length", value, expected };
-            return Err(what.fault(stored.offset, fault));
-        }
-        let found = Digest::of(out);
-        if found != *digest {
-            return Err(what.fault(stored.offset, Fault::Digest { expected: *digest, found }));
-        }
-        Ok(())
+        let Self { zstd, stored: scratch, strict } = self;
+        let bytes = read_stored(file, stored, what, scratch)?;
+        decode_frame(zstd, *strict, bytes, stored, digest, what, out)
+    }
+
+    /// Decodes a chunk, as [`Decoder::decode`] does, whose stored bytes are at hand: `frame` is what
+    /// stands at `stored`.
+    pub fn decode_frame(
+        &mut self,
+        frame: &[u8],
+        stored: &Stored,
+        digest: &Digest,
+        what: Structure,
+        out: &mut [u8],
+    ) -> Result<()> {
+        decode_frame(&mut self.zstd, self.strict, frame, stored, digest, what, out)
     }
 }
 
-/// Reads the stored bytes of a frame and checks their CRC.
+/// Decodes the stored bytes of a chunk with every check.
+fn decode_frame(
+    zstd: &mut Decompressor<'_>,
+    strict: bool,
+    bytes: &[u8],
+    stored: &Stored,
+    digest: &Digest,
+    what: Structure,
+    out: &mut [u8],
+) -> Result<()> {
+    check_crc(bytes, stored, what)?;
+    if strict {
+        check_frame(bytes, out.len()).map_err(|reason| what.fault(stored.offset, reason))?;
+    }
+    // In one call zstd ignores `WindowLogMax`, and with it what a frame asks for: `out` is its
+    // window, so nothing is allocated for it.
+    let written = zstd.decompress_to_buffer(bytes, out);
+    // The binding's error is text of the library; which of its messages does not matter here.
+    let Ok(written) = written else {
+        let reason = "the frame is not valid zstd or longer than its chunk";
+        return Err(what.fault(stored.offset, Fault::Decode { reason }));
+    };
+    if written != out.len() {
+        let (value, expected) = (written as u64, out.len() as u64);
+        let fault = Fault::Value { field: "decompressed length", value, expected };
+        return Err(what.fault(stored.offset, fault));
+    }
+    let found = Digest::of(out);
+    if found != *digest {
+        return Err(what.fault(stored.offset, Fault::Digest { expected: *digest, found }));
+    }
+    Ok(())
+}
+
+/// Checks the stored bytes of a run: `expected`, the canonical frame for `plain` zero bytes.
+pub(crate) fn check_zero_bytes(
+    bytes: &[u8],
+    stored: &Stored,
+    what: Structure,
+    plain: u64,
+    expected: &[u8],
+) -> Result<()> {
+    check_crc(bytes, stored, what)?;
+    if bytes == expected {
+        return Ok(());
+    }
+    Err(what.fault(stored.offset, Fault::NotCanonical { len: plain }))
+}
+
+/// Reads the stored bytes of a frame.
 fn read_stored<'a>(
     file: &'a dyn ReadAt,
     stored: &Stored,
     what: Structure,
     scratch: &'a mut Vec<u8>,
 ) -> Result<&'a [u8]> {
-    let bytes = file
-        .window(stored.offset, stored.len as usize, scratch)
-        .map_err(|e| what.io(stored.offset, stored.len.into(), file.len(), e))?;
+    file.window(stored.offset, stored.len as usize, scratch)
+        .map_err(|e| what.io(stored.offset, stored.len.into(), file.len(), e))
+}
+
+fn check_crc(bytes: &[u8], stored: &Stored, what: Structure) -> Result<()> {
     let found = crc32fast::hash(bytes);
-    if found != stored.crc {
-        return Err(what.fault(stored.offset, Fault::Checksum { expected: stored.crc, found }));
+    if found == stored.crc {
+        return Ok(());
     }
-    Ok(bytes)
+    Err(what.fault(stored.offset, Fault::Checksum { expected: stored.crc, found }))
 }
 
 /// Holds a frame to the rules for chunk frames (FORMAT, "Chunk frames").

@@ -6,8 +6,8 @@ use std::io::Write;
 
 use crate::error::{Fault, Result, Structure};
 use crate::ids::FileTag;
+use crate::input::Input;
 use crate::limits::Limits;
-use crate::read_at::ReadAt;
 use crate::wire::{FOOTER_PAYLOAD, HEADER_BYTES, HEADER_LEN, RECORD_BYTES, array};
 
 /// The skippable-frame magic of all our frames: neither pzstd's (…50) nor seekable zstd's (…5E).
@@ -182,15 +182,28 @@ impl Header {
         })
     }
 
-    /// Reads and checks the header at `offset` of `file`.
-    pub(crate) fn read(file: &dyn ReadAt, offset: u64, expected: Structure) -> Result<Self> {
+    /// Reads and checks the next header.
+    pub(crate) fn read(input: &mut dyn Input, expected: Structure) -> Result<Self> {
+        let offset = input.at();
         let mut bytes = [0; HEADER_LEN];
-        read_exact(file, &mut bytes, offset, expected)?;
+        input.fill(&mut bytes, expected)?;
         Self::parse(&bytes, offset, expected)
     }
 
-    /// Reads the payload and checks its CRC; `limits` bound the allocation.
-    pub(crate) fn payload(&self, file: &dyn ReadAt, limits: &Limits) -> Result<Vec<u8>> {
+    /// Reads the payload, which comes next, and checks its CRC; `limits` bound the allocation.
+    pub(crate) fn payload(&self, input: &mut dyn Input, limits: &Limits) -> Result<Vec<u8>> {
+        let mut payload = Vec::new();
+        self.payload_into(input, limits, &mut payload)?;
+        Ok(payload)
+    }
+
+    /// Replaces `payload` by the payload, as [`Header::payload`] does, keeping its capacity.
+    pub(crate) fn payload_into(
+        &self,
+        input: &mut dyn Input,
+        limits: &Limits,
+        payload: &mut Vec<u8>,
+    ) -> Result<()> {
         let what = self.kind.structure();
         let max = self.kind.max_payload(limits);
         if self.payload_len > max {
@@ -201,16 +214,14 @@ impl Header {
             };
             return Err(what.fault(self.offset, fault));
         }
-        if self.end() > file.len() {
-            let have = file.len().saturating_sub(self.payload_offset());
-            return Err(
-                what.fault(self.offset, Fault::Truncated { need: self.payload_len.into(), have })
-            );
+        let (need, have) = (u64::from(self.payload_len), input.left());
+        if need > have {
+            return Err(what.fault(self.offset, Fault::Truncated { need, have }));
         }
-        let mut payload = vec![0; self.payload_len as usize];
-        read_exact(file, &mut payload, self.payload_offset(), what)?;
-        self.check_payload(&payload)?;
-        Ok(payload)
+        payload.clear();
+        payload.resize(self.payload_len as usize, 0);
+        input.fill(payload, what)?;
+        self.check_payload(payload)
     }
 
     /// Checks that `payload` has the CRC the header names.
@@ -258,17 +269,16 @@ impl RawHeader {
     }
 }
 
-/// Reads and checks the frame at `offset`, which must be of `kind` and carry `tag`.
+/// Reads and checks the next frame, which must be of `kind` and carry `tag`.
 pub(crate) fn read_frame(
-    file: &dyn ReadAt,
-    offset: u64,
+    input: &mut dyn Input,
     kind: Kind,
     tag: FileTag,
     limits: &Limits,
 ) -> Result<(Header, Vec<u8>)> {
-    let header = Header::read(file, offset, kind.structure())?;
+    let header = Header::read(input, kind.structure())?;
     expect(&header, kind, tag)?;
-    let payload = header.payload(file, limits)?;
+    let payload = header.payload(input, limits)?;
     Ok((header, payload))
 }
 
@@ -284,15 +294,6 @@ pub(crate) fn expect(header: &Header, kind: Kind, tag: FileTag) -> Result<()> {
         return Ok(());
     };
     Err(kind.structure().fault(header.offset, fault))
-}
-
-fn read_exact(file: &dyn ReadAt, buf: &mut [u8], at: u64, what: Structure) -> Result<()> {
-    // An offset from the file may be one that no system call takes; that is no failing medium.
-    if at.checked_add(buf.len() as u64).is_none_or(|end| end > file.len()) {
-        let have = file.len().saturating_sub(at);
-        return Err(what.fault(at, Fault::Truncated { need: buf.len() as u64, have }));
-    }
-    file.read_exact_at(buf, at).map_err(|e| what.io(at, buf.len() as u64, file.len(), e))
 }
 
 /// Encodes the header of a frame of a known, required kind that will stand at `offset`.

@@ -179,6 +179,9 @@ pub enum Fault {
         /// The decoder's own words.
         reason: &'static str,
     },
+    /// The snapshot is of a form that cannot be read in one pass.
+    #[error("is of {0} snapshot: in one pass only full ones in stream form can be read")]
+    NotStream(NotStream),
     /// The extent map is no layout.
     #[error("is no layout: {0}")]
     Layout(#[source] LayoutError),
@@ -191,6 +194,27 @@ pub enum Fault {
     /// Reading failed.
     #[error("cannot be read: {0}")]
     Io(#[source] io::Error),
+}
+
+/// Why a snapshot cannot be read in one pass, without seeking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotStream {
+    /// Chunks without a record are its parent's.
+    Incremental,
+    /// Equal chunks are stored once.
+    Deduplicated,
+    /// Zeros have no frames.
+    Compact,
+}
+
+impl fmt::Display for NotStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Incremental => "an incremental",
+            Self::Deduplicated => "a deduplicated",
+            Self::Compact => "a compact",
+        })
+    }
 }
 
 /// One thing wrong with a snapshot file: which structure, at which offset, and what.

@@ -3,9 +3,12 @@
 use byteorder::{LittleEndian as Le, ReadBytesExt, WriteBytesExt};
 use std::io::{self, Write};
 
+use crate::envelope::{Header, Kind, expect, read_frame};
 use crate::error::{Fault, Result, Structure};
-use crate::ids::{Digest, SetContentId, SnapshotId, StateId};
-use crate::wire::{FOOTER_PAYLOAD, HEADER_BYTES, array, short};
+use crate::ids::{Digest, FileTag, SetContentId, SnapshotId, StateId};
+use crate::input::Input;
+use crate::limits::Limits;
+use crate::wire::{FOOTER_BYTES, FOOTER_PAYLOAD, HEADER_BYTES, array, short};
 
 /// The longest extent map that is repeated in the tail, in stored bytes.
 pub(crate) const MAX_MAP_COPY: u64 = 1 << 20;
@@ -94,6 +97,65 @@ impl Footer {
         out.write_all(&[0; 16])?;
         Ok(out)
     }
+}
+
+/// Reads everything behind the seal: the first footer and what appenders added, up to the last
+/// footer, which ends the file. Gives the first one, which all others repeat, and where the last one
+/// stands.
+pub(crate) fn read_footers(
+    input: &mut dyn Input,
+    tag: FileTag,
+    limits: &Limits,
+) -> Result<(Footer, u64)> {
+    let (header, payload) = read_frame(input, Kind::Footer, tag, limits)?;
+    let mut last = header.offset;
+    let first = Footer::parse(&payload, last)?;
+    in_place(Structure::Footer, 0, first.previous)?;
+    let mut footers = 1;
+    while !input.is_at_end(Structure::Footer)? {
+        let header = Header::read(input, Structure::Footer)?;
+        let payload = header.payload(input, limits)?;
+        match header.kind {
+            Kind::Footer => {
+                expect(&header, Kind::Footer, tag)?;
+                let footer = Footer::parse(&payload, header.offset)?;
+                in_place(Structure::Footer, last, footer.previous)?;
+                if (Footer { previous: 0, ..footer }) != first {
+                    let fault = Fault::Disagrees(Structure::Footer);
+                    return Err(Structure::Footer.fault(header.offset, fault));
+                }
+                (last, footers) = (header.offset, footers + 1);
+            }
+            Kind::Unknown(_) if !header.required && header.tag == tag => {}
+            Kind::Unknown(n) if header.required => {
+                let name = format!("frame kind {n}");
+                return Err(header.kind.structure().fault(header.offset, Fault::Feature { name }));
+            }
+            _ => {
+                let fault = Fault::Kind { found: header.kind.number() };
+                return Err(Structure::Footer.fault(header.offset, fault));
+            }
+        }
+        if footers > limits.footers {
+            let max = limits.footers.into();
+            let fault = Fault::Limit { field: "number of footers", value: footers.into(), max };
+            return Err(Structure::Footer.fault(header.offset, fault));
+        }
+    }
+    // A whole file ends in a footer.
+    if last.saturating_add(FOOTER_BYTES) != input.at() {
+        return Err(Structure::Footer.fault(input.at(), Fault::Missing));
+    }
+    Ok((first, last))
+}
+
+/// Checks that a structure stands where another names it, and gives that place.
+pub(crate) const fn in_place(what: Structure, at: u64, named: u64) -> Result<u64> {
+    if at == named {
+        return Ok(at);
+    }
+    let fault = Fault::Value { field: "the offset named for it", value: named, expected: at };
+    Err(what.fault(at, fault))
 }
 
 /// Parses a seal: the snapshot ids of `members` members in roster order.

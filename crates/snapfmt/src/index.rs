@@ -39,7 +39,39 @@ pub struct PageEntry {
 }
 
 impl PageEntry {
-    fn encode(&self, out: &mut Vec<u8>) -> io::Result<()> {
+    /// The entry for the index page at `offset` that holds `records`, the first of which has its
+    /// header at `records_offset`. `None` without records.
+    pub(crate) fn of_records(records: &[Record], offset: u64, records_offset: u64) -> Option<Self> {
+        let mut hasher = blake3::Hasher::new();
+        for record in records {
+            record.hash_logical(&mut hasher);
+        }
+        Some(Self {
+            first: records.first()?.first,
+            end: records.last()?.end(),
+            count: u32::try_from(records.len()).ok()?,
+            offset,
+            records_offset,
+            digest: finish(&hasher),
+        })
+    }
+
+    /// The entry for the directory page at `offset` that holds `pages`. `None` without pages.
+    pub(crate) fn of_pages(pages: &[Self], offset: u64) -> Option<Self> {
+        let mut hasher = blake3::Hasher::new();
+        for page in pages {
+            page.hash_logical(&mut hasher);
+        }
+        Some(Self {
+            end: pages.last()?.end,
+            count: u32::try_from(pages.len()).ok()?,
+            offset,
+            digest: finish(&hasher),
+            ..*pages.first()?
+        })
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> io::Result<()> {
         out.write_u32::<Le>(self.first.0)?;
         out.write_u32::<Le>(self.end)?;
         out.write_u32::<Le>(self.count)?;
@@ -154,17 +186,21 @@ impl IndexRoot {
 /// Parses a directory page and checks it against the entry that names it.
 pub(crate) fn parse_directory(payload: &[u8], entry: &PageEntry) -> Result<Vec<PageEntry>> {
     let what = Structure::DirectoryPage;
-    let pages = parse_entries(payload, entry.count, what, entry.offset)?;
-    let mut hasher = blake3::Hasher::new();
-    for page in &pages {
-        page.hash_logical(&mut hasher);
-    }
-    let bounds = pages.first().map(|p| p.first).zip(pages.last().map(|p| p.end));
-    check_page(entry, bounds, finish(&hasher), what)?;
+    let pages = parse_directory_entries(payload, entry.count, entry.offset)?;
+    check_page(entry, PageEntry::of_pages(&pages, entry.offset), what)?;
     if pages.first().map(|p| p.records_offset) != Some(entry.records_offset) {
         return Err(what.fault(entry.offset, Fault::Disagrees(Structure::IndexRoot)));
     }
     Ok(pages)
+}
+
+/// Parses the `count` entries of the directory page at file offset `at`.
+pub(crate) fn parse_directory_entries(
+    payload: &[u8],
+    count: u32,
+    at: u64,
+) -> Result<Vec<PageEntry>> {
+    parse_entries(payload, count, Structure::DirectoryPage, at)
 }
 
 /// Parses an index page and checks it against the entry that names it.
@@ -173,21 +209,29 @@ pub(crate) fn parse_page(
     entry: &PageEntry,
     context: &RecordContext,
 ) -> Result<Vec<Record>> {
-    let what = Structure::IndexPage;
+    let records = parse_records(payload, entry.count, entry.offset, context)?;
+    let found = PageEntry::of_records(&records, entry.offset, entry.records_offset);
+    check_page(entry, found, Structure::IndexPage)?;
+    Ok(records)
+}
+
+/// Parses the `count` records of the index page at file offset `at`.
+pub(crate) fn parse_records(
+    payload: &[u8],
+    count: u32,
+    at: u64,
+    context: &RecordContext,
+) -> Result<Vec<Record>> {
     let (chunks, rest) = payload.as_chunks::<RECORD_LEN>();
-    check_count(chunks.len(), rest, entry.count, what, entry.offset)?;
+    check_count(chunks.len(), rest, count, Structure::IndexPage, at)?;
     let mut records = Vec::with_capacity(chunks.len());
-    let mut hasher = blake3::Hasher::new();
-    let mut next = entry.first.0;
+    let mut next = 0;
     for bytes in chunks {
-        let record = context.parse(bytes, entry.offset)?;
-        check_order(Structure::Record(record.first), entry.offset, record.first.0, next)?;
+        let record = context.parse(bytes, at)?;
+        check_order(Structure::Record(record.first), at, record.first.0, next)?;
         next = record.end();
-        record.hash_logical(&mut hasher);
         records.push(record);
     }
-    let bounds = records.first().map(|r| r.first).zip(records.last().map(Record::end));
-    check_page(entry, bounds, finish(&hasher), what)?;
     Ok(records)
 }
 
@@ -236,7 +280,7 @@ fn check_count(found: usize, rest: &[u8], count: u32, what: Structure, at: u64) 
     ))
 }
 
-fn check_order(what: Structure, at: u64, first: u32, next: u32) -> Result<()> {
+pub(crate) fn check_order(what: Structure, at: u64, first: u32, next: u32) -> Result<()> {
     if first >= next {
         return Ok(());
     }
@@ -244,18 +288,16 @@ fn check_order(what: Structure, at: u64, first: u32, next: u32) -> Result<()> {
     Err(what.fault(at, Fault::Rule { field: "first chunk", value: first.into(), rule }))
 }
 
-fn check_page(
-    entry: &PageEntry,
-    bounds: Option<(ChunkNo, u32)>,
-    digest: Digest,
-    what: Structure,
-) -> Result<()> {
-    if digest != entry.digest {
-        let fault = Fault::Digest { expected: entry.digest, found: digest };
+/// Compares the entry that names a page with the one that its content gives.
+fn check_page(entry: &PageEntry, found: Option<PageEntry>, what: Structure) -> Result<()> {
+    let disagrees = what.fault(entry.offset, Fault::Disagrees(Structure::DirectoryPage));
+    let Some(found) = found else { return Err(disagrees) };
+    if found.digest != entry.digest {
+        let fault = Fault::Digest { expected: entry.digest, found: found.digest };
         return Err(what.fault(entry.offset, fault));
     }
-    if bounds != Some((entry.first, entry.end)) {
-        return Err(what.fault(entry.offset, Fault::Disagrees(Structure::DirectoryPage)));
+    if (found.first, found.end) != (entry.first, entry.end) {
+        return Err(disagrees);
     }
     Ok(())
 }
@@ -346,24 +388,12 @@ impl<S: Spill> IndexBuilder<S> {
         }
         let mut root = IndexRoot { totals: self.totals, pages: Vec::new() };
         for entries in self.done.chunks(PER_PAGE) {
-            let (Some(head), Some(last)) = (entries.first(), entries.last()) else {
-                continue;
-            };
             self.page.clear();
-            let mut hasher = blake3::Hasher::new();
             for entry in entries {
                 entry.encode(&mut self.page)?;
-                entry.hash_logical(&mut hasher);
             }
             let offset = emit(Kind::DirectoryPage, &self.page)?;
-            let count = count_u32(entries.len())?;
-            root.pages.push(PageEntry {
-                end: last.end,
-                count,
-                offset,
-                digest: finish(&hasher),
-                ..*head
-            });
+            root.pages.extend(PageEntry::of_pages(entries, offset));
         }
         let offset = emit(Kind::IndexRoot, &root.encode()?)?;
         Ok((root, offset))

@@ -15,12 +15,14 @@
 //! ```
 //!
 //! - [`Snapshot`] opens a file; [`Decoder`] reads its chunks.
+//! - [`SnapshotStream`] reads a full one in a single pass, from a pipe.
 //! - [`SnapshotWriter`] writes one in a single pass; [`Encoder`] makes its chunks.
 //! - [`verify`] checks every byte; [`scan`] finds what is left of a damaged file.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod codec;
+mod coverage;
 mod envelope;
 mod error;
 mod extent_map;
@@ -28,6 +30,7 @@ mod footer;
 mod geometry;
 mod ids;
 mod index;
+mod input;
 mod json;
 mod limits;
 mod manifest;
@@ -36,6 +39,7 @@ mod reader;
 mod record;
 pub mod scan;
 pub mod state;
+mod stream;
 pub mod verify;
 mod wire;
 mod writer;
@@ -43,7 +47,7 @@ pub mod zero_frame;
 
 pub use codec::{Decoder, Encoder, MAX_WINDOW_LOG, crc32};
 pub use envelope::{PROJECT_MAGIC, SKIPPABLE_MAGIC};
-pub use error::{Fault, FormatError, Result, Structure};
+pub use error::{Fault, FormatError, NotStream, Result, Structure};
 pub use extent_map::{Column, ExtentMap, LayoutError, Mapping, Segment};
 pub use footer::Footer;
 pub use geometry::{BadChunkSize, ChunkNo, ChunkSize, Geometry, MemberNo};
@@ -57,5 +61,6 @@ pub use manifest::{
 pub use read_at::{PreadFile, ReadAt};
 pub use reader::{Snapshot, identify};
 pub use record::{Content, Record, RecordContext, Stored};
+pub use stream::SnapshotStream;
 pub use wire::{FOOTER_BYTES, HEADER_LEN, RECORD_BYTES};
 pub use writer::{SnapshotWriter, Unsealed, WriteError, describe_map};

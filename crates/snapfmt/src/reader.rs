@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use crate::codec::Decoder;
-use crate::envelope::{Header, Kind, PROJECT_MAGIC, read_frame};
+use crate::coverage::missing_record;
+use crate::envelope::{Header, Kind, PROJECT_MAGIC, expect, read_frame};
 use crate::error::{Fault, FormatError, Result, Structure};
 use crate::extent_map::{ExtentMap, ExtentMapParser, ExtentMapRoot};
 use crate::footer::{Footer, parse_seal};
 use crate::geometry::{ChunkNo, Geometry};
 use crate::ids::{Digest, FileTag, SetContentId, SnapshotId};
 use crate::index::{IndexRoot, PageEntry, parse_directory, parse_page};
+use crate::input::{FileAt, Input};
 use crate::limits::Limits;
 use crate::manifest::CheckedManifest;
 use crate::read_at::ReadAt;
@@ -52,12 +54,12 @@ impl Snapshot {
     pub fn open(file: Arc<dyn ReadAt>, limits: &Limits) -> Result<Self> {
         let (footer_header, footer) = read_footer(&*file, limits)
             .map_err(|e| if is_foreign(&*file) { not_a_snapshot(&*file) } else { e })?;
-        let (manifest, tag, json) = read_manifest(&*file, 0, limits)?;
+        let (manifest, tag, json) = read_manifest(&mut FileAt::new(&*file, 0), limits)?;
         if footer_header.tag != tag {
             return Err(Structure::Footer.fault(footer_header.offset, Fault::ForeignTag));
         }
         let map_offset = HEADER_BYTES + json.len() as u64;
-        let map_root = read_map_root(&*file, map_offset, tag, &manifest, limits)?;
+        let map_root = read_map_root(&mut FileAt::new(&*file, map_offset), tag, &manifest, limits)?;
         let map_end = map_end(&map_root, map_offset, &manifest);
         if map_end != footer.records {
             let fault = Fault::Value {
@@ -68,11 +70,7 @@ impl Snapshot {
             return Err(Structure::Footer.fault(footer_header.offset, fault));
         }
         let root = read_root(&*file, &footer, tag, &manifest, limits)?;
-        let found = root.snapshot_id(&json, manifest.set.extent_map.digest);
-        if found != footer.snapshot {
-            let fault = Fault::Digest { expected: footer.snapshot.0, found: found.0 };
-            return Err(Structure::IndexRoot.fault(footer.root, fault));
-        }
+        check_snapshot_id(&root, &json, &manifest, &footer)?;
         let seal = read_seal(&*file, &footer, tag, &manifest, limits)?;
         Ok(Self { file, limits: *limits, manifest, tag, footer, seal, map_offset, root })
     }
@@ -111,6 +109,11 @@ impl Snapshot {
         self.tag
     }
 
+    /// The bytes of the file from `at` on.
+    pub(crate) fn input(&self, at: u64) -> FileAt<'_> {
+        FileAt::new(&*self.file, at)
+    }
+
     pub(crate) const fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -132,26 +135,24 @@ impl Snapshot {
 
     /// Reads and checks the extent map, which may hold as much as the limits allow.
     pub fn extent_map(&self) -> Result<ExtentMap> {
-        self.extent_map_at(self.map_offset)
+        let mut input = self.input(self.map_offset);
+        read_map(&mut input, self.tag, &self.manifest, &self.limits)
     }
 
-    /// Reads the copy of the extent map whose root stands at `offset`.
-    pub(crate) fn extent_map_at(&self, offset: u64) -> Result<ExtentMap> {
-        let root = read_map_root(&*self.file, offset, self.tag, &self.manifest, &self.limits)?;
-        read_map(&*self.file, &root, offset, self.tag, &self.manifest, &self.limits)
+    /// Reads the frame at `offset`, which must be of `kind`.
+    pub(crate) fn frame(&self, offset: u64, kind: Kind) -> Result<(Header, Vec<u8>)> {
+        read_frame(&mut self.input(offset), kind, self.tag, &self.limits)
     }
 
     /// Reads a page of the directory: the entries of its index pages.
     pub fn read_directory(&self, entry: &PageEntry) -> Result<Vec<PageEntry>> {
-        let (_, payload) =
-            read_frame(&*self.file, entry.offset, Kind::DirectoryPage, self.tag, &self.limits)?;
+        let (_, payload) = self.frame(entry.offset, Kind::DirectoryPage)?;
         parse_directory(&payload, entry)
     }
 
     /// Reads a page of the index: its records.
     pub fn read_page(&self, entry: &PageEntry) -> Result<Vec<Record>> {
-        let (_, payload) =
-            read_frame(&*self.file, entry.offset, Kind::IndexPage, self.tag, &self.limits)?;
+        let (_, payload) = self.frame(entry.offset, Kind::IndexPage)?;
         parse_page(&payload, entry, &self.record_context())
     }
 
@@ -179,7 +180,7 @@ impl Snapshot {
 
     /// The error for a chunk that a full snapshot has no record of.
     pub fn missing_record(&self, no: ChunkNo) -> FormatError {
-        Structure::Record(no).fault(self.footer.root, Fault::Missing)
+        missing_record(no, self.footer.root)
     }
 }
 
@@ -203,9 +204,10 @@ pub(crate) fn find_manifest(
     file: &dyn ReadAt,
     limits: &Limits,
 ) -> Result<(CheckedManifest, FileTag, Vec<u8>)> {
-    read_manifest(file, 0, limits).or_else(|head| {
+    read_manifest(&mut FileAt::new(file, 0), limits).or_else(|head| {
         let copy = read_footer(file, limits).ok().and_then(|(header, footer)| {
-            let copy = read_manifest(file, footer.manifest_copy, limits).ok()?;
+            let mut input = FileAt::new(file, footer.manifest_copy);
+            let copy = read_manifest(&mut input, limits).ok()?;
             (copy.1 == header.tag).then_some(copy)
         });
         copy.ok_or(head)
@@ -235,37 +237,38 @@ pub(crate) fn read_footer(file: &dyn ReadAt, limits: &Limits) -> Result<(Header,
         let fault = Fault::Truncated { need: FOOTER_BYTES, have: file.len() };
         return Err(Structure::Footer.fault(0, fault));
     };
-    let header = Header::read(file, at, Structure::Footer)?;
-    crate::envelope::expect(&header, Kind::Footer, header.tag)?;
-    let payload = header.payload(file, limits)?;
+    let mut input = FileAt::new(file, at);
+    let header = Header::read(&mut input, Structure::Footer)?;
+    expect(&header, Kind::Footer, header.tag)?;
+    let payload = header.payload(&mut input, limits)?;
     Ok((header, Footer::parse(&payload, at)?))
 }
 
-/// Reads the manifest frame at `at`: the manifest, the tag of its file and the JSON itself.
+/// Reads the manifest frame: the manifest, the tag of its file and the JSON itself.
 pub(crate) fn read_manifest(
-    file: &dyn ReadAt,
-    at: u64,
+    input: &mut dyn Input,
     limits: &Limits,
 ) -> Result<(CheckedManifest, FileTag, Vec<u8>)> {
-    let header = Header::read(file, at, Structure::Manifest)?;
+    let header = Header::read(input, Structure::Manifest)?;
     let json = match header.kind {
-        Kind::Manifest => header.payload(file, limits)?,
+        Kind::Manifest => header.payload(input, limits)?,
         _ => Vec::new(),
     };
     let tag = FileTag::of_manifest(&json);
-    crate::envelope::expect(&header, Kind::Manifest, tag)?;
+    expect(&header, Kind::Manifest, tag)?;
     Ok((CheckedManifest::parse(&json, header.payload_offset(), limits)?, tag, json))
 }
 
+/// Reads the root of an extent map and checks it against the manifest.
 pub(crate) fn read_map_root(
-    file: &dyn ReadAt,
-    at: u64,
+    input: &mut dyn Input,
     tag: FileTag,
     manifest: &CheckedManifest,
     limits: &Limits,
 ) -> Result<ExtentMapRoot> {
     let what = Structure::ExtentMapRoot;
-    let (header, payload) = read_frame(file, at, Kind::ExtentMapRoot, tag, limits)?;
+    let at = input.at();
+    let (header, payload) = read_frame(input, Kind::ExtentMapRoot, tag, limits)?;
     let expected = manifest.set.extent_map.digest;
     let found = Digest::of(&payload);
     if found != expected {
@@ -280,19 +283,17 @@ pub(crate) fn read_map_root(
     Ok(root)
 }
 
-/// Reads the pages behind a root at `root_offset` and checks the layout.
+/// Reads an extent map, root and pages, and checks the layout.
 pub(crate) fn read_map(
-    file: &dyn ReadAt,
-    root: &ExtentMapRoot,
-    root_offset: u64,
+    input: &mut dyn Input,
     tag: FileTag,
     manifest: &CheckedManifest,
     limits: &Limits,
 ) -> Result<ExtentMap> {
-    let mut at = first_page(root_offset, manifest);
-    let pages = root.pages();
+    let root_offset = input.at();
+    let root = read_map_root(input, tag, manifest, limits)?;
     let mut parser = ExtentMapParser::new(root.clone());
-    for n in 0..pages {
+    for n in 0..root.pages() {
         let (what, _) = root.page(n);
         let kind = match what {
             Structure::SegmentPage(_) => Kind::SegmentPage,
@@ -300,10 +301,9 @@ pub(crate) fn read_map(
         };
         // The frame itself does not know which page it is.
         let (header, payload) =
-            read_frame(file, at, kind, tag, limits).map_err(|e| FormatError { what, ..e })?;
+            read_frame(input, kind, tag, limits).map_err(|e| FormatError { what, ..e })?;
         root.check_page(n, &payload, header.payload_offset())?;
         parser.page(n, &payload, header.payload_offset())?;
-        at = header.end();
     }
     let sizes: Vec<u64> = manifest.set.members.iter().map(|m| m.size).collect();
     parser.finish(&sizes, limits, root_offset)
@@ -329,7 +329,8 @@ fn read_root(
     limits: &Limits,
 ) -> Result<IndexRoot> {
     let what = Structure::IndexRoot;
-    let (header, payload) = read_frame(file, footer.root, Kind::IndexRoot, tag, limits)?;
+    let (header, payload) =
+        read_frame(&mut FileAt::new(file, footer.root), Kind::IndexRoot, tag, limits)?;
     let root = IndexRoot::parse(&payload, header.payload_offset())?;
     let chunks = u64::from(manifest.geometry().chunks());
     let incremental = manifest.own().parent.is_some();
@@ -348,9 +349,35 @@ fn read_seal(
     manifest: &CheckedManifest,
     limits: &Limits,
 ) -> Result<Vec<SnapshotId>> {
-    let (header, payload) = read_frame(file, footer.seal, Kind::Seal, tag, limits)?;
+    let (header, payload) =
+        read_frame(&mut FileAt::new(file, footer.seal), Kind::Seal, tag, limits)?;
     let seal = parse_seal(&payload, manifest.set.members.len(), header.payload_offset())?;
-    let content = SetContentId::of(&seal);
+    check_seal(&seal, footer, manifest)?;
+    Ok(seal)
+}
+
+/// Manifest, extent map and index must be those of the snapshot that the footer names.
+pub(crate) fn check_snapshot_id(
+    root: &IndexRoot,
+    json: &[u8],
+    manifest: &CheckedManifest,
+    footer: &Footer,
+) -> Result<()> {
+    let found = root.snapshot_id(json, manifest.set.extent_map.digest);
+    if found == footer.snapshot {
+        return Ok(());
+    }
+    let fault = Fault::Digest { expected: footer.snapshot.0, found: found.0 };
+    Err(Structure::IndexRoot.fault(footer.root, fault))
+}
+
+/// The seal must be the one that the footer names, with the file's own id in its place.
+pub(crate) fn check_seal(
+    seal: &[SnapshotId],
+    footer: &Footer,
+    manifest: &CheckedManifest,
+) -> Result<()> {
+    let content = SetContentId::of(seal);
     if content != footer.set_content {
         let fault = Fault::Digest { expected: footer.set_content.0, found: content.0 };
         return Err(Structure::Seal.fault(footer.seal, fault));
@@ -358,5 +385,5 @@ fn read_seal(
     if seal.get(manifest.member.index()) != Some(&footer.snapshot) {
         return Err(Structure::Seal.fault(footer.seal, Fault::Disagrees(Structure::Footer)));
     }
-    Ok(seal)
+    Ok(())
 }

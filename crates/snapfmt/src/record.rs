@@ -93,6 +93,11 @@ impl Record {
         }
     }
 
+    /// Where the record's header stands, for one with a frame of its own.
+    pub(crate) fn header_offset(&self) -> Option<u64> {
+        self.own_frame()?.offset.checked_sub(HEADER_BYTES + u64::from(RECORD_BYTES))
+    }
+
     /// Whether this is the rest of a run that `before`, the record before, had room for. One content
     /// has one encoding, so that a file rebuilt is the file there was.
     pub(crate) fn continues(&self, before: &Self, context: &RecordContext) -> bool {
@@ -113,6 +118,17 @@ impl Record {
             (None, Some(reference)) => reference.end() <= header_at,
             (None, None) => true,
         }
+    }
+
+    /// The same as an error about this record.
+    pub(crate) fn check_place(&self, header_at: u64) -> Result<()> {
+        if self.fits_header_at(header_at) {
+            return Ok(());
+        }
+        let rule = "a frame stands behind its header, a reference names one before its own";
+        let value = self.stored().map_or(0, |stored| stored.offset);
+        let fault = Fault::Rule { field: "stored offset", value, rule };
+        Err(Structure::Record(self.first).fault(header_at, fault))
     }
 
     /// The structure an error about the stored bytes names.

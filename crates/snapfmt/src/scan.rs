@@ -10,10 +10,11 @@ use crate::extent_map::ExtentMap;
 use crate::footer::Footer;
 use crate::geometry::Geometry;
 use crate::ids::FileTag;
+use crate::input::FileAt;
 use crate::limits::Limits;
 use crate::manifest::CheckedManifest;
 use crate::read_at::ReadAt;
-use crate::reader::{find_manifest, read_footer, read_map, read_map_root};
+use crate::reader::{find_manifest, read_footer, read_map};
 use crate::record::{Record, RecordContext};
 use crate::wire::{HEADER_BYTES, HEADER_LEN, RECORD_LEN};
 
@@ -90,10 +91,7 @@ impl<'f> Scan<'f> {
 
     /// The extent map, from the head or from the copy in the tail.
     pub fn extent_map(&self) -> Result<ExtentMap> {
-        let at = |offset| -> Result<ExtentMap> {
-            let root = read_map_root(self.file, offset, self.tag, &self.manifest, &self.limits)?;
-            read_map(self.file, &root, offset, self.tag, &self.manifest, &self.limits)
-        };
+        let at = |offset| read_map(&mut self.input(offset), self.tag, &self.manifest, &self.limits);
         at(self.map_offset).or_else(|head| match self.footer() {
             Some(footer) if footer.extent_map_copy != 0 => at(footer.extent_map_copy),
             _ => Err(head),
@@ -106,12 +104,16 @@ impl<'f> Scan<'f> {
         (header.tag == self.tag).then_some(footer)
     }
 
+    fn input(&self, at: u64) -> FileAt<'f> {
+        FileAt::new(self.file, at)
+    }
+
     fn step(&mut self) -> Option<Found> {
         loop {
             if self.done || self.at >= self.file.len() {
                 return None;
             }
-            let header = Header::read(self.file, self.at, Structure::RecordHeader).ok();
+            let header = Header::read(&mut self.input(self.at), Structure::RecordHeader).ok();
             let Some(header) = header.filter(|h| h.tag == self.tag) else {
                 return Some(self.resync());
             };
@@ -138,7 +140,8 @@ impl<'f> Scan<'f> {
     }
 
     fn record(&mut self, header: &Header) -> Option<Record> {
-        let payload = header.payload(self.file, &self.limits).ok()?;
+        let payload =
+            header.payload(&mut self.input(header.payload_offset()), &self.limits).ok()?;
         let bytes = <&[u8; RECORD_LEN]>::try_from(payload.as_slice()).ok()?;
         let record = self.context.parse(bytes, header.payload_offset()).ok()?;
         if record.first.0 < self.next_chunk || !record.fits_header_at(header.offset) {

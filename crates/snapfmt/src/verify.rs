@@ -7,13 +7,14 @@
 use std::ops::Range;
 
 use crate::codec::Decoder;
-use crate::envelope::{Header, Kind, expect, read_frame};
+use crate::coverage::Coverage;
+use crate::envelope::Kind;
 use crate::error::{Fault, FormatError, Result, Structure};
-use crate::footer::{Footer, MAX_MAP_COPY};
-use crate::index::{PER_PAGE, PageEntry, Totals};
-use crate::reader::{Snapshot, map_end, read_manifest, read_map_root};
+use crate::footer::{MAX_MAP_COPY, in_place, read_footers};
+use crate::index::{PER_PAGE, PageEntry};
+use crate::input::Input;
+use crate::reader::{Snapshot, read_manifest, read_map};
 use crate::record::{Content, Record};
-use crate::state::StateBuilder;
 use crate::wire::{FOOTER_BYTES, HEADER_BYTES, RECORD_BYTES};
 use crate::zero_frame;
 
@@ -69,7 +70,7 @@ pub fn check_structure(snapshot: &Snapshot) -> Result<()> {
     }
     at = frame_at(snapshot, at, footer.root, Kind::IndexRoot)?;
     let (_, tag, json) =
-        read_manifest(&**snapshot.file(), footer.manifest_copy, snapshot.limits())?;
+        read_manifest(&mut snapshot.input(footer.manifest_copy), snapshot.limits())?;
     if tag != snapshot.tag() {
         return Err(Structure::Manifest.fault(footer.manifest_copy, Fault::ForeignTag));
     }
@@ -83,55 +84,12 @@ pub fn check_structure(snapshot: &Snapshot) -> Result<()> {
     }
     if footer.extent_map_copy != 0 {
         in_place(Structure::ExtentMapRoot, at, footer.extent_map_copy)?;
-        snapshot.extent_map_at(at)?;
-        let root =
-            read_map_root(&**snapshot.file(), at, tag, snapshot.manifest(), snapshot.limits())?;
-        at = map_end(&root, at, snapshot.manifest());
+        let mut input = snapshot.input(at);
+        read_map(&mut input, tag, snapshot.manifest(), snapshot.limits())?;
+        at = input.at();
     }
     at = frame_at(snapshot, at, footer.seal, Kind::Seal)?;
-    check_tail(snapshot, at)
-}
-
-/// Everything behind the seal: the first footer and what appenders added.
-fn check_tail(snapshot: &Snapshot, mut at: u64) -> Result<()> {
-    let file = &**snapshot.file();
-    // Every footer says the same; the first, which names no other, is this one without that.
-    let expected = Footer { previous: 0, ..*snapshot.footer() };
-    let mut last_footer = 0;
-    let mut footers = 0;
-    while at < file.len() {
-        let header = Header::read(file, at, Structure::Footer)?;
-        let payload = header.payload(file, snapshot.limits())?;
-        match header.kind {
-            Kind::Footer => {
-                expect(&header, Kind::Footer, snapshot.tag())?;
-                let footer = Footer::parse(&payload, at)?;
-                in_place(Structure::Footer, last_footer, footer.previous)?;
-                if (Footer { previous: 0, ..footer }) != expected {
-                    let fault = Fault::Disagrees(Structure::Footer);
-                    return Err(Structure::Footer.fault(at, fault));
-                }
-                (last_footer, footers) = (at, footers + 1);
-            }
-            Kind::Unknown(_) if !header.required && header.tag == snapshot.tag() => {}
-            Kind::Unknown(n) if header.required => {
-                let name = format!("frame kind {n}");
-                return Err(header.kind.structure().fault(at, Fault::Feature { name }));
-            }
-            _ => {
-                let fault = Fault::Kind { found: header.kind.number() };
-                return Err(Structure::Footer.fault(at, fault));
-            }
-        }
-        if footers > snapshot.limits().footers {
-            let max = snapshot.limits().footers.into();
-            let fault = Fault::Limit { field: "number of footers", value: footers.into(), max };
-            return Err(Structure::Footer.fault(at, fault));
-        }
-        at = header.end();
-    }
-    // The footer that the file was opened by must be one of these, not bytes inside a frame.
-    in_place(Structure::Footer, last_footer, footer_offset(snapshot)).map(drop)
+    read_footers(&mut snapshot.input(at), snapshot.tag(), snapshot.limits()).map(drop)
 }
 
 /// Where the footer stands that the file was opened by.
@@ -225,18 +183,11 @@ pub fn check_unit(
 fn check_header(snapshot: &Snapshot, record: &Record, at: u64) -> Result<()> {
     let what = Structure::Record(record.first);
     // The frame alone does not know whose header it is.
-    let (_, payload) =
-        read_frame(&**snapshot.file(), at, Kind::Record, snapshot.tag(), snapshot.limits())
-            .map_err(|e| FormatError { what, ..e })?;
+    let (_, payload) = snapshot.frame(at, Kind::Record).map_err(|e| FormatError { what, ..e })?;
     if payload != record.encode() {
         return Err(what.fault(at, Fault::Disagrees(Structure::IndexPage)));
     }
-    if !record.fits_header_at(at) {
-        let rule = "a frame stands behind its header, a reference names one before its own";
-        let value = record.stored().map_or(0, |stored| stored.offset);
-        return Err(what.fault(at, Fault::Rule { field: "stored offset", value, rule }));
-    }
-    Ok(())
+    record.check_place(at)
 }
 
 fn check_chunk(
@@ -272,45 +223,18 @@ fn check_chunk(
 /// For a full snapshot: the totals and the state id that its records give must be the ones stored.
 /// An incremental snapshot's state depends on its chain; its totals are checked all the same.
 pub fn check_state(snapshot: &Snapshot) -> Result<()> {
-    let mut state = StateBuilder::new(snapshot.geometry());
-    let mut totals = Totals::default();
-    let incremental = snapshot.is_incremental();
-    let context = snapshot.record_context();
-    let mut before: Option<Record> = None;
-    for record in snapshot.records() {
-        let record = record?;
-        totals.add(&record);
-        if before.replace(record).is_some_and(|before| record.continues(&before, &context)) {
-            let (value, rule) = (record.first.0.into(), "a run that goes on is one record");
-            let fault = Fault::Rule { field: "first chunk", value, rule };
-            return Err(Structure::Record(record.first).fault(snapshot.footer().root, fault));
-        }
-        if !incremental && record.first.0 != state.len() {
-            return Err(snapshot.missing_record(crate::ChunkNo(state.len())));
-        }
-        match record.content {
-            Content::Data { digest, .. } => state.push(digest),
-            Content::Zero { .. } | Content::Hole { .. } => state.push_zeros(record.count),
-        }
-    }
     let footer = snapshot.footer();
-    if totals != snapshot.index().totals {
+    let mut coverage = Coverage::new(snapshot.record_context(), snapshot.is_incremental());
+    for record in snapshot.records() {
+        coverage.add(&record?, footer.root)?;
+    }
+    if coverage.totals() != snapshot.index().totals {
         return Err(Structure::IndexRoot.fault(footer.root, Fault::Disagrees(Structure::IndexPage)));
     }
-    if incremental {
+    if snapshot.is_incremental() {
         return Ok(());
     }
-    let missing = || snapshot.missing_record(crate::ChunkNo(totals_end(&totals)));
-    let found = state.finish().ok_or_else(missing)?;
-    if found != footer.state {
-        let fault = Fault::Digest { expected: footer.state.0, found: found.0 };
-        return Err(Structure::Footer.fault(footer_offset(snapshot), fault));
-    }
-    Ok(())
-}
-
-fn totals_end(totals: &Totals) -> u32 {
-    u32::try_from(totals.chunks()).unwrap_or(u32::MAX)
+    coverage.check_state(footer, footer_offset(snapshot))
 }
 
 /// Checks the frame of an index or directory page; returns where the next one stands.
@@ -331,14 +255,6 @@ fn page_at(
 
 fn frame_at(snapshot: &Snapshot, at: u64, named: u64, kind: Kind) -> Result<u64> {
     in_place(kind.structure(), at, named)?;
-    let (header, _) = read_frame(&**snapshot.file(), at, kind, snapshot.tag(), snapshot.limits())?;
+    let (header, _) = snapshot.frame(at, kind)?;
     Ok(header.end())
-}
-
-const fn in_place(what: Structure, at: u64, named: u64) -> Result<u64> {
-    if at == named {
-        return Ok(at);
-    }
-    let fault = Fault::Value { field: "the offset named for it", value: named, expected: at };
-    Err(what.fault(at, fault))
 }

@@ -179,7 +179,12 @@ proptest! {
         prop_assert_eq!(Totals { records: 0, ..found }, totals(&pieces, model.chunk_size));
         let records: Vec<_> = snapshot.records().collect::<Result<_, _>>().unwrap();
         prop_assert_eq!(records.len() as u64, found.records);
-        prop_assert_eq!(scanned(&written.bytes), records);
+        prop_assert_eq!(scanned(&written.bytes), records.clone());
+        if model.form == Form::Stream {
+            let (map, footer) = (set.extent_map(), *snapshot.footer());
+            let streamed = support::streamed(written.bytes.as_slice()).unwrap();
+            prop_assert_eq!(streamed, support::Streamed { map, records, footer });
+        }
 
         // Stock zstd reads every file, and gives the raw image of a stream.
         let stock = zstd::decode_all(written.bytes.as_slice()).unwrap();

@@ -17,7 +17,7 @@ use counting::bounded;
 use support::forge::{
     FOOTER, Forge, Frame, INDEX_ROOT, MANIFEST, MAP_ROOT, RECORD, SEAL, SEGMENTS, u64_at,
 };
-use support::{MemberSpec, Part, Piece, SetSpec, noise, text};
+use support::{InOrder, MemberSpec, Part, Piece, SetSpec, noise, text};
 
 fn refused(name: &str, file: &Arc<dyn ReadAt>) -> FormatError {
     let checked = bounded(name, || support::check(Arc::clone(file), Depth::Full));
@@ -27,6 +27,8 @@ fn refused(name: &str, file: &Arc<dyn ReadAt>) -> FormatError {
             assert!(scan.count() < 2000, "{name}: scan does not end");
         }
     });
+    let streamed = bounded(name, || support::streamed(InOrder { file: &**file, at: 0 }));
+    assert!(streamed.is_err(), "{name}: accepted from a pipe");
     checked.expect_err(name)
 }
 

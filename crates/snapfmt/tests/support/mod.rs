@@ -6,7 +6,7 @@ pub(crate) mod forge;
 pub(crate) mod golden;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use snapfmt::state::zero_digest;
@@ -14,7 +14,8 @@ use snapfmt::verify::{Depth, check_state, check_structure, check_unit, units};
 use snapfmt::{
     CheckedManifest, ChunkNo, ChunkSize, Column, Consistency, Content, Decoder, Digest, Encoder,
     ExtentMap, Footer, Format, FormatError, Limits, Manifest, Mapping, Member, MemberNo, Parent,
-    ReadAt, Segment, SetManifest, Snapshot, SnapshotWriter, StateId, Unsealed, describe_map,
+    ReadAt, Record, Segment, SetManifest, Snapshot, SnapshotStream, SnapshotWriter, StateId,
+    Unsealed, describe_map,
 };
 
 /// A part of a member's content, in whole chunks but for the member's end.
@@ -311,6 +312,48 @@ pub(crate) fn verify(snapshot: &Snapshot, depth: Depth) -> Vec<FormatError> {
     }
     findings.extend(check_state(snapshot).err());
     findings
+}
+
+/// A file read in one pass.
+#[derive(PartialEq, Debug)]
+pub(crate) struct Streamed {
+    pub(crate) map: ExtentMap,
+    pub(crate) records: Vec<Record>,
+    pub(crate) footer: Footer,
+}
+
+/// Reads a file in one pass, with every check there is.
+pub(crate) fn streamed(reader: impl Read) -> snapfmt::Result<Streamed> {
+    let (stream, map) = SnapshotStream::open(reader, &Limits::DEFAULT)?;
+    let geometry = stream.geometry();
+    let mut decoder = Decoder::strict().unwrap();
+    let (mut records, mut plain) = (Vec::new(), Vec::new());
+    let footer = stream.read(|record, frame| {
+        if let Content::Data { stored, digest, .. } = record.content {
+            plain.resize(geometry.chunk_len(record.first) as usize, 0);
+            let what = record.stored_structure();
+            decoder.decode_frame(frame, &stored, &digest, what, &mut plain)?;
+        }
+        records.push(*record);
+        Ok::<_, FormatError>(())
+    })?;
+    Ok(Streamed { map, records, footer })
+}
+
+/// The bytes of a file in order, as a pipe would give them.
+pub(crate) struct InOrder<'f> {
+    pub(crate) file: &'f dyn ReadAt,
+    pub(crate) at: u64,
+}
+
+impl Read for InOrder<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.file.len() - self.at).unwrap_or(usize::MAX);
+        let len = buf.len().min(left);
+        self.file.read_exact_at(&mut buf[..len], self.at)?;
+        self.at += len as u64;
+        Ok(len)
+    }
 }
 
 /// What a snapshot holds, by its records; chunks without one are taken from `parent`.
