@@ -1,5 +1,6 @@
 //! Pure arithmetic between the logical volume and its members, both ways.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use snapfmt::{Column, ExtentMap, Mapping, Member, MemberNo, Segment};
@@ -101,23 +102,37 @@ impl Layout {
 
     /// All logical bytes that the member bytes `range` are, in order of the member.
     pub fn logical_ranges(&self, member: MemberNo, range: &Range<u64>) -> Vec<Range<u64>> {
+        let mut out = Vec::new();
+        let joined = self.scatter(member, range, |_, logical| {
+            push_joined(&mut out, logical);
+            Ok::<_, Infallible>(())
+        });
+        let Ok(()) = joined;
+        out
+    }
+
+    /// Calls `piece` for each stretch of the member bytes `range` that is contiguous in the logical
+    /// volume, in order of the member, until it fails: the member bytes and the logical bytes, of
+    /// equal length. Bytes that the layout does not use are passed over.
+    pub(crate) fn scatter<E>(
+        &self,
+        member: MemberNo,
+        range: &Range<u64>,
+        mut piece: impl FnMut(Range<u64>, Range<u64>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let from =
             self.reverse.partition_point(|r| (r.member, r.range.end) <= (member, range.start));
-        let mut out = Vec::new();
         for found in self.reverse.iter().skip(from) {
             if found.member != member || found.range.start >= range.end {
                 break;
             }
-            let view = self.map.segment(found.segment);
-            if let Some(segment) = view
+            if let Some(segment) = self.map.segment(found.segment)
                 && let Some(view) = ColumnView::new(&segment, found.column)
             {
-                view.scatter(&clip(range, &found.range), |_, logical| {
-                    push_joined(&mut out, logical);
-                });
+                view.try_scatter(&clip(range, &found.range), &mut piece)?;
             }
         }
-        out
+        Ok(())
     }
 }
 
@@ -222,13 +237,26 @@ impl ColumnView {
         range: &Range<u64>,
         mut piece: impl FnMut(Range<u64>, Range<u64>),
     ) {
+        let Ok(()) = self.try_scatter::<Infallible>(range, &mut |part, logical| {
+            piece(part, logical);
+            Ok(())
+        });
+    }
+
+    /// The same, until `piece` fails.
+    fn try_scatter<E>(
+        &self,
+        range: &Range<u64>,
+        piece: &mut impl FnMut(Range<u64>, Range<u64>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut at = range.start;
         while at < range.end {
             let (logical, run) = self.logical_of(at);
             let run = run.min(length(&(at..range.end)));
-            piece(at..at + run, logical..logical + run);
+            piece(at..at + run, logical..logical + run)?;
             at += run;
         }
+        Ok(())
     }
 }
 

@@ -32,6 +32,7 @@ pub mod source;
 mod sparse;
 pub mod survey;
 mod throttle;
+pub mod stream;
 pub mod verify;
 mod volume;
 

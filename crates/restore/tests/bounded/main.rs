@@ -17,6 +17,7 @@ use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
 use restore::catalog::OpenSet;
 use restore::engine::run;
 use restore::source::{Chain, NativeSource, PageCache, Source};
+use restore::stream::{StreamInput, StreamSet};
 use restore::verify::{Depth, verify};
 use restore::{Layout, Progress, Report, Volume, VolumeMember};
 use snapfmt::{Column, Consistency, ExtentMap, Limits, Mapping, MemberNo, Segment};
@@ -56,6 +57,18 @@ fn some_chunks() -> Vec<u64> {
 
 /// Captures a generation, each after the first on top of the one before.
 fn captured(volume: &Volume, directory: &Path, generation: u64, chunk: u32) -> Captured {
+    let form = Form { compact_zeros: true, dedup: false };
+    captured_as(volume, directory, generation, chunk, form)
+}
+
+/// The same, in another form.
+fn captured_as(
+    volume: &Volume,
+    directory: &Path,
+    generation: u64,
+    chunk: u32,
+    form: Form,
+) -> Captured {
     let catalog = files::catalog(directory);
     let below = generation.checked_sub(1).map(|n| {
         let entry = catalog.select(&files::by_id(&format!("dsnap-{n}"))).unwrap().entry;
@@ -72,7 +85,7 @@ fn captured(volume: &Volume, directory: &Path, generation: u64, chunk: u32) -> C
         tags: BTreeMap::new(),
         chunk_size: chunk_size(chunk as usize),
         level: 1,
-        form: Form { compact_zeros: true, dedup: false },
+        form,
         sectors: vec![(512, 512)],
         parent,
         tool: "tests".into(),
@@ -193,6 +206,34 @@ fn nothing_is_allocated_for_a_chunk() {
             // 72 chunks more at least.
             assert!(many.times < few.times + 24, "chunks of {chunk}: {few:?}, then {many:?}");
             assert!(many.most < MOST, "{many:?}");
+        }
+    });
+}
+
+/// The same through a pipe, where records come before the index.
+#[test]
+fn nothing_is_allocated_for_a_chunk_of_a_pipe() {
+    let streamed = |size: u64, chunk: u32| {
+        let directory = tempfile::tempdir().unwrap();
+        let data = (0..size / u64::from(chunk)).collect();
+        let source = SparseSource { size, chunk, data, holes: false, version: 0 };
+        let form = Form { compact_zeros: false, dedup: false };
+        let written = captured_as(&volume_over(Box::new(source)), directory.path(), 0, chunk, form);
+        let progress = Progress::default();
+        let sink = CountingSink::new(&progress, None);
+        let inputs = vec![StreamInput::file(&written.files[0].path)];
+        let (report, asked) = measure(|| {
+            let set = StreamSet::open(inputs, &Limits::DEFAULT, &progress).unwrap();
+            set.restore(&sink).unwrap().report
+        });
+        assert_eq!((report.counts.data, sink.written.load(Ordering::Relaxed)), (size, size));
+        asked
+    };
+    alone(|| {
+        for chunk in [64 << 10, 1 << 20] {
+            let [few, many] = [24 * MIB, 96 * MIB].map(|size| streamed(size, chunk));
+            assert!(many.times < few.times + 24, "chunks of {chunk}: {few:?}, then {many:?}");
+            assert!(many.most < MOST / 8, "{many:?}");
         }
     });
 }
