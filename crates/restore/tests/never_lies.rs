@@ -49,8 +49,8 @@ fn salvages_the_rest(set: &OpenSet, model: &VolumeModel) {
     let progress = Progress::default();
     let report = run(&volume, 0..volume.size(), &sink, &salvage(2, FILL), &progress).unwrap();
     let mut expected = model.bytes();
-    for range in report.damaged_ranges().iter().cloned() {
-        expected[indices(&range)].fill(FILL);
+    for range in report.damaged_ranges().iter() {
+        expected[indices(range)].fill(FILL);
     }
     check::same(&sink.into_bytes(&(0..volume.size())), &expected, 0);
 }

@@ -120,7 +120,7 @@ impl StreamSet<'_> {
             }
             counts.add(&end.counts);
         }
-        let report = Report { counts, damage: Vec::new() };
+        let report = Report { counts, ..Report::default() };
         Ok(Streamed { report, content: first.content })
     }
 }

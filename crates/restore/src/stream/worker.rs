@@ -99,7 +99,7 @@ impl<'w> Worker<'w> {
         let manifest = member.stream.manifest();
         let geometry = member.stream.geometry();
         let mut batch = AlignedBuffer::default();
-        batch.reserve(geometry.chunk_size().bytes().max(BATCH) as usize);
+        batch.reserve(geometry.chunk_size().bytes().max(BATCH) as usize, 0);
         Ok(Self {
             job,
             member: manifest.member,
