@@ -3,12 +3,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use restore::RangeSet;
 use restore::capture::CaptureError;
 use restore::catalog::{Ambiguity, CatalogError};
 use restore::engine::RunError;
+use restore::interlock::{Refused, Why};
+use restore::job::{JobError, Unfinished};
+use restore::journal::JournalError;
 use restore::layout_file::LayoutFileError;
 use restore::rebuild::RebuildError;
+use restore::room::NoRoom;
 use restore::snapfmt::{Fault, WriteError};
+use restore::stream::StreamError;
+use restore::survey::SurveyError;
 
 /// The documented exit codes (`docs/CLI.md`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +69,18 @@ pub(crate) enum Failure {
     Catalog(CatalogError),
     /// A job stopped.
     Run { error: RunError, terminated: bool },
+    /// A restore stopped.
+    Unfinished { unfinished: Unfinished, terminated: bool },
+    /// A restore from pipes stopped.
+    Stream { error: StreamError, terminated: bool },
+    /// A target does not hold what the volume has.
+    Differs { path: PathBuf, wrong: RangeSet },
+    /// A target must not be overwritten.
+    Interlock(Refused),
+    /// A target does not fit where it is to be.
+    Room(NoRoom),
+    /// The indexes of a set do not say what it holds.
+    Survey(SurveyError),
     /// A capture stopped.
     Capture { error: CaptureError, terminated: bool },
     /// A rebuild stopped.
@@ -94,12 +113,10 @@ impl Failure {
         match self {
             Self::Usage { .. } | Self::Layout(_) => Exit::Usage,
             Self::Catalog(error) => catalog_exit(error),
-            Self::Run { error, terminated } => match error {
-                RunError::Damaged(_) => Exit::SourceDamaged,
-                RunError::Target { .. } | RunError::ReadBack { .. } => Exit::TargetFailed,
-                RunError::Interrupted => interrupted(*terminated),
-                RunError::Start(_) => Exit::Failed,
-            },
+            Self::Run { error, terminated } => run_exit(error, *terminated),
+            Self::Unfinished { unfinished, terminated } => job_exit(&unfinished.error, *terminated),
+            Self::Stream { error, terminated } => stream_exit(error, *terminated),
+            Self::Survey(SurveyError::Interrupted) => Exit::Interrupted,
             Self::Capture { error, terminated } => match error {
                 CaptureError::Source(_) | CaptureError::Parent(_) => Exit::SourceDamaged,
                 CaptureError::Manifest(_)
@@ -120,9 +137,13 @@ impl Failure {
                 RebuildError::Exists { .. } => Exit::TargetRefused,
                 RebuildError::NoParent { .. } => Exit::Incomplete,
             },
-            Self::Member { .. } => Exit::SourceDamaged,
-            Self::Refused { .. } => Exit::TargetRefused,
-            Self::Target { .. } => Exit::TargetFailed,
+            Self::Member { .. } | Self::Survey(SurveyError::Read(_)) | Self::Differs { .. } => {
+                Exit::SourceDamaged
+            }
+            Self::Interlock(Refused::System { .. }) | Self::Room(_) | Self::Target { .. } => {
+                Exit::TargetFailed
+            }
+            Self::Interlock(_) | Self::Refused { .. } => Exit::TargetRefused,
             Self::Stdout(_) | Self::System(_) => Exit::Failed,
         }
     }
@@ -133,6 +154,17 @@ impl Failure {
             Self::Usage { message, .. } => message.clone(),
             Self::Catalog(error) => error.to_string(),
             Self::Run { error, .. } => error.to_string(),
+            Self::Unfinished { unfinished, .. } => unfinished.to_string(),
+            Self::Stream { error, .. } => error.to_string(),
+            Self::Differs { path, wrong } => format!(
+                "{}: differs from the volume in {} bytes, the first at {:#x}",
+                path.display(),
+                wrong.bytes(),
+                wrong.next_from(0).unwrap_or(0)
+            ),
+            Self::Interlock(refused) => refused.to_string(),
+            Self::Room(error) => error.to_string(),
+            Self::Survey(error) => error.to_string(),
             Self::Capture { error, .. } => error.to_string(),
             Self::Rebuild(error) => error.to_string(),
             Self::Layout(error) => error.to_string(),
@@ -157,18 +189,15 @@ impl Failure {
         match self {
             Self::Usage { hint, .. } => hint,
             Self::Catalog(error) => catalog_hint(error),
-            Self::Run { error, .. } => match error {
-                RunError::Damaged(_) => {
-                    "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
-                }
-                RunError::Target { .. } | RunError::ReadBack { .. } => {
-                    "nothing was left under the target's name; make space or choose another place"
-                }
-                RunError::Interrupted => {
-                    "an unfinished target is not left under its name; run the command again"
-                }
-                RunError::Start(_) => "fewer --jobs need less",
-            },
+            Self::Run { error, .. } => run_hint(error),
+            Self::Unfinished { unfinished, .. } => job_hint(unfinished),
+            Self::Stream { error, .. } => stream_hint(error),
+            Self::Differs { .. } => "restore --in-place --delta writes only what differs",
+            Self::Interlock(refused) => interlock_hint(refused),
+            Self::Room(_) => "make room or choose another place; nothing was written",
+            Self::Survey(_) => {
+                "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
+            }
             Self::Capture { error, .. } => match error {
                 CaptureError::Source(_) => {
                     "the member must be readable to its end; nothing was written"
@@ -211,7 +240,7 @@ impl Failure {
             Self::Refused { why, .. } => match why {
                 Refusal::Exists => "--force replaces an existing file",
                 Refusal::NotAFile(_) => {
-                    "restore writes new files; name one that does not exist yet"
+                    "name a file that does not exist yet; --in-place overwrites a block device"
                 }
                 Refusal::IsSource => "name another target",
             },
@@ -219,6 +248,121 @@ impl Failure {
             Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
+    }
+}
+
+fn run_exit(error: &RunError, terminated: bool) -> Exit {
+    match error {
+        RunError::Damaged(_) => Exit::SourceDamaged,
+        RunError::Target { .. } | RunError::ReadBack { .. } => Exit::TargetFailed,
+        RunError::Interrupted if terminated => Exit::Terminated,
+        RunError::Interrupted => Exit::Interrupted,
+        RunError::Start(_) => Exit::Failed,
+    }
+}
+
+fn run_hint(error: &RunError) -> &'static str {
+    match error {
+        RunError::Damaged(_) => {
+            "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
+        }
+        RunError::Target { .. } => "make space or choose another place",
+        RunError::ReadBack { .. } => "the medium of the target may be failing",
+        RunError::Interrupted => "run the command again",
+        RunError::Start(_) => "fewer --jobs need less",
+    }
+}
+
+fn job_exit(error: &JobError, terminated: bool) -> Exit {
+    match error {
+        JobError::Run(error) => run_exit(error, terminated),
+        JobError::Journal(JournalError::Io { .. })
+        | JobError::Target { .. }
+        | JobError::Mismatch { .. } => Exit::TargetFailed,
+        JobError::Journal(_) | JobError::Leftover { .. } | JobError::Busy { .. } => {
+            Exit::TargetRefused
+        }
+    }
+}
+
+fn job_hint(unfinished: &Unfinished) -> &'static str {
+    let resumable = unfinished.proven > 0;
+    match &unfinished.error {
+        JobError::Run(RunError::Interrupted) if resumable => {
+            "run the command again to go on from here, or with --restart to start over"
+        }
+        JobError::Run(RunError::Interrupted) => "nothing was left; run the command again",
+        JobError::Run(RunError::Target { .. }) | JobError::Target { .. } if resumable => {
+            "make space and run the command again: it goes on from here"
+        }
+        JobError::Run(RunError::Target { .. }) | JobError::Target { .. } => {
+            "nothing was left under the target's name; make space or choose another place"
+        }
+        JobError::Run(error) => run_hint(error),
+        JobError::Journal(JournalError::Io { .. }) => {
+            "--journal PATH keeps it elsewhere, --no-journal does without"
+        }
+        JobError::Journal(JournalError::Stranger { .. }) | JobError::Leftover { .. } => {
+            "finish that restore first, choose another target, or throw its work away with --restart"
+        }
+        JobError::Journal(JournalError::NotAJournal { .. }) => "choose another --journal PATH",
+        JobError::Journal(JournalError::Busy { .. }) | JobError::Busy { .. } => {
+            "wait for the other one to end"
+        }
+        JobError::Mismatch { .. } => "the target's medium is failing: choose another",
+    }
+}
+
+fn stream_exit(error: &StreamError, terminated: bool) -> Exit {
+    match error {
+        StreamError::Run(error) => run_exit(error, terminated),
+        StreamError::Incomplete { .. } => Exit::Incomplete,
+        StreamError::NoInput
+        | StreamError::NotStream { .. }
+        | StreamError::Twice { .. }
+        | StreamError::OtherSet { .. }
+        | StreamError::Ordered { .. } => Exit::Usage,
+        StreamError::Open { .. }
+        | StreamError::Read(_)
+        | StreamError::Contradiction { .. }
+        | StreamError::Mixed { .. } => Exit::SourceDamaged,
+    }
+}
+
+fn stream_hint(error: &StreamError) -> &'static str {
+    match error {
+        StreamError::Run(error) => run_hint(error),
+        StreamError::Incomplete { .. } | StreamError::NoInput => {
+            "give a pipe for every member of the set"
+        }
+        StreamError::NotStream { .. } => "keep the snapshots as files and restore those",
+        StreamError::Twice { .. } | StreamError::OtherSet { .. } => {
+            "give each member of one set once"
+        }
+        StreamError::Ordered { .. } => "restore to a file",
+        StreamError::Open { .. }
+        | StreamError::Read(_)
+        | StreamError::Contradiction { .. }
+        | StreamError::Mixed { .. } => "nothing was left under the target's name",
+    }
+}
+
+fn interlock_hint(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::System { .. } => {
+            "check the path and its permissions; --in-place needs a target that exists"
+        }
+        Refused::Kind { .. } => "name a regular file or block device",
+        Refused::Unsafe { why, .. } => match why {
+            Why::InUse(_) => "unmount or release it first, if it is really to be overwritten",
+            Why::Locked(_) => "wait for the other process to end",
+            Why::Source { .. } => "name another target: what is restored would be destroyed",
+            Why::ReadOnly => "name another target, or make it writable",
+            Why::Serial { .. } | Why::Size { .. } => "this is not the device that was meant",
+            Why::TooSmall { .. } => "take a larger target; shrink a filesystem after restoring it",
+            Why::Misaligned { .. } => "restore a range of whole sectors, or to a file",
+            Why::Replaced => "run the command again",
+        },
     }
 }
 

@@ -4,8 +4,11 @@
 mod args;
 mod cmd;
 mod exit;
+mod members;
 mod output;
+mod raw;
 mod select;
+mod subject;
 mod view;
 mod watch;
 
@@ -39,6 +42,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Inspect(args) => cmd::inspect::run(&args, output),
         Command::Verify(args) => cmd::verify::run(&args, &cli.common, output),
         Command::Restore(args) => cmd::restore::run(&args, &cli.common, output),
+        Command::Plan(args) => cmd::plan::run(&args, &cli.common, output),
         Command::Rebuild(args) => cmd::rebuild::run(&args, output),
     }
 }

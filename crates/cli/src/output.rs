@@ -136,6 +136,13 @@ impl<P: AsRef<Path>> From<P> for PathView {
     }
 }
 
+impl PathView {
+    /// The file of this name in another directory.
+    pub(crate) fn moved_to(&self, directory: &Path) -> Self {
+        Self(directory.join(self.0.file_name().unwrap_or_default()))
+    }
+}
+
 impl fmt::Display for PathView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&line(&self.0.to_string_lossy()))

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ops::Range;
 
-use snapfmt::{Column, ExtentMap, Mapping, Member, MemberNo, Segment};
+use snapfmt::{Column, ExtentMap, Mapping, MemberNo, Segment, VolumeId};
 
 use crate::source::{clip, length};
 
@@ -153,10 +153,10 @@ pub(crate) fn columns<'a>(segment: &'a Segment<'a>) -> &'a [Column] {
     }
 }
 
-/// A segment in one line of text.
-pub fn describe(segment: &Segment<'_>, members: &[Member]) -> String {
+/// A segment in one line of text; `ids` are those of the members.
+pub fn describe(segment: &Segment<'_>, ids: &[VolumeId]) -> String {
     let place = |c: &Column| {
-        let id = members.get(c.member.index()).map_or("?", |m| m.volume_id.as_str());
+        let id = ids.get(c.member.index()).map_or("?", VolumeId::as_str);
         format!("{}@{}", id.escape_debug(), c.offset)
     };
     let what = match &segment.mapping {

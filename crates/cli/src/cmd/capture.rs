@@ -3,22 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::File;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
 use restore::catalog::{Catalog, OpenSet, Selection, SetEntry};
-use restore::layout_file::{self, LayoutFileError};
-use restore::snapfmt::{
-    ChunkSize, Consistency, Digest, ExtentMap, Limits, SetContentId, SetId, VolumeId,
-};
-use restore::source::RawSource;
-use restore::{Layout, Volume, VolumeMember, device, in_use};
+use restore::snapfmt::{ChunkSize, Consistency, Digest, SetContentId, SetId, VolumeId};
+use restore::{Volume, device, in_use};
 use serde::Serialize;
 
 use crate::args::{CaptureArgs, Common};
 use crate::exit::{Exit, Failure};
+use crate::members;
 use crate::output::{Output, PathView, name, size};
 use crate::select;
 use crate::watch::Watch;
@@ -77,7 +71,7 @@ fn check_consistency(args: &CaptureArgs) -> Result<(), Failure> {
         return Ok(());
     }
     for (_, path) in &args.members {
-        let uses = in_use::writers(path).map_err(|e| member_failure(path, e))?;
+        let uses = in_use::writers(path).map_err(|e| members::failure(path, e))?;
         if let Some(used) = uses.first() {
             let message = format!("{} is {used}: its state cannot be claimed", path.display());
             let hint = "stop the writer, capture a snapshot of it (--source-is-snapshot), or claim nothing";
@@ -142,80 +136,15 @@ fn open_members(
     args: &CaptureArgs,
     chunk_size: ChunkSize,
 ) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
-    let mut members = Vec::new();
+    let volume = members::open(&args.members, &args.layout, chunk_size.bytes())?;
     let mut sectors = Vec::new();
-    refuse_twice(args)?;
-    for (volume_id, path) in &args.members {
-        let open = || {
-            let source = RawSource::open(path, chunk_size.bytes())?;
-            Ok((source, device::sectors(&File::open(path)?)?))
-        };
-        let (source, own) = open().map_err(|e| member_failure(path, e))?;
-        let is_file = path.is_file();
-        sectors.push(args.sector_size.filter(|_| is_file).map_or(own, |given| (given, given)));
-        members.push(VolumeMember { volume_id: volume_id.clone(), source: Arc::new(source) });
+    for (_, path) in &args.members {
+        let own = File::open(path).and_then(|file| device::sectors(&file));
+        let own = own.map_err(|e| members::failure(path, e))?;
+        let given = args.sector_size.filter(|_| path.is_file());
+        sectors.push(given.map_or(own, |given| (given, given)));
     }
-    let sizes: Vec<_> = members.iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
-    let layout = Layout::new(extent_map(args, &sizes)?);
-    let mismatch = |e| Failure::Catalog(restore::catalog::CatalogError::Layout(e));
-    Ok((Volume::new(layout, members).map_err(mismatch)?, sectors))
-}
-
-/// One volume, or one device, cannot be two members.
-fn refuse_twice(args: &CaptureArgs) -> Result<(), Failure> {
-    let place = |path: &Path| {
-        let meta = std::fs::metadata(path).ok()?;
-        let device = meta.file_type().is_block_device();
-        Some(if device { (0, meta.rdev()) } else { (meta.dev(), meta.ino()) })
-    };
-    for (n, (id, path)) in args.members.iter().enumerate() {
-        let own = place(path);
-        let one = |(a, b): &&(VolumeId, PathBuf)| a == id || (own.is_some() && place(b) == own);
-        if let Some((_, other)) = args.members.iter().take(n).find(one) {
-            let (path, other) = (path.display(), other.display());
-            let message = format!("{other} and {path} are given as two members, but are one");
-            return Err(Failure::Usage { message, hint: "each member is one volume, given once" });
-        }
-    }
-    Ok(())
-}
-
-fn extent_map(args: &CaptureArgs, sizes: &[(VolumeId, u64)]) -> Result<ExtentMap, Failure> {
-    let limits = Limits::DEFAULT;
-    let named = |e: LayoutFileError, path: &Path| match e {
-        // What is wrong with the segments does not say whose they are.
-        LayoutFileError::Layout(e) => Failure::Usage {
-            message: format!("{}: {e}", path.display()),
-            hint: "docs/FORMAT.md describes layout.toml",
-        },
-        other => Failure::Layout(other),
-    };
-    if let Some(path) = &args.layout.layout {
-        return layout_file::read(path, sizes, &limits).map_err(|e| named(e, path));
-    }
-    if let Some(stripe) = args.layout.stripe {
-        let bytes = u32::try_from(stripe.0).ok().filter(|s| *s > 0 && sizes.len() > 1);
-        return match bytes {
-            Some(bytes) => layout_file::striped(bytes, sizes, &limits).map_err(Failure::Layout),
-            None => Err(Failure::Usage {
-                message:
-                    "a stripe has from 1 byte to less than 4 GiB, and goes over two or more members"
-                        .into(),
-                hint: "for example --stripe 64K",
-            }),
-        };
-    }
-    if sizes.len() > 1 && !args.layout.linear {
-        return Err(Failure::Usage {
-            message: format!("{} members, and nothing says how they make one volume", sizes.len()),
-            hint: "give --layout FILE.toml, --stripe SIZE or --linear",
-        });
-    }
-    layout_file::linear(sizes, &limits).map_err(Failure::Layout)
-}
-
-fn member_failure(path: &Path, error: std::io::Error) -> Failure {
-    Failure::Member { path: path.to_owned(), error }
+    Ok((volume, sectors))
 }
 
 fn tags(

@@ -4,16 +4,16 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use restore::catalog::{Catalog, MemberFile, SetEntry};
-use restore::snapfmt::{
-    ExtentMap, Mapping, Parent, SetContentId, Snapshot, SnapshotId, StateId, VolumeId,
-};
+use restore::snapfmt::{Parent, SetContentId, Snapshot, SnapshotId, StateId, VolumeId};
 use serde::Serialize;
 
 use crate::args::SetArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, line, name, note, size};
+use crate::raw;
 use crate::select;
 use crate::view::SetView;
+use crate::view::segment::{SegmentView, segments};
 
 #[derive(Serialize)]
 struct Inspection {
@@ -28,22 +28,6 @@ struct SetDetail {
     layout: Vec<SegmentView>,
     #[serde(skip)]
     layout_text: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct SegmentView {
-    start: u64,
-    length: u64,
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stripe: Option<u32>,
-    columns: Vec<ColumnView>,
-}
-
-#[derive(Serialize)]
-struct ColumnView {
-    member: String,
-    offset: u64,
 }
 
 #[derive(Serialize)]
@@ -71,6 +55,9 @@ struct Records {
 
 /// Shows the set, also when it is not complete; the exit code then says so.
 pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
+    if !args.raw.members.is_empty() {
+        return raw::show(args, output);
+    }
     let catalog = select::catalog(&args.paths);
     let entry = select::set(&catalog, args)?;
     let snapshots: Vec<(&PathBuf, &Snapshot)> = present(&catalog, entry).collect();
@@ -80,11 +67,16 @@ pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
         })?),
         None => None,
     };
+    let ids: Vec<VolumeId> = entry.manifest.members.iter().map(|m| m.volume_id.clone()).collect();
     let inspection = Inspection {
         set: SetDetail {
             view: SetView::new(&catalog, entry),
-            layout: map.iter().flat_map(|m| segments(m, entry)).collect(),
-            layout_text: map.iter().flat_map(|m| segment_lines(m, entry)).collect(),
+            layout: map.iter().flat_map(|m| segments(m, &ids)).collect(),
+            layout_text: map
+                .iter()
+                .flat_map(restore::snapfmt::ExtentMap::segments)
+                .map(|s| restore::describe(&s, &ids))
+                .collect(),
         },
         files: snapshots.into_iter().map(|(path, s)| FileView::new(path, s)).collect(),
     };
@@ -131,32 +123,6 @@ impl FileView {
             },
         }
     }
-}
-
-fn segments(map: &ExtentMap, entry: &SetEntry) -> Vec<SegmentView> {
-    let column = |c: &restore::snapfmt::Column| ColumnView {
-        member: entry
-            .manifest
-            .members
-            .get(c.member.index())
-            .map_or_else(String::new, |m| m.volume_id.to_string()),
-        offset: c.offset,
-    };
-    let view = |s: restore::snapfmt::Segment<'_>| {
-        let (kind, stripe, columns) = match s.mapping {
-            Mapping::Unmapped => ("unmapped", None, Vec::new()),
-            Mapping::Linear(c) => ("linear", None, vec![column(&c)]),
-            Mapping::Striped { stripe, columns } => {
-                ("striped", Some(stripe), columns.iter().map(column).collect())
-            }
-        };
-        SegmentView { start: s.start, length: s.length, kind, stripe, columns }
-    };
-    map.segments().map(view).collect()
-}
-
-fn segment_lines(map: &ExtentMap, entry: &SetEntry) -> Vec<String> {
-    map.segments().map(|s| restore::describe(&s, &entry.manifest.members)).collect()
 }
 
 fn text(inspection: &Inspection) -> String {

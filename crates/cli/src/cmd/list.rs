@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::args::SetArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, line};
+use crate::raw;
 use crate::select;
 use crate::view::SetView;
 
@@ -25,6 +26,9 @@ struct Unreadable {
 
 /// Lists all sets, or the one selected.
 pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
+    if !args.raw.members.is_empty() {
+        return raw::show(args, output);
+    }
     let catalog = select::catalog(&args.paths);
     let sets = if args.selection.is_empty() {
         catalog.sets().iter().map(|entry| SetView::new(&catalog, entry)).collect()

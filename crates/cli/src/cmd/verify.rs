@@ -1,8 +1,12 @@
 //! `verify`: every byte of a set and of the ancestors it needs.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Instant;
 
+use restore::engine::{self, Options};
+use restore::job::{Unfinished, compare};
+use restore::sink::{NullSink, ReadBack};
 use restore::snapfmt::{SetContentId, SetId, VolumeId};
 use restore::verify::{Depth, FileReport, verify};
 use serde::Serialize;
@@ -10,7 +14,7 @@ use serde::Serialize;
 use crate::args::{Common, VerifyArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, line, name, note, size};
-use crate::select;
+use crate::subject::{Given, Subject};
 use crate::watch::Watch;
 
 #[derive(Serialize)]
@@ -38,20 +42,24 @@ struct DamageView {
     message: String,
 }
 
-/// Verifies the set selected.
+/// Verifies the set selected, or a target against it.
 pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
     let start = Instant::now();
-    let catalog = select::catalog(&args.set.paths);
-    let entry = select::set(&catalog, &args.set)?;
-    let set = catalog.open_set(entry)?;
+    let subject = Given::look(&args.set).subject(&args.set)?;
+    if let Some(target) = &args.target {
+        return against(target, &subject, common, output);
+    }
+    let (Some(name), Some(set)) = (&subject.set, &subject.open) else {
+        return read_all(&subject, common, output);
+    };
     let (depth, mode) = if args.quick { (Depth::Quick, "quick") } else { (Depth::Full, "full") };
     let watch = Watch::start(common, "verifying");
-    let result = verify(&set, depth, common.jobs(), watch.progress());
+    let result = verify(set, depth, common.jobs(), watch.progress());
     let terminated = watch.finish();
     let reports = result.map_err(|error| Failure::Run { error, terminated })?;
     let verification = Verification {
-        set_id: entry.manifest.id.clone(),
-        content_id: set.content,
+        set_id: name.set_id.clone(),
+        content_id: name.content_id,
         mode,
         damage: reports.iter().flat_map(damage).collect(),
         files: reports.into_iter().map(FileView::from).collect(),
@@ -69,6 +77,80 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
             Ok(Exit::SourceDamaged)
         }
     }
+}
+
+/// A whole volume that was read, or compared.
+#[derive(Serialize)]
+struct Reading {
+    set_id: Option<SetId>,
+    content_id: Option<SetContentId>,
+    target: Option<PathView>,
+    logical_size: u64,
+    differs: Vec<[u64; 2]>,
+    seconds: f64,
+}
+
+impl Reading {
+    fn new(subject: &Subject, target: Option<&Path>, start: Instant) -> Self {
+        Self {
+            set_id: subject.set.as_ref().map(|set| set.set_id.clone()),
+            content_id: subject.set.as_ref().map(|set| set.content_id),
+            target: target.map(PathView::from),
+            logical_size: subject.volume.size(),
+            differs: Vec::new(),
+            seconds: start.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// Compares a target with the volume: its first bytes, up to the volume's size.
+fn against(
+    target: &Path,
+    subject: &Subject,
+    common: &Common,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let start = Instant::now();
+    let failed = |error| Failure::Target { path: target.to_owned(), error };
+    let held = ReadBack::open(target, 0).map_err(failed)?;
+    let size = subject.volume.size();
+    if held.size() < size {
+        return Err(failed(std::io::Error::other(format!(
+            "has {} bytes, the volume has {size}",
+            held.size()
+        ))));
+    }
+    let watch = Watch::start(common, "comparing");
+    let options = Options::new(common.jobs());
+    let compared = compare(&held, &subject.volume, &(0..size), size, &options, watch.progress());
+    let terminated = watch.finish();
+    let wrong = compared.map_err(|error| {
+        let unfinished = Unfinished { error, proven: 0 };
+        Failure::Unfinished { unfinished, terminated }
+    })?;
+    if wrong.is_empty() {
+        let reading = Reading::new(subject, Some(target), start);
+        output.result(&reading, |_| format!("{} holds the volume", target.display()))?;
+        return Ok(Exit::Done);
+    }
+    for range in wrong.iter().take(20) {
+        note(&format!("{} differs in bytes {} to {}", target.display(), range.start, range.end));
+    }
+    Err(Failure::Differs { path: target.to_owned(), wrong })
+}
+
+/// Raw members have nothing to be checked by: all that can be said is that they can be read.
+fn read_all(subject: &Subject, common: &Common, output: Output) -> Result<Exit, Failure> {
+    let start = Instant::now();
+    let watch = Watch::start(common, "reading");
+    let options = Options::new(common.jobs());
+    let size = subject.volume.size();
+    let result = engine::run(&subject.volume, 0..size, &NullSink, &options, watch.progress());
+    let terminated = watch.finish();
+    result.map_err(|error| Failure::Run { error, terminated })?;
+    let text = |_: &Reading| "every byte can be read; raw members have no checksums".to_owned();
+    output.result(&Reading::new(subject, None, start), text)?;
+    Ok(Exit::Done)
 }
 
 impl From<FileReport> for FileView {

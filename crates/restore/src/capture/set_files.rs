@@ -200,7 +200,8 @@ fn segments<'m>(
 ) -> impl Iterator<Item = String> + 'm {
     let more = map.len().saturating_sub(most);
     let rest = (more > 0).then(|| format!("... {more} more"));
-    map.segments().take(most).map(|s| crate::layout::describe(&s, &set.members)).chain(rest)
+    let ids: Vec<_> = set.members.iter().map(|m| m.volume_id.clone()).collect();
+    map.segments().take(most).map(move |s| crate::layout::describe(&s, &ids)).chain(rest)
 }
 
 /// An id as text that cannot change how the text around it looks.

@@ -1,5 +1,7 @@
 //! Sets as they are printed, in JSON and in text.
 
+pub(crate) mod segment;
+
 use std::collections::BTreeMap;
 
 use restore::catalog::{Catalog, MemberFile, SetEntry, SetState};

@@ -1,0 +1,98 @@
+//! The command line as clap sees it.
+
+mod capture;
+mod restore;
+mod set;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use capture::CaptureArgs;
+pub(crate) use restore::{ExtentArgs, RestoreArgs, SyncEvery};
+pub(crate) use set::{LayoutArgs, SelectionArgs, SetArgs};
+
+/// Brings a block volume back from local copies of its snapshots: offline, verified, in parallel.
+#[derive(Debug, Parser)]
+#[command(name = "snaprestore", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What all commands take.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What all commands take.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// One JSON document on standard output, everything else on standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say how it is done: methods chosen, devices found
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Worker threads, 0 for one for each core
+    #[arg(short, long, global = true, value_name = "N", default_value_t = 0)]
+    pub jobs: usize,
+}
+
+impl Common {
+    /// How many workers to take.
+    pub(crate) fn jobs(&self) -> NonZeroUsize {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        NonZeroUsize::new(self.jobs).unwrap_or_else(cores)
+    }
+}
+
+/// The subcommands, one file each in `cmd/`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take a snapshot set of devices or raw images
+    Capture(Box<CaptureArgs>),
+    /// List the snapshot sets found, complete or with what is missing
+    List(SetArgs),
+    /// Show all that a set's files say: members, layout, ids, tags
+    Inspect(SetArgs),
+    /// Check every byte of a set and of the ancestors it needs
+    Verify(VerifyArgs),
+    /// Restore a set to a raw image, a device, a pipe or its members
+    Restore(Box<RestoreArgs>),
+    /// Say whether a restore would go through, and what it takes, writing nothing
+    Plan(Box<RestoreArgs>),
+    /// Rebuild the lost index of a snapshot file
+    Rebuild(RebuildArgs),
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Structures and stored bytes (CRC-32) only; chunks are not decompressed
+    #[arg(long, conflicts_with = "target")]
+    pub quick: bool,
+    /// Compare this image or device with the volume instead, reading it from its medium
+    #[arg(long, value_name = "PATH")]
+    pub target: Option<PathBuf>,
+    /// Which set. Last, for its help heading counts for all that follows.
+    #[command(flatten)]
+    pub set: SetArgs,
+}
+
+/// `rebuild`
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArgs {
+    /// The damaged snapshot file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The whole file to write
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// Files or directories with the other members of its set, and its parents
+    #[arg(long, value_name = "PATH")]
+    pub sibling: Vec<PathBuf>,
+}

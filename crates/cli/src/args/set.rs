@@ -1,0 +1,94 @@
+//! Arguments that say what is to be read: a set among files, or raw members.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use restore::ByteSize;
+use restore::catalog::Instant;
+use restore::snapfmt::VolumeId;
+
+/// Where to look and which set is meant.
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// Snapshot files, and directories to search for *.snap
+    #[arg(required_unless_present = "members", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Raw members instead of a set.
+    #[command(flatten)]
+    pub raw: RawArgs,
+    /// Which set.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+}
+
+/// Which set is meant; without any of these the newest.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct SelectionArgs {
+    /// The set whose id begins like this
+    #[arg(long, value_name = "ID")]
+    pub set_id: Option<String>,
+    /// Sets of this logical volume
+    #[arg(long, value_name = "ID")]
+    pub source_volume: Option<VolumeId>,
+    /// The set of this generation
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u64>,
+    /// The newest set not after this time (RFC 3339, or a date)
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<Instant>,
+    /// Refuse any set whose content id does not begin like this
+    #[arg(long, value_name = "HEX", value_parser = hex)]
+    pub expect_content_id: Option<String>,
+    /// Take an older set when the newest is incomplete or damaged
+    #[arg(long)]
+    pub latest_complete: bool,
+}
+
+fn hex(text: &str) -> Result<String, String> {
+    let good = (8..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
+    if good {
+        Ok(text.to_lowercase())
+    } else {
+        Err("8 to 64 hexadecimal digits are expected".into())
+    }
+}
+
+/// Raw members in the place of a set.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Raw members instead of snapshots")]
+pub(crate) struct RawArgs {
+    /// A member: its volume id and the device or raw image that holds it
+    #[arg(long = "member", value_name = "ID=PATH", value_parser = member, id = "members",
+          conflicts_with_all = ["paths", "set_id", "source_volume", "generation", "at",
+                                "expect_content_id", "latest_complete"])]
+    pub members: Vec<(VolumeId, PathBuf)>,
+    /// How several members make the logical volume.
+    #[command(flatten)]
+    pub layout: LayoutArgs,
+}
+
+/// How several members make the logical volume.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct LayoutArgs {
+    /// As this file says
+    #[arg(long, value_name = "FILE.toml")]
+    pub layout: Option<PathBuf>,
+    /// Striped over all of them, this many bytes each in turn
+    #[arg(long, value_name = "SIZE")]
+    pub stripe: Option<ByteSize>,
+    /// One after the other
+    #[arg(long)]
+    pub linear: bool,
+}
+
+/// `ID=PATH`.
+pub(super) fn member(text: &str) -> Result<(VolumeId, PathBuf), String> {
+    let (id, path) = text.split_once('=').ok_or("ID=PATH is expected")?;
+    if path.is_empty() {
+        return Err("ID=PATH is expected".into());
+    }
+    let id = id.parse().map_err(|e: restore::snapfmt::BadId| e.to_string())?;
+    Ok((id, PathBuf::from(path)))
+}

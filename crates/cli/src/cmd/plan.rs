@@ -1,0 +1,162 @@
+//! `plan`: whether a restore would go through, and what it takes; nothing is written.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use restore::engine::{self, Options, RunError};
+use restore::sink::NullSink;
+use restore::snapfmt::{SetContentId, SetId};
+use restore::{Progress, Volume};
+use serde::Serialize;
+
+use super::restore::{Extent, Ready, output_path};
+use crate::args::{Common, RestoreArgs};
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, PathView, name, size};
+
+/// How long decoding is tried, to tell how long all of it will take.
+const TRIAL: Duration = Duration::from_millis(700);
+
+#[derive(Serialize)]
+struct Plan {
+    go: bool,
+    set_id: Option<SetId>,
+    content_id: Option<SetContentId>,
+    target: PathView,
+    logical_size: u64,
+    range: [u64; 2],
+    target_size: u64,
+    bytes: Bytes,
+    stored_bytes: u64,
+    needed_bytes: Option<u64>,
+    available_bytes: Option<u64>,
+    overwrites: Option<String>,
+    sector_size: Option<u32>,
+    memory: u64,
+    decode_bytes_per_second: u64,
+    decode_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Bytes {
+    data: u64,
+    zero: u64,
+    hole: u64,
+    unmapped: u64,
+}
+
+/// Checks all that the restore checks before it writes, and measures how fast chunks decode.
+pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
+    if args.members.is_some() {
+        return Err(Failure::Usage {
+            message: "plan is for a volume, not for its members".into(),
+            hint: "give -o TARGET",
+        });
+    }
+    let ready = Ready::new(args, output)?;
+    let Ready { subject, extent, counts, place, .. } = &ready;
+    let trial = Trial::of(&subject.volume, extent, common)?;
+    let held = place.held.as_ref();
+    let plan = Plan {
+        go: true,
+        set_id: subject.set.as_ref().map(|set| set.set_id.clone()),
+        content_id: subject.set.as_ref().map(|set| set.content_id),
+        target: output_path(args).into(),
+        logical_size: subject.volume.size(),
+        range: [extent.range.start, extent.range.end],
+        target_size: extent.len(),
+        bytes: Bytes {
+            data: counts.data,
+            zero: counts.zero,
+            hole: counts.hole,
+            unmapped: counts.unmapped,
+        },
+        stored_bytes: counts.stored,
+        needed_bytes: place.room.map(|room| room.needed),
+        available_bytes: place.room.and_then(|room| room.available),
+        overwrites: held.map(|held| format!("{}: {}", held.identity(), held.contents())),
+        sector_size: held.map(restore::interlock::Held::sector_size),
+        memory: engine::memory(&subject.volume, common.jobs()),
+        decode_bytes_per_second: trial.rate(),
+        decode_seconds: trial.seconds_for(counts.data),
+    };
+    output.result(&plan, Plan::text)?;
+    Ok(Exit::Done)
+}
+
+/// How much was decoded in how much time.
+struct Trial {
+    data: u64,
+    time: Duration,
+}
+
+impl Trial {
+    fn of(volume: &Volume, extent: &Extent, common: &Common) -> Result<Self, Failure> {
+        let progress = Progress::default();
+        let options = Options::new(common.jobs());
+        let start = Instant::now();
+        let (done, ran) = std::thread::scope(|scope| {
+            let (sender, finished) = std::sync::mpsc::channel::<()>();
+            let progress = &progress;
+            scope.spawn(move || {
+                // Whether time is up or the run has ended: nothing more is to be tried.
+                let _ = finished.recv_timeout(TRIAL);
+                progress.cancel();
+            });
+            let ran = engine::run(volume, extent.range.clone(), &NullSink, &options, progress);
+            drop(sender);
+            (start.elapsed(), ran)
+        });
+        match ran {
+            Ok(_) | Err(RunError::Interrupted) => Ok(Self { data: progress.data(), time: done }),
+            Err(error) => Err(Failure::Run { error, terminated: false }),
+        }
+    }
+
+    fn rate(&self) -> u64 {
+        crate::output::rate(self.data, self.time)
+    }
+
+    fn seconds_for(&self, data: u64) -> f64 {
+        let millis = u128::from(data) * self.time.as_millis() / u128::from(self.data.max(1));
+        Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)).as_secs_f64()
+    }
+}
+
+impl Plan {
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let of = match &self.set_id {
+            Some(set_id) => format!("set {}", name(set_id.as_str())),
+            None => "raw members".to_owned(),
+        };
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(out, "go: {} of {of} to {}", size(self.range[1] - self.range[0]), self.target);
+        let Bytes { data, zero, hole, unmapped } = self.bytes;
+        let _ = writeln!(
+            out,
+            "  {} data ({} stored), {} zero, {} hole, {} unmapped",
+            size(data),
+            size(self.stored_bytes),
+            size(zero),
+            size(hole),
+            size(unmapped)
+        );
+        if let Some(needed) = self.needed_bytes {
+            let available = self.available_bytes.map_or_else(|| "unknown".to_owned(), size);
+            let _ = writeln!(out, "  {} needed, {available} free", size(needed));
+        }
+        if let Some(overwrites) = &self.overwrites {
+            let _ = writeln!(out, "  overwrites {overwrites}");
+        }
+        let _ = writeln!(
+            out,
+            "  decoding takes about {:.0} s ({}/s), the target may take longer; {} of memory",
+            self.decode_seconds,
+            size(self.decode_bytes_per_second),
+            size(self.memory)
+        );
+        out
+    }
+}

@@ -1,0 +1,55 @@
+//! The small files that a restore writes beside the image: the map of what was lost, the report.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use restore::{Report, mapfile};
+
+use crate::exit::{Failure, Refusal};
+
+/// Writes the ddrescue map of what was lost in `image`, if anything was; says whether it was.
+pub(crate) fn write_map(
+    path: &Path,
+    image: &Path,
+    volume_size: u64,
+    report: &Report,
+    force: bool,
+) -> Result<bool, Failure> {
+    let bad = report.damaged_ranges();
+    if bad.is_empty() {
+        return Ok(false);
+    }
+    let image = image.display().to_string();
+    let comment = format!("Damaged ranges left out of {}", image.escape_debug());
+    write_private(path, &mapfile::render(volume_size, &bad, &comment), force)?;
+    Ok(true)
+}
+
+/// Writes a new text file that is durable and readable by the user alone.
+pub(crate) fn write_private(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
+    if force {
+        // Replaced rather than overwritten: it may be a link, or open to others.
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unfinished(path, e)),
+            _ => {}
+        }
+    }
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = opened.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| unfinished(path, error))
+}
+
+/// A file could not be given its name.
+pub(crate) fn unfinished(path: &Path, error: io::Error) -> Failure {
+    let path = path.to_owned();
+    match error.kind() {
+        // Someone else made it while the restore ran.
+        io::ErrorKind::AlreadyExists => Failure::Refused { path, why: Refusal::Exists },
+        _ => Failure::Target { path, error },
+    }
+}

@@ -1,0 +1,200 @@
+//! `restore`: a set to a raw image, a device, a pipe or its members.
+
+mod extent;
+mod files;
+mod members;
+mod names;
+mod pipes;
+mod place;
+mod report;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use restore::engine::OnDamage;
+use restore::job::{Restore, Target};
+use restore::signature::Contents;
+use restore::snapfmt::PreadFile;
+use restore::survey::survey;
+use restore::{Counts, Digests, Progress, Throttle, device};
+
+use crate::args::{Common, RestoreArgs};
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, PathView, note, render, size};
+use crate::subject::{Given, Subject, open_checked};
+use crate::watch::Watch;
+
+pub(crate) use extent::Extent;
+use files::{unfinished, write_map, write_private};
+pub(crate) use names::output as output_path;
+use names::{check, check_usage, is_pipe, map_path};
+pub(crate) use place::Place;
+use place::journal_at;
+use report::Restored;
+
+/// Everything that is known before anything is written.
+pub(crate) struct Ready {
+    /// The volume.
+    pub subject: Subject,
+    /// Its content, in a word.
+    pub word: String,
+    /// Which bytes of it.
+    pub extent: Extent,
+    /// What they are.
+    pub counts: Counts,
+    /// Where they go.
+    pub place: Place,
+}
+
+impl Ready {
+    /// Opens the set and claims the target, or says why that cannot be.
+    pub(crate) fn new(args: &RestoreArgs, output: Output) -> Result<Self, Failure> {
+        check_usage(args, output)?;
+        let given = Given::look(&args.set);
+        let sources = given.sources();
+        let checked = open_checked(&given, &args.set, || check(args, &sources));
+        let (subject, ()) = checked?;
+        let word = given.word(&subject)?;
+        let extent = Extent::new(&args.extent, &subject.volume)?;
+        let counts = counts(args, &subject, &extent)?;
+        let place = Place::check(args, &extent, &counts, &sources)?;
+        Ok(Self { subject, word, extent, counts, place })
+    }
+}
+
+/// What the indexes say of the range. Damage in them is for the restore to stop at, or to salvage.
+fn counts(args: &RestoreArgs, subject: &Subject, extent: &Extent) -> Result<Counts, Failure> {
+    match survey(&subject.volume, extent.range.clone(), &Progress::default()) {
+        Ok(counts) => Ok(counts),
+        Err(_) if args.salvage.salvage => Ok(Counts::default()),
+        Err(error) => Err(Failure::Survey(error)),
+    }
+}
+
+/// Restores the set selected.
+pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
+    if args.dry_run {
+        return super::plan::run(args, common, output);
+    }
+    if pipes::are_given(args) {
+        return pipes::run(args, common, output);
+    }
+    if let Some(directory) = &args.members {
+        return members::run(args, directory, common, output);
+    }
+    let start = Instant::now();
+    let ready = Ready::new(args, output)?;
+    ready.place.announce(&ready.extent, common.verbose);
+    let (restored, lost) = to_target(args, common, ready)?;
+    let restored = Restored { seconds: start.elapsed().as_secs_f64(), ..restored };
+    tell(args, output, &restored)?;
+    Ok(verdict(&restored, lost))
+}
+
+/// Restores one volume to one target, under its name in the end. Gives the report and how many bytes
+/// were lost.
+fn to_target(
+    args: &RestoreArgs,
+    common: &Common,
+    ready: Ready,
+) -> Result<(Restored, u64), Failure> {
+    let Ready { subject, word, extent, counts: _, place } = ready;
+    let Place { target, journal, held, room: _ } = place;
+    let hashes = &args.proof.hash;
+    let digests = (!hashes.is_empty()).then(|| Digests::new(hashes.iter().copied()));
+    let throttle = args.target.limit_rate.map(Throttle::new);
+    let path = (!matches!(target, Target::Pipe { .. })).then(|| names::output(args).to_owned());
+    let request = Restore {
+        volume: &subject.volume,
+        range: extent.range.clone(),
+        end: extent.end,
+        target,
+        journal: journal.map(|path| journal_at(args, path, word)),
+        io: args.target.io.into(),
+        jobs: common.jobs(),
+        on_damage: on_damage(args),
+        digests: digests.as_ref(),
+        throttle: throttle.as_ref(),
+        verify_target: args.proof.verify_target,
+    };
+    // From here on a signal is heard.
+    let watch = Watch::start(common, "restoring");
+    let result = request.run(watch.progress());
+    let terminated = watch.finish();
+    let restored = result.map_err(|unfinished| Failure::Unfinished { unfinished, terminated })?;
+    let (size, report) = (subject.volume.size(), &restored.report);
+    let named = path.clone().unwrap_or_else(|| PathBuf::from("-"));
+    let mut view = Restored::new(subject.set.as_ref(), (&named).into(), size, report);
+    view.range = [extent.range.start, extent.range.end];
+    view.target_size = extent.len();
+    view.method = restored.method.to_string();
+    view.target_verified = args.proof.verify_target;
+    if args.salvage.salvage {
+        let map = map_path(args);
+        let written = write_map(&map, &named, size, report, args.target.force)?;
+        view.map = written.then(|| PathView::from(map));
+    }
+    let lost = report.damaged_ranges().bytes();
+    if common.verbose {
+        note(&format!("{named}: written by {} I/O", view.method, named = named.display()));
+    }
+    restored.publish().map_err(|error| unfinished(&named, error))?;
+    drop(held);
+    if let Some(path) = &path
+        && extent.range.start == 0
+    {
+        hint_growth(path, subject.volume.size());
+    }
+    Ok((view.with_hashes(digests.map(Digests::finish).unwrap_or_default()), lost))
+}
+
+fn on_damage(args: &RestoreArgs) -> OnDamage {
+    let fill = args.salvage.fill;
+    if args.salvage.salvage { OnDamage::Salvage { fill } } else { OnDamage::Stop }
+}
+
+/// A target larger than the volume has a filesystem that does not know of it.
+fn hint_growth(path: &Path, volume_size: u64) {
+    let contents = || -> io::Result<Contents> {
+        let file = std::fs::File::open(path)?;
+        let larger = device::size(&file)? > volume_size;
+        // What is found is of the volume alone.
+        Ok(if larger { Contents::of(&PreadFile::new(file, volume_size)) } else { Contents::Blank })
+    };
+    let Ok(contents) = contents() else { return };
+    for found in contents.signatures() {
+        if let Some(hint) = found.kind.grow_hint() {
+            let target = path.display();
+            note(&format!(
+                "{target} is larger than the {}; to use all of it: {hint}",
+                found.kind.noun()
+            ));
+        }
+    }
+}
+
+/// Prints the report, and writes it where that was asked for.
+fn tell(args: &RestoreArgs, output: Output, restored: &Restored) -> Result<(), Failure> {
+    if let Some(path) = &args.report {
+        write_private(path, &render(restored), args.target.force)?;
+    }
+    if is_pipe(args) {
+        // Standard output has the volume.
+        restored.text().lines().for_each(note);
+        Ok(())
+    } else {
+        output.result(restored, Restored::text)
+    }
+}
+
+fn verdict(restored: &Restored, lost: u64) -> Exit {
+    match &restored.map {
+        None => Exit::Done,
+        Some(map) => {
+            let lost = size(lost);
+            note(&format!("done with damage: {lost} could not be read, {map} says where"));
+            Exit::DoneWithDamage
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The names of everything that a restore writes, refused before anything is read.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::args::RestoreArgs;
+use crate::exit::{Failure, Refusal};
+use crate::output::Output;
+
+/// Whether the volume goes to standard output.
+pub(crate) fn is_pipe(args: &RestoreArgs) -> bool {
+    args.output.as_deref() == Some(Path::new("-"))
+}
+
+/// Where the image goes; the directory, with `--members`.
+pub(crate) fn output(args: &RestoreArgs) -> &Path {
+    args.output.as_deref().or(args.members.as_deref()).unwrap_or(Path::new("-"))
+}
+
+/// What cannot be meant together.
+pub(crate) fn check_usage(args: &RestoreArgs, output: Output) -> Result<(), Failure> {
+    let usage = |message: &str, hint| Err(Failure::Usage { message: message.to_owned(), hint });
+    if args.members.is_some() && args.salvage.salvage && args.salvage.map.is_some() {
+        return usage(
+            "with --members each image has a map of its own",
+            "leave --map out; maps are beside the images",
+        );
+    }
+    if !is_pipe(args) {
+        return Ok(());
+    }
+    let hint =
+        "restore -o - writes the volume to a pipe; --report FILE and --map FILE take the rest";
+    if args.target.in_place || args.proof.verify_target || args.target.preallocate {
+        return usage(
+            "standard output cannot be overwritten in place, allocated or read back",
+            "restore to a file or device for that",
+        );
+    }
+    if args.resume.journal.is_some() || args.resume.restart {
+        return usage("a pipe cannot be resumed", "restore to a file or device for that");
+    }
+    if io::stdout().is_terminal() {
+        usage("standard output is a terminal", hint)
+    } else if output.is_json() && args.report.is_none() && !args.dry_run {
+        usage("standard output has the volume, and --json asks for the report there", hint)
+    } else if args.salvage.salvage && args.salvage.map.is_none() {
+        usage("--salvage to standard output needs --map FILE", hint)
+    } else {
+        Ok(())
+    }
+}
+
+/// Refuses to write over whatever is not an old file that may be replaced, or over what was just
+/// written.
+pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failure> {
+    let image = (!is_pipe(args)).then(|| output(args).to_owned());
+    let map = (args.salvage.salvage && args.members.is_none()).then(|| map_path(args));
+    let report = args.report.clone();
+    let targets: Vec<PathBuf> = image.into_iter().chain(map).chain(report).collect();
+    for (n, path) in targets.iter().enumerate() {
+        if targets.iter().take(n).any(|other| same_place(other, path)) {
+            let message = format!("{}: is to be two files at once", path.display());
+            let hint = "give the image, --map and --report a name each";
+            return Err(Failure::Usage { message, hint });
+        }
+    }
+    // What is overwritten in place has the interlock.
+    let own = usize::from(args.target.in_place);
+    targets.iter().skip(own).try_for_each(|path| check_new(path, args.target.force, sources))
+}
+
+fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failure> {
+    let refuse = |why| Err(Failure::Refused { path: path.to_owned(), why });
+    let Ok(target) = fs::metadata(path) else {
+        return match path.symlink_metadata() {
+            // It would be replaced, not followed.
+            Ok(_) => refuse(Refusal::NotAFile("a link that leads nowhere")),
+            Err(_) => Ok(()),
+        };
+    };
+    if !target.is_file() {
+        return refuse(Refusal::NotAFile(kind(target.file_type())));
+    }
+    let same = |m: fs::Metadata| (m.dev(), m.ino()) == (target.dev(), target.ino());
+    if sources.iter().any(|source| fs::metadata(source).is_ok_and(same)) {
+        return refuse(Refusal::IsSource);
+    }
+    if force { Ok(()) } else { refuse(Refusal::Exists) }
+}
+
+fn kind(of: fs::FileType) -> &'static str {
+    if of.is_dir() {
+        "a directory"
+    } else if of.is_block_device() {
+        "a block device"
+    } else if of.is_char_device() {
+        "a character device"
+    } else if of.is_fifo() {
+        "a pipe"
+    } else {
+        "a socket"
+    }
+}
+
+/// Whether two paths, which need not exist, name one directory entry.
+fn same_place(a: &Path, b: &Path) -> bool {
+    let directory = |path: &Path| {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        fs::canonicalize(parent.unwrap_or(Path::new("."))).ok()
+    };
+    a.file_name() == b.file_name() && directory(a).is_some_and(|d| Some(d) == directory(b))
+}
+
+/// Where the map goes.
+pub(crate) fn map_path(args: &RestoreArgs) -> PathBuf {
+    args.salvage.map.clone().unwrap_or_else(|| map_beside(output(args)))
+}
+
+/// The name of an image's map.
+pub(crate) fn map_beside(image: &Path) -> PathBuf {
+    let mut name = image.to_owned().into_os_string();
+    name.push(".map");
+    PathBuf::from(name)
+}

@@ -1,0 +1,141 @@
+//! Restoring a set whose files come through pipes: `restore - -o out.img`.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use restore::sink::{ImageOptions, ImageSink, Sink};
+use restore::snapfmt::{Limits, SetManifest};
+use restore::stream::{StreamError, StreamInput, StreamSet, Streamed};
+use restore::{Progress, room};
+
+use super::files::unfinished;
+use super::names::{check, check_usage, is_pipe, output as target_of};
+use super::report::Restored;
+use super::tell;
+use crate::args::{Common, RestoreArgs, SelectionArgs};
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+use crate::subject::SetName;
+use crate::watch::Watch;
+
+/// Whether any of the paths is a pipe: then all of them are read like one.
+pub(super) fn are_given(args: &RestoreArgs) -> bool {
+    let is_fifo = |path: &Path| std::fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo());
+    args.set.paths.iter().any(|path| path == Path::new("-") || is_fifo(path))
+}
+
+/// Restores to a new image, which gets its name when every file has been proved by its end.
+pub(super) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
+    let start = Instant::now();
+    check_usage(args, output)?;
+    refuse_what_needs_seeking(args)?;
+    check(args, &args.set.paths)?;
+    let watch = Watch::start(common, "restoring");
+    let result = restore(args, watch.progress());
+    let terminated = watch.finish();
+    let (sink, manifest, streamed) = result.map_err(|stopped| match stopped {
+        Stopped::Stream(error) => Failure::Stream { error, terminated },
+        Stopped::Other(failure) => *failure,
+    })?;
+    let content_id = streamed.content;
+    if let Some(expected) = &args.set.selection.expect_content_id
+        && !content_id.to_string().starts_with(expected.as_str())
+    {
+        let (set_id, expected) = (manifest.id, expected.clone());
+        let error =
+            restore::catalog::CatalogError::ContentId { set_id, expected, found: content_id };
+        return Err(Failure::Catalog(error));
+    }
+    let method = sink.method().to_string();
+    let target = target_of(args);
+    Box::new(sink).finish().map_err(|error| unfinished(target, error))?;
+    let set = SetName { set_id: manifest.id, content_id };
+    let view = Restored::new(Some(&set), target.into(), manifest.logical_size, &streamed.report);
+    let view = Restored { method, seconds: start.elapsed().as_secs_f64(), ..view };
+    tell(args, output, &view)?;
+    Ok(Exit::Done)
+}
+
+enum Stopped {
+    Stream(StreamError),
+    Other(Box<Failure>),
+}
+
+impl From<StreamError> for Stopped {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+fn restore(
+    args: &RestoreArgs,
+    progress: &Progress,
+) -> Result<(ImageSink, SetManifest, Streamed), Stopped> {
+    let inputs = args.set.paths.iter().map(|path| {
+        if path == Path::new("-") {
+            let opener = Box::new(|| Ok(Box::new(io::stdin()) as Box<dyn io::Read + Send>));
+            StreamInput::new("standard input", opener)
+        } else {
+            StreamInput::file(path)
+        }
+    });
+    let set = StreamSet::open(inputs.collect(), &Limits::DEFAULT, progress)?;
+    let manifest = set.manifest().clone();
+    let other = |failure| Stopped::Other(Box::new(failure));
+    check_selection(&args.set.selection, &manifest).map_err(other)?;
+    let target = target_of(args);
+    let size = manifest.logical_size;
+    // How much of it is data is known when it has come.
+    let needs = room::Needs { file_size: size, data_bytes: 0, preallocate: false };
+    room::check_room(target, needs).map_err(|e| other(Failure::Room(e)))?;
+    let options = ImageOptions {
+        replace: args.target.force,
+        preallocate: args.target.preallocate,
+        origin: 0,
+        io: args.target.io.into(),
+    };
+    let created = ImageSink::create(target, size, options);
+    let path = || PathBuf::from(target);
+    let sink = created.map_err(|error| other(Failure::Target { path: path(), error }))?;
+    let streamed = set.restore(&sink)?;
+    Ok((sink, manifest, streamed))
+}
+
+/// A pipe can be read once, from its start to its end.
+fn refuse_what_needs_seeking(args: &RestoreArgs) -> Result<(), Failure> {
+    let asked = [
+        (is_pipe(args), "-o -"),
+        (args.target.in_place, "--in-place"),
+        (args.members.is_some(), "--members"),
+        (args.salvage.salvage, "--salvage"),
+        (args.extent.offset.0 != 0 || args.extent.length.is_some(), "a range"),
+        (args.extent.size.is_some(), "--size"),
+        (!args.proof.hash.is_empty(), "--hash"),
+        (args.proof.verify_target, "--verify-target"),
+        (args.target.limit_rate.is_some(), "--limit-rate"),
+        (args.resume.journal.is_some() || args.resume.restart, "a journal"),
+        (args.dry_run, "--dry-run"),
+    ];
+    match asked.iter().find(|(asked, _)| *asked) {
+        None => Ok(()),
+        Some((_, what)) => Err(Failure::Usage {
+            message: format!("{what} is not possible when snapshots are read from pipes"),
+            hint: "what comes through a pipe is restored once, whole, to a new image; keep it as a file for more",
+        }),
+    }
+}
+
+/// The set that comes must be the one that is meant.
+fn check_selection(selection: &SelectionArgs, set: &SetManifest) -> Result<(), Failure> {
+    let id = selection.set_id.as_ref().is_none_or(|id| set.id.as_str().starts_with(id.as_str()));
+    let volume = selection.source_volume.as_ref().is_none_or(|v| *v == set.source_volume_id);
+    let generation = selection.generation.is_none_or(|g| g == set.generation);
+    let time = selection.at.is_none_or(|at| set.time <= at.0);
+    if id && volume && generation && time {
+        Ok(())
+    } else {
+        Err(Failure::Catalog(restore::catalog::CatalogError::NotFound { any: true }))
+    }
+}

@@ -1,0 +1,88 @@
+//! Raw members and what says how they lie together → a volume.
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use restore::layout_file::{self, LayoutFileError};
+use restore::snapfmt::{ExtentMap, Limits, VolumeId};
+use restore::source::RawSource;
+use restore::{Layout, Volume, VolumeMember};
+
+use crate::args::LayoutArgs;
+use crate::exit::Failure;
+
+/// Opens the members read-only and joins them; data is read in chunks of `unit` bytes.
+pub(crate) fn open(
+    members: &[(VolumeId, PathBuf)],
+    layout: &LayoutArgs,
+    unit: u32,
+) -> Result<Volume, Failure> {
+    refuse_twice(members)?;
+    let mut opened = Vec::new();
+    for (volume_id, path) in members {
+        let source = RawSource::open(path, unit).map_err(|e| failure(path, e))?;
+        opened.push(VolumeMember { volume_id: volume_id.clone(), source: Arc::new(source) });
+    }
+    let sizes: Vec<_> = opened.iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
+    let layout = Layout::new(extent_map(layout, &sizes)?);
+    let mismatch = |e| Failure::Catalog(restore::catalog::CatalogError::Layout(e));
+    Volume::new(layout, opened).map_err(mismatch)
+}
+
+/// One volume, or one device, cannot be two members.
+fn refuse_twice(members: &[(VolumeId, PathBuf)]) -> Result<(), Failure> {
+    let place = |path: &Path| {
+        let meta = std::fs::metadata(path).ok()?;
+        let device = meta.file_type().is_block_device();
+        Some(if device { (0, meta.rdev()) } else { (meta.dev(), meta.ino()) })
+    };
+    for (n, (id, path)) in members.iter().enumerate() {
+        let own = place(path);
+        let one = |(a, b): &&(VolumeId, PathBuf)| a == id || (own.is_some() && place(b) == own);
+        if let Some((_, other)) = members.iter().take(n).find(one) {
+            let (path, other) = (path.display(), other.display());
+            let message = format!("{other} and {path} are given as two members, but are one");
+            return Err(Failure::Usage { message, hint: "each member is one volume, given once" });
+        }
+    }
+    Ok(())
+}
+
+fn extent_map(args: &LayoutArgs, sizes: &[(VolumeId, u64)]) -> Result<ExtentMap, Failure> {
+    let limits = Limits::DEFAULT;
+    let named = |e: LayoutFileError, path: &Path| match e {
+        // What is wrong with the segments does not say whose they are.
+        LayoutFileError::Layout(e) => Failure::Usage {
+            message: format!("{}: {e}", path.display()),
+            hint: "docs/FORMAT.md describes layout.toml",
+        },
+        other => Failure::Layout(other),
+    };
+    if let Some(path) = &args.layout {
+        return layout_file::read(path, sizes, &limits).map_err(|e| named(e, path));
+    }
+    if let Some(stripe) = args.stripe {
+        let bytes = u32::try_from(stripe.0).ok().filter(|s| *s > 0 && sizes.len() > 1);
+        return match bytes {
+            Some(bytes) => layout_file::striped(bytes, sizes, &limits).map_err(Failure::Layout),
+            None => Err(Failure::Usage {
+                message:
+                    "a stripe has from 1 byte to less than 4 GiB, and goes over two or more members"
+                        .into(),
+                hint: "for example --stripe 64K",
+            }),
+        };
+    }
+    if sizes.len() > 1 && !args.linear {
+        return Err(Failure::Usage {
+            message: format!("{} members, and nothing says how they make one volume", sizes.len()),
+            hint: "give --layout FILE.toml, --stripe SIZE or --linear",
+        });
+    }
+    layout_file::linear(sizes, &limits).map_err(Failure::Layout)
+}
+
+pub(crate) fn failure(path: &Path, error: std::io::Error) -> Failure {
+    Failure::Member { path: path.to_owned(), error }
+}
