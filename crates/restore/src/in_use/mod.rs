@@ -4,13 +4,13 @@ mod kernel;
 mod process;
 
 use std::fmt;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use kernel::claim_flags;
 pub use process::Process;
-pub(crate) use process::{lockers, writing};
+pub(crate) use process::{Opener, lockers};
 
 use crate::device::{Id, Number};
 
@@ -83,35 +83,80 @@ impl fmt::Display for Use {
 /// root.
 pub fn writers(path: &Path) -> io::Result<Vec<Use>> {
     let meta = fs::metadata(path)?;
-    let mut uses = kernel_uses(&meta);
+    let id = Id::of(&meta);
+    let mut uses = by_kernel(id);
     uses.retain(Use::may_write);
-    if uses.is_empty() && Number::of(&meta).is_some() && kernel::is_claimed(path) {
+    if uses.is_empty() && matches!(id, Id::Device(_)) && kernel::is_claimed(path) {
         uses.push(Use::Claimed);
     }
-    uses.extend(writing(Id::of(&meta)).into_iter().map(|w| Use::OpenForWriting(w.process)));
+    uses.extend(by_writers(id, |_| true));
     Ok(uses)
 }
 
 /// All uses of a file or device by the kernel that it says something of: mounts, swap, holders and
-/// loop devices; those of a disk's partitions and of a partition's disk as well.
-pub(crate) fn kernel_uses(meta: &Metadata) -> Vec<Use> {
-    let id = Id::of(meta);
-    let mut uses = kernel::uses_of(id);
-    let Id::Device(number) = id else { return uses };
-    for part in number.partitions() {
-        let name = part.name().unwrap_or_else(|| part.to_string());
-        let partition = |used| Use::Partition { name: name.clone(), used: Box::new(used) };
-        uses.extend(kernel::uses_of(Id::Device(part)).into_iter().map(partition));
+/// loop devices.
+pub(crate) fn by_kernel(id: Id) -> Vec<Use> {
+    let places = places(id).into_iter();
+    places
+        .flat_map(|(id, place)| kernel::uses_of(id).into_iter().map(move |used| place.of(used)))
+        .collect()
+}
+
+/// All uses of a file or device by processes that have it open for writing and that `counts`.
+pub(crate) fn by_writers(id: Id, counts: impl Fn(&Opener) -> bool) -> Vec<Use> {
+    let places = places(id);
+    let ids: Vec<Id> = places.iter().map(|(id, _)| *id).collect();
+    let writers: Vec<Opener> = process::writing(&ids).filter(counts).collect();
+    let at = |(id, place): &(Id, Place)| {
+        let here = writers.iter().filter(|opener| opener.id == *id);
+        here.map(|opener| place.of(Use::OpenForWriting(opener.process.clone()))).collect::<Vec<_>>()
+    };
+    places.iter().flat_map(at).collect()
+}
+
+/// Where else something is used when one of these is.
+enum Place {
+    Itself,
+    Partition(String),
+    Disk(String),
+}
+
+impl Place {
+    fn of(&self, used: Use) -> Use {
+        match self {
+            Self::Itself => used,
+            Self::Partition(name) => Use::Partition { name: name.clone(), used: Box::new(used) },
+            Self::Disk(name) => Use::Disk { name: name.clone(), used: Box::new(used) },
+        }
     }
-    if let Some(disk) = number.disk() {
-        let name = disk.name().unwrap_or_else(|| disk.to_string());
-        let whole = |used| Use::Disk { name: name.clone(), used: Box::new(used) };
-        uses.extend(kernel::uses_of(Id::Device(disk)).into_iter().map(whole));
+}
+
+/// A file or device, its partitions, and the disk that it is one of.
+fn places(id: Id) -> Vec<(Id, Place)> {
+    let mut places = vec![(id, Place::Itself)];
+    if let Id::Device(number) = id {
+        let name = |number: Number| number.name().unwrap_or_else(|| number.to_string());
+        let partitions = number.partitions().into_iter();
+        places.extend(partitions.map(|p| (Id::Device(p), Place::Partition(name(p)))));
+        places.extend(number.disk().map(|disk| (Id::Device(disk), Place::Disk(name(disk)))));
     }
-    uses
+    places
 }
 
 impl Use {
+    /// Whether it is one of those that programs make of a device only to look at it.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::OpenForWriting(_) | Self::Claimed => true,
+            Self::Partition { used, .. } | Self::Disk { used, .. } => used.may_pass(),
+            Self::Mounted(_)
+            | Self::Swap
+            | Self::Holder(_)
+            | Self::Loop { .. }
+            | Self::Twin { .. } => false,
+        }
+    }
+
     fn may_write(&self) -> bool {
         match self {
             Self::Loop { read_only, .. } | Self::Twin { read_only, .. } => !read_only,

@@ -21,15 +21,17 @@ impl fmt::Display for Process {
     }
 }
 
-/// A process that has something open in a way that matters.
+/// How a process has one file or device open, taking all its descriptors for that together.
 #[derive(Debug)]
 pub(crate) struct Opener {
     pub(crate) process: Process,
+    /// What it has open.
+    pub(crate) id: Id,
     writes: bool,
-    /// Whether it holds a lock by `flock(2)`, and whether that is a shared one.
     lock: Option<Lock>,
 }
 
+/// A lock by `flock(2)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Lock {
     Shared,
@@ -43,35 +45,47 @@ impl Opener {
     }
 }
 
-/// The processes that have it open for writing, this one included. Those of other users are seen
-/// only by root.
-pub(crate) fn writing(id: Id) -> Vec<Opener> {
-    openers(id).filter(|opener| opener.writes).collect()
+/// The processes that have one of `ids` open for writing, this one included. Those of other users
+/// are seen only by root.
+pub(crate) fn writing(ids: &[Id]) -> impl Iterator<Item = Opener> {
+    openers(ids).filter(|opener| opener.writes)
 }
 
 /// The processes that hold a lock on it by `flock(2)`, as far as they can be seen.
 pub(crate) fn lockers(id: Id) -> Vec<Process> {
-    openers(id).filter(|opener| opener.lock.is_some()).map(|opener| opener.process).collect()
+    openers(&[id]).filter(|opener| opener.lock.is_some()).map(|opener| opener.process).collect()
 }
 
-fn openers(id: Id) -> impl Iterator<Item = Opener> {
+fn openers(ids: &[Id]) -> impl Iterator<Item = Opener> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(move |entry| {
-        let pid = entry.file_name().to_string_lossy().parse().ok()?;
-        let (writes, lock) = opened(&entry.path(), id)?;
-        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        let process = Process { pid, name: name.trim_end().to_owned() };
-        Some(Opener { process, writes, lock })
+    entries.flat_map(move |entry| {
+        let pid = entry.file_name().to_string_lossy().parse().ok();
+        pid.map(|pid| opened(pid, &entry.path(), ids)).unwrap_or_default()
     })
 }
 
-/// How a process has it open, taking all its descriptors together.
-fn opened(process: &Path, id: Id) -> Option<(bool, Option<Lock>)> {
-    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-    let same = descriptors.filter(|fd| fs::metadata(fd.path()).is_ok_and(|m| Id::of(&m) == id));
-    let infos =
-        same.filter_map(|fd| fs::read_to_string(process.join("fdinfo").join(fd.file_name())).ok());
-    infos.map(|info| (is_writable(&info), lock(&info))).reduce(|a, b| (a.0 || b.0, a.1.or(b.1)))
+/// Which of `ids` a process has open.
+fn opened(pid: u32, process: &Path, ids: &[Id]) -> Vec<Opener> {
+    let mut openers: Vec<Opener> = Vec::new();
+    for fd in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
+        let Ok(meta) = fs::metadata(fd.path()) else { continue };
+        let id = Id::of(&meta);
+        if !ids.contains(&id) {
+            continue;
+        }
+        let info = fs::read_to_string(process.join("fdinfo").join(fd.file_name()));
+        let info = info.unwrap_or_default();
+        let (writes, lock) = (is_writable(&info), lock(&info));
+        if let Some(opener) = openers.iter_mut().find(|opener| opener.id == id) {
+            opener.writes |= writes;
+            opener.lock = opener.lock.or(lock);
+        } else {
+            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+            let process = Process { pid, name: name.trim_end().to_owned() };
+            openers.push(Opener { process, id, writes, lock });
+        }
+    }
+    openers
 }
 
 /// `/proc/PID/fdinfo/FD` has the open flags in octal; the low two bits are the access mode

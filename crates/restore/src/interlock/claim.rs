@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::Why;
 use crate::device::Id;
-use crate::in_use::{Use, claim_flags, lockers, writing};
+use crate::in_use::{Opener, Use, by_writers, claim_flags, lockers};
 
 /// How long locks, claims and writers may take to pass, and how often they are looked at meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -90,10 +90,10 @@ fn attempt(path: &Path, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
     } else {
         None
     };
-    let others = writing(id)
-        .into_iter()
-        .filter(|opener| opener.process.pid != std::process::id() && !(shared && opener.shares()));
-    let others: Vec<Use> = others.map(|opener| Use::OpenForWriting(opener.process)).collect();
+    // Only what itself is shared is: not its partitions, nor its disk.
+    let fellow = |opener: &Opener| shared && opener.id == id && opener.shares();
+    let others =
+        by_writers(id, |opener| opener.process.pid != std::process::id() && !fellow(opener));
     if !others.is_empty() {
         return Err(Why::InUse(others).into());
     }

@@ -111,7 +111,7 @@ pub fn check(path: &Path, needs: &Needs) -> Result<Held, Refused> {
     let target = Target::of(path, &file).map_err(system)?;
     let (sector_size, _) = device::sectors(&file).map_err(system)?;
     let refuse = |why| Refused::Unsafe { target: Box::new(target.clone()), why };
-    let uses = in_use::kernel_uses(&meta);
+    let uses = in_use::by_kernel(Id::of(&meta));
     if !uses.is_empty() {
         return Err(refuse(Why::InUse(uses)));
     }

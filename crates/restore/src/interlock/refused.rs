@@ -121,10 +121,14 @@ impl Why {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Locked(_) => true,
-            Self::InUse(uses) => {
-                uses.iter().all(|used| matches!(used, Use::Claimed | Use::OpenForWriting(_)))
-            }
-            _ => false,
+            Self::InUse(uses) => uses.iter().all(Use::may_pass),
+            Self::Source { .. }
+            | Self::ReadOnly
+            | Self::Serial { .. }
+            | Self::Size { .. }
+            | Self::TooSmall { .. }
+            | Self::Misaligned { .. }
+            | Self::Replaced => false,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use libtest_mimic::Trial;
 use restore::in_use::Use;
+use restore::interlock::Needs;
 
 use crate::support::loopmount::{LoopDevice, LoopMount};
 use crate::support::needs::{LOOP_MOUNT, Need, trial};
@@ -19,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let elsewhere = [ext4.as_slice(), &[Need::Tool("unshare")]].concat();
     let swap = [&LOOP[..], &[Need::Tool("swapon"), Need::Tried(swap_refusal)]].concat();
     let partitions = [&LOOP[..], &[Need::Tool("addpart"), Need::Tried(partition_refusal)]].concat();
+    let locks = [partitions.as_slice(), &[Need::Tool("flock")]].concat();
     let swap_partition = [partitions.as_slice(), &swap].concat();
     vec![
         trial("a_mounted_filesystem", &ext4, mounted),
@@ -31,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("two_loop_devices_over_a_file", &LOOP, twins),
         trial("a_partition_in_use_and_one_that_is_not", &swap_partition, used_partition),
         trial("a_partition_of_a_disk_in_use", &partitions, used_disk),
+        trial("a_partition_open_for_writing", &locks, partition_open_for_writing),
         trial("open_for_writing_elsewhere", &LOOP, open_for_writing),
     ]
 }
@@ -169,6 +172,20 @@ fn used_disk() -> Outcome {
     )?;
     detach(above)?;
     accepted(part.path(), &needs_of(MIB)).map(drop)
+}
+
+fn partition_open_for_writing() -> Outcome {
+    let scratch = Scratch::new()?;
+    let disk = Partition::disk(&scratch, "disk", 4 * MIB)?;
+    let part = Partition::add(&disk, 1, MIB, MIB)?;
+    let writer = Other::run(r#"exec 3<>"$1""#, part.path())?;
+    refused(disk.path(), &needs_of(MIB), &["by its partition loop", "p1: open for writing by"])?;
+    drop(writer);
+    // A lock that is shared says nothing of the disk's partitions.
+    let _writer = Other::run(r#"exec 3<>"$1" && flock -s 3"#, disk.path())?;
+    let shared = Needs { shared: true, ..needs_of(MIB) };
+    refused(part.path(), &shared, &["part of the disk loop", "which is open for writing by"])?;
+    accepted(disk.path(), &shared).map(drop)
 }
 
 fn open_for_writing() -> Outcome {
