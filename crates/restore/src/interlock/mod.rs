@@ -17,7 +17,7 @@ use crate::device::{self, Id, Identity, Stack};
 use crate::in_use;
 use crate::signature::Contents;
 use claim::{Claim, NotClaimed};
-pub use refused::{FileKind, Refused, Relation, Why};
+pub use refused::{FileKind, Refused, Why};
 
 /// What a restore is going to do to a target, and what the user has said of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

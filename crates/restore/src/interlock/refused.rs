@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::Target;
 use crate::ByteSize;
-pub use crate::device::Relation;
+use crate::device::Relation;
 use crate::in_use::{Process, Use};
 use crate::signature::Contents;
 
@@ -33,7 +33,7 @@ pub enum Refused {
         kind: FileKind,
     },
     /// Overwriting it would do harm, or cannot give what was asked for.
-    #[error("{} {why}{}", target.identity, Loss(&target.contents))]
+    #[error("{}, {why}{}", target.identity, Loss(&target.contents))]
     Unsafe {
         /// Who it is, and what would be lost.
         target: Box<Target>,
