@@ -87,6 +87,9 @@ fn no_mount() -> Outcome {
     let at = scratch.dir("mount")?;
     let held = accepted(device.path(), &needs_of(MIB))?;
     let refused = tool::run("mount", [device.path(), &at]);
+    if refused.is_ok() {
+        tool::run("umount", [&at])?;
+    }
     let text = refused.err().and_then(|e| e.message().map(str::to_owned)).unwrap_or_default();
     ensure!(text.contains("already mounted or mount point busy"), "mounted: {text}");
     drop(held);
