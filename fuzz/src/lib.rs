@@ -11,13 +11,17 @@ use std::sync::{Arc, OnceLock};
 
 use snapfmt::scan::Scan;
 use snapfmt::verify::Depth;
-use snapfmt::{CheckedManifest, ExtentMap, Limits, ReadAt, Snapshot, identify};
+use snapfmt::{
+    CheckedManifest, ExtentMap, Fault, Footer, FormatError, Limits, ReadAt, Snapshot, identify,
+};
 
 use support::forge::{
     COLUMNS, DIRECTORY, Forge, INDEX_PAGE, INDEX_ROOT, MANIFEST, MAP_ROOT, RECORD, SEGMENTS, u32_at,
 };
 use support::golden::files;
-use support::{MemberSpec, Piece, SetSpec, noise, read_back, state_of, text, verify};
+use support::{
+    InOrder, MemberSpec, Piece, SetSpec, check, noise, read_back, state_of, streamed, text, verify,
+};
 
 /// Opens `file`, if that is possible, and looks at everything in it; scans it in any case.
 pub fn touch(file: Vec<u8>) {
@@ -27,12 +31,33 @@ pub fn touch(file: Vec<u8>) {
     if let Ok(snapshot) = Snapshot::open(Arc::clone(&file), &limits) {
         touch_snapshot(&snapshot);
     }
+    touch_stream(&file);
     if let Ok(scan) = Scan::start(&*file, &limits) {
         let _ = (scan.footer(), scan.manifest().to_json(), scan.geometry().chunks());
         if let Ok(map) = scan.extent_map() {
             touch_map(&map);
         }
         let _ = scan.count();
+    }
+}
+
+/// In one pass a file is accepted exactly when it is sound by position, and says the same.
+fn touch_stream(file: &Arc<dyn ReadAt>) {
+    let streamed = streamed(InOrder { file: &**file, at: 0 });
+    if let Err(FormatError { fault: Fault::NotStream(_), .. }) = streamed {
+        return;
+    }
+    let sound = check(Arc::clone(file), Depth::Full);
+    match (streamed, sound) {
+        (Ok(streamed), Ok(())) => {
+            let snapshot = Snapshot::open(Arc::clone(file), &Limits::DEFAULT).unwrap();
+            let records: Vec<_> = snapshot.records().map(Result::unwrap).collect();
+            assert!(streamed.map == snapshot.extent_map().unwrap());
+            assert!(streamed.records == records);
+            assert_eq!(streamed.footer, Footer { previous: 0, ..*snapshot.footer() });
+        }
+        (Err(error), Err(_)) => drop(error.to_string()),
+        (streamed, sound) => panic!("in one pass {streamed:?}, by position {sound:?}"),
     }
 }
 
@@ -150,6 +175,50 @@ pub fn open_file(input: &[u8]) {
     touch(repaired(input));
 }
 
+/// The input as changes to a file that can be read in one pass, with everything that depends on
+/// something else made right, and without: each of five bytes, which frame, where in its payload (or
+/// in the stored bytes behind it) and what to flip; or a frame left out or given twice.
+pub fn stream(input: &[u8]) {
+    let Some((&which, changes)) = input.split_first() else { return };
+    let mut forge = stream_base(which);
+    for &[frame, how, low, high, bits] in changes.as_chunks::<5>().0.iter().take(16) {
+        let number = usize::from(frame) % forge.frames.len();
+        let at = usize::from(u16::from_le_bytes([low, high]));
+        let frame = &mut forge.frames[number];
+        match how % 8 {
+            // The first frame says which file it is.
+            0 if number > 0 => drop(forge.frames.remove(number)),
+            1 if number > 0 => {
+                let again = frame.clone();
+                forge.frames.insert(number, again);
+            }
+            2 => frame.payload.truncate(at),
+            3 if !frame.behind.is_empty() => {
+                let at = at % frame.behind.len();
+                frame.behind[at] ^= bits;
+            }
+            _ if !frame.payload.is_empty() => {
+                let at = at % frame.payload.len();
+                frame.payload[at] ^= bits;
+            }
+            _ => {}
+        }
+    }
+    for file in [forge.bytes(), forge.bytes_unfixed()] {
+        touch_stream(&(Arc::new(file) as Arc<dyn ReadAt>));
+    }
+}
+
+/// A golden file in stream form, taken apart.
+fn stream_base(which: u8) -> Forge {
+    static BASES: OnceLock<Vec<Forge>> = OnceLock::new();
+    let bases = BASES.get_or_init(|| {
+        let all = files().into_iter().map(|file| file.written.bytes);
+        all.filter(|bytes| streamed(bytes.as_slice()).is_ok()).map(|b| Forge::of(&b)).collect()
+    });
+    bases[usize::from(which) % bases.len()].clone()
+}
+
 /// Makes magics, offsets, tags and CRCs right, frame by frame, as far as lengths lead.
 fn repaired(input: &[u8]) -> Vec<u8> {
     let mut file = input.to_vec();
@@ -245,6 +314,11 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         seeds.push(("extent_map", map_seed(&mut forge)));
         seeds.push(("index", index_seed(which, &mut forge)));
         seeds.push(("open_file", file.written.bytes));
+    }
+    for frame in 0..24 {
+        // Nothing changed in one file, a bit in each of the first frames of another.
+        seeds.push(("stream", vec![frame % 4]));
+        seeds.push(("stream", vec![frame % 4, frame, 4, 8, 0, 1]));
     }
     for form in 0..4 {
         seeds.push(("roundtrip", vec![form, form, 100, 0, 4, 7, 7, 1, 2, 5, 6, 6, 5, 3, 32, 1]));

@@ -1,4 +1,4 @@
-//! The only way bytes come in: by position.
+//! Files that are read by position.
 
 use std::fs::File;
 use std::io;
