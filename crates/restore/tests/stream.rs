@@ -21,7 +21,7 @@ use restore::{Counts, Progress};
 use snapfmt::{ChunkNo, Limits, NotStream, Structure};
 use support::files::{self, Place, flip};
 use support::hand::{Chunk, HandFile, HandMember, HandSet};
-use support::lineage::{Lineage, Step};
+use support::lineage::{Act, Change, Lineage, Step, Way};
 use support::model::{Kind, MemberModel, Part, VolumeModel, tally};
 use support::scenario::steps;
 use support::sinks::{CountingSink, MemorySink};
@@ -254,7 +254,24 @@ fn other_forms_are_refused() {
     let parent = ("dsnap-0000", full[0].state);
     let child = HandMember::inheriting("vol-0", &bytes, CHUNK, parent);
     let child = single("dsnap-0001", child);
-    for (file, expected) in [(&full, NotStream::Compact), (&child, NotStream::Incremental)] {
+    let step = Step {
+        changes: vec![Change { chunks: 3, short: 0, acts: vec![Act::Common(1)] }],
+        layout: Vec::new(),
+        way: Way::Memory(4096),
+        restart: false,
+        form: Form { compact_zeros: false, dedup: true },
+        rotate: 0,
+        jobs: 1,
+    };
+    let lineage = Lineage::new(CHUNK, &[step]);
+    let set = files::open_set(&files::catalog(lineage.directory.path()), "dsnap-0000");
+    let own = set.own_files().map(|f| (f.path.clone(), f.snapshot.footer().state));
+    let dedup: Vec<_> = own.map(|(path, state)| HandFile { path, state }).collect();
+    for (file, expected) in [
+        (&full, NotStream::Compact),
+        (&child, NotStream::Incremental),
+        (&dedup, NotStream::Deduplicated),
+    ] {
         let error = fails(inputs(file));
         let StreamError::NotStream { path, form } = &error else { panic!("{error}") };
         assert_eq!((path, *form), (&file[0].path, expected));
