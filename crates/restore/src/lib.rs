@@ -16,6 +16,7 @@ pub mod job;
 pub mod journal;
 mod layout;
 pub mod layout_file;
+mod lock;
 pub mod mapfile;
 mod mmap;
 mod mounts;

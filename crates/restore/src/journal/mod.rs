@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
-
+use crate::lock::lock;
 use crate::ranges::RangeSet;
 use crate::sink::{Sink, parent_directory};
 use crate::source::length;
@@ -97,11 +96,8 @@ impl Journal {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(path).map_err(io)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(JournalError::Busy { path: path.to_owned() });
-            }
-            locked => locked.map_err(|e| io(e.into()))?,
+        if !lock(&file).map_err(io)? {
+            return Err(JournalError::Busy { path: path.to_owned() });
         }
         let mut bytes = Vec::new();
         (&file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;

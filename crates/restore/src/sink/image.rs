@@ -7,12 +7,13 @@ use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{FallocateFlags, fallocate};
 use tempfile::TempPath;
 
 use super::writer::{Io, Method, Writer};
 use super::zero::Zeroer;
 use super::{PARTIAL, Sink, parent_directory};
+use crate::lock::lock;
 
 /// How a new image is made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +81,9 @@ impl ImageSink {
         options: ImageOptions,
     ) -> io::Result<Self> {
         // Another restore to the same target would write the same file.
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        if !lock(&file)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let writer = Writer::open(file, &temporary, options.io)?;
         Ok(Self { temporary, writer, zeroer, target: target.to_owned(), options })
     }

@@ -1,0 +1,27 @@
+//! Locks on files that one process works with at a time (`flock(2)`).
+
+use std::fs::File;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// A process that was killed holds its locks until its last write has ended.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Locks a file against all other processes, for as long as it is open; `false` when another one
+/// has it and keeps it.
+pub(crate) fn lock(file: &File) -> io::Result<bool> {
+    let started = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) if started.elapsed() >= PATIENCE => return Ok(false),
+            Err(Errno::WOULDBLOCK) => thread::sleep(PAUSE),
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
