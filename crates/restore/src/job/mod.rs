@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::ranges::RangeSet;
 use crate::report::Report;
 use crate::sink::{Io, Method, NullSink, ReadBack, Sink};
+use crate::source::clip;
 use crate::throttle::Throttle;
 use crate::volume::Volume;
 
@@ -31,7 +32,7 @@ const STEP: u64 = 1 << 30;
 pub struct Restore<'a> {
     /// The volume.
     pub volume: &'a Volume,
-    /// Which of its bytes.
+    /// Which of its bytes; those behind the volume's end are zeros.
     pub range: Range<u64>,
     /// The target has bytes up to here, in the volume's terms; those behind the range are zeros.
     pub end: u64,
@@ -98,7 +99,7 @@ impl Restore<'_> {
     /// What stopped it, and how much of it a later run need not do again.
     pub fn run(self, progress: &Progress) -> Result<Restored, Unfinished> {
         let (volume, jobs, on_damage) = (self.volume, self.jobs, self.on_damage);
-        let (range, end) = (self.range.clone(), self.end);
+        let (range, end) = (clip(&self.range, &(0..volume.size())), self.end);
         let verify = self.verify_target;
         let (options, opened) = open(self)?;
         let result = bring(&opened, volume, &range, end, &options, progress);
@@ -221,6 +222,7 @@ pub fn compare(
 ) -> Result<RangeSet, JobError> {
     let existing = Existing::Compare(target);
     let options = Options { existing, ..*options };
+    let range = clip(range, &(0..volume.size()));
     let report = engine::run(volume, range.clone(), &NullSink, &options, progress)?;
     let mut wrong = report.mismatches;
     if range.end < end {
