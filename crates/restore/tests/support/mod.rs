@@ -6,6 +6,7 @@
 pub(crate) mod check;
 pub(crate) mod files;
 pub(crate) mod hand;
+pub(crate) mod job;
 pub(crate) mod lineage;
 pub(crate) mod memory;
 pub(crate) mod model;

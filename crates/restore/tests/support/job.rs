@@ -1,0 +1,96 @@
+//! Restores of whole volumes, and targets that hold something already.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use restore::Volume;
+use restore::engine::OnDamage;
+use restore::job::{JournalAt, Restore, Target};
+use restore::journal::SyncPoints;
+use restore::sink::Io;
+
+use super::{jobs, noise};
+
+/// All of a volume, with nothing asked for besides.
+pub(crate) fn whole(volume: &Volume, target: Target) -> Restore<'_> {
+    Restore {
+        volume,
+        range: 0..volume.size(),
+        end: volume.size(),
+        target,
+        journal: None,
+        io: Io::Auto,
+        jobs: jobs(2),
+        on_damage: OnDamage::Stop,
+        digests: None,
+        throttle: None,
+        verify_target: false,
+    }
+}
+
+/// A new image.
+pub(crate) fn image(path: &Path) -> Target {
+    Target::Image { path: path.to_owned(), replace: false, preallocate: false }
+}
+
+/// An existing file or device, overwritten unseen.
+pub(crate) fn in_place(path: &Path) -> Target {
+    Target::InPlace { path: path.to_owned(), delta: false, preallocate: false }
+}
+
+/// A journal that takes note of everything at once.
+pub(crate) fn journal(path: &Path) -> JournalAt {
+    let points = SyncPoints { bytes: 1, ..SyncPoints::default() };
+    JournalAt { path: path.to_owned(), volume: "content-1".into(), points, restart: false }
+}
+
+/// What a target held before, block by block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Before {
+    Dirty,
+    Zeros,
+    Hole,
+}
+
+/// The unit in which a file has holes, in bytes.
+pub(crate) const BLOCK: usize = 4096;
+
+/// The bytes of a target with such blocks, again and again, and of this length.
+pub(crate) fn stale(len: usize, blocks: &[Before]) -> Vec<u8> {
+    let mut bytes = noise(99, len);
+    for (block, before) in bytes.chunks_mut(BLOCK).zip(blocks.iter().cycle()) {
+        if *before != Before::Dirty {
+            block.fill(0);
+        }
+    }
+    bytes
+}
+
+/// A file with these bytes, where holes are holes.
+pub(crate) fn write_stale(path: &Path, bytes: &[u8], blocks: &[Before]) {
+    let file = File::create(path).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+    let places = (0..).step_by(BLOCK).zip(bytes.chunks(BLOCK)).zip(blocks.iter().cycle());
+    for ((at, block), before) in places {
+        if *before != Before::Hole {
+            file.write_all_at(block, at).unwrap();
+        }
+    }
+}
+
+/// What a target must hold afterwards: the volume's bytes in `range`, zeros from there to `end`, and
+/// what it held before everywhere else.
+pub(crate) fn expected(
+    mut before: Vec<u8>,
+    volume: &[u8],
+    range: &Range<u64>,
+    end: u64,
+) -> Vec<u8> {
+    let (range, end) = (super::indices(range), super::index(end));
+    before.resize(before.len().max(end), 0);
+    before[range.clone()].copy_from_slice(&volume[range.clone()]);
+    before[range.end..end].fill(0);
+    before
+}
