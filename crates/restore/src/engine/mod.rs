@@ -241,8 +241,9 @@ impl Job<'_> {
     }
 
     fn fail(&self, error: RunError) {
-        self.failed.store(true, Ordering::Relaxed);
+        // First why, then that: whoever sees the latter fails as well, and is not the reason.
         self.outcome().error.get_or_insert(error);
+        self.failed.store(true, Ordering::Relaxed);
         if let Some(turn) = &self.turn {
             turn.abandon();
         }
