@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use snapfmt::{Mapping, Segment};
+use snapfmt::Mapping;
 
 use crate::plan::{MIN_WINDOW, window_bytes};
 use crate::sink::ALIGN;
@@ -47,9 +47,9 @@ impl Part {
         self.number == self.count
     }
 
-    /// The part of `range` that is this one's. All parts together are the range; where two meet, a
-    /// window of the volume begins, so that no chunk is decoded twice, and a block of
-    /// [`ALIGN`] bytes, so that no two processes write to one.
+    /// The part of `range`, which lies in the volume, that is this one's. All parts together are the
+    /// range; where two meet, a block of 4096 bytes begins, so that no two processes write to one,
+    /// and if possible a window of the volume, so that no chunk is decoded twice.
     pub fn of(self, volume: &Volume, range: &Range<u64>) -> Range<u64> {
         let border = |number: u32| {
             if number == self.count {
@@ -57,21 +57,25 @@ impl Part {
             }
             let bytes = u128::from(length(range)) * u128::from(number) / u128::from(self.count);
             let at = range.start + u64::try_from(bytes).unwrap_or(u64::MAX);
-            window_start(volume, at).clamp(range.start, range.end)
+            border_before(volume, at).clamp(range.start, range.end)
         };
         border(self.number - 1)..border(self.number)
     }
 }
 
-/// The start of the window that holds byte `at`, if writing can be divided there.
-fn window_start(volume: &Volume, at: u64) -> u64 {
+/// The last point up to byte `at` where writing can be divided. Those of a segment are windows if
+/// all of them begin a block; else they are a grid of their own, from the segment's first block on,
+/// so that no byte has a later point than the bytes behind it.
+fn border_before(volume: &Volume, at: u64) -> u64 {
+    let align = ALIGN as u64;
     let map = volume.layout().map();
-    let mapped = |segment: &Segment<'_>| segment.mapping != Mapping::Unmapped;
-    let segment = map.find(at).and_then(|number| map.segment(number)).filter(mapped);
-    let start = segment.map(|segment| {
-        let window = window_bytes(volume, &segment);
-        segment.start + (at - segment.start) / window * window
-    });
-    let divides = |start: &u64| start.is_multiple_of(ALIGN as u64);
-    start.filter(divides).unwrap_or(at - at % MIN_WINDOW)
+    let Some(segment) = map.find(at).and_then(|number| map.segment(number)) else { return at };
+    let window = match segment.mapping {
+        Mapping::Unmapped => MIN_WINDOW,
+        _ => window_bytes(volume, &segment),
+    };
+    if segment.start.is_multiple_of(align) && window.is_multiple_of(align) {
+        return segment.start + (at - segment.start) / window * window;
+    }
+    (at - at % MIN_WINDOW).max(segment.start - segment.start % align)
 }
