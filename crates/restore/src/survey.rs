@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use snapfmt::MemberNo;
+
 use crate::layout::{ColumnView, columns};
 use crate::plan::{Known, Plan, Step, Task};
 use crate::progress::Progress;
@@ -29,6 +31,7 @@ pub fn survey(
 ) -> Result<Counts, SurveyError> {
     let mut counts = Counts::default();
     let range = range.start..range.end.min(volume.size());
+    let begin = range.start;
     let mut plan = Plan::new(volume, range, 1, false, Known::default());
     let mut extents = Vec::new();
     while let Some(Step::Do(task)) = plan.next() {
@@ -43,10 +46,12 @@ pub fn survey(
             }
             Task::Shard(shard) => {
                 let Some(segment) = volume.layout().map().segment(shard.segment) else { continue };
+                let first = begin.max(segment.start);
                 for place in 0..columns(&segment).len() {
                     if let Some(view) = ColumnView::new(&segment, place) {
+                        let first = view.member_range(&(first..first)).start;
                         let member = view.member_range(&shard.range);
-                        column(volume, &view, &member, &mut extents, &mut counts)?;
+                        column(volume, view.member, &member, first, &mut extents, &mut counts)?;
                     }
                 }
             }
@@ -55,17 +60,19 @@ pub fn survey(
     Ok(counts)
 }
 
+/// Counts the bytes `range` of a member; its column has none that are counted before byte `first`.
 fn column(
     volume: &Volume,
-    view: &ColumnView,
+    member: MemberNo,
     range: &Range<u64>,
+    first: u64,
     extents: &mut Vec<Extent>,
     counts: &mut Counts,
 ) -> Result<(), ReadError> {
     if range.is_empty() {
         return Ok(());
     }
-    let member = volume.member(view.member);
+    let member = volume.member(member);
     extents.clear();
     member.source.extents(range.clone(), extents)?;
     let mut at = range.start;
@@ -78,8 +85,8 @@ fn column(
         match &extent.kind {
             ExtentKind::Data(chunk) => {
                 counts.data += length(&wanted);
-                // A chunk that several shards need is counted by the one it begins in.
-                if range.contains(&chunk.range.start) || wanted.start == 0 {
+                // A chunk that several shards need is counted by the first of them.
+                if extent.range.start >= range.start || range.start == first {
                     counts.stored += u64::from(chunk.stored_at().len);
                 }
             }
