@@ -128,33 +128,37 @@ impl VolumeModel {
 
     /// The layout in the format's terms.
     pub(crate) fn extent_map(&self) -> ExtentMap {
-        let column = |&(member, offset): &(usize, u64)| Column {
-            member: MemberNo(u32::try_from(member).unwrap()),
-            offset,
-        };
-        let columns: Vec<Vec<Column>> = self
-            .layout
-            .iter()
-            .map(|part| match part {
-                Part::Unmapped(_) => Vec::new(),
-                Part::Linear(_, one) => vec![column(one)],
-                Part::Striped(_, _, columns) => columns.iter().map(column).collect(),
-            })
-            .collect();
-        let mut start = 0;
-        let mut segments = Vec::new();
-        for (part, columns) in self.layout.iter().zip(&columns) {
-            let mapping = match part {
-                Part::Unmapped(_) => Mapping::Unmapped,
-                Part::Linear(..) => Mapping::Linear(columns[0]),
-                Part::Striped(_, stripe, _) => Mapping::Striped { stripe: *stripe, columns },
-            };
-            segments.push(Segment { start, length: part.length(), mapping });
-            start += part.length();
-        }
         let sizes: Vec<u64> = self.members.iter().map(MemberModel::size).collect();
-        ExtentMap::new(start, &sizes, segments, &Limits::DEFAULT).unwrap()
+        extent_map(&self.layout, &sizes)
     }
+}
+
+/// A layout over members of these sizes in the format's terms.
+pub(crate) fn extent_map(layout: &[Part], sizes: &[u64]) -> ExtentMap {
+    let column = |&(member, offset): &(usize, u64)| Column {
+        member: MemberNo(u32::try_from(member).unwrap()),
+        offset,
+    };
+    let columns: Vec<Vec<Column>> = layout
+        .iter()
+        .map(|part| match part {
+            Part::Unmapped(_) => Vec::new(),
+            Part::Linear(_, one) => vec![column(one)],
+            Part::Striped(_, _, columns) => columns.iter().map(column).collect(),
+        })
+        .collect();
+    let mut start = 0;
+    let mut segments = Vec::new();
+    for (part, columns) in layout.iter().zip(&columns) {
+        let mapping = match part {
+            Part::Unmapped(_) => Mapping::Unmapped,
+            Part::Linear(..) => Mapping::Linear(columns[0]),
+            Part::Striped(_, stripe, _) => Mapping::Striped { stripe: *stripe, columns },
+        };
+        segments.push(Segment { start, length: part.length(), mapping });
+        start += part.length();
+    }
+    ExtentMap::new(start, sizes, segments, &Limits::DEFAULT).unwrap()
 }
 
 /// Counts kinds.
