@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use restore::Progress;
 use restore::sink::Sink;
+use restore::{Progress, RangeSet};
 
 use super::indices;
 
@@ -159,5 +159,57 @@ impl Sink for CountingSink<'_> {
 
     fn finish(self: Box<Self>) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Another target, and which bytes it was given, each at most once.
+pub(crate) struct Recording<S> {
+    inner: S,
+    given: Mutex<RangeSet>,
+}
+
+impl<S> Recording<S> {
+    pub(crate) fn new(inner: S) -> Self {
+        Self { inner, given: Mutex::default() }
+    }
+
+    /// What it was given.
+    pub(crate) fn given(&self) -> RangeSet {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn record(&self, range: Range<u64>) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, length) = (given.bytes(), range.end - range.start);
+        given.insert(range.clone());
+        assert_eq!(given.bytes(), before + length, "{range:?} is given twice");
+    }
+}
+
+impl<S: Sink> Sink for Recording<S> {
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.record(offset..offset + data.len() as u64);
+        self.inner.write_at(data, offset)
+    }
+
+    fn zero_at(&self, range: Range<u64>) -> io::Result<()> {
+        self.record(range.clone());
+        self.inner.zero_at(range)
+    }
+
+    fn is_ordered(&self) -> bool {
+        self.inner.is_ordered()
+    }
+
+    fn path(&self) -> &Path {
+        self.inner.path()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Box::new(self.inner).finish()
     }
 }
