@@ -10,7 +10,7 @@ use std::thread;
 
 use restore::catalog::OpenSet;
 use rustix::fs::OFlags;
-use snapfmt::Content;
+use snapfmt::{Content, ReadAt};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::DParameter;
 
@@ -109,6 +109,40 @@ impl Frames {
                 }
             }
         });
+    }
+
+    /// Writes what each frame holds, taken from the raw image, as large as the writes may be: what a
+    /// restore costs at least on this disk.
+    pub fn write(&self, image: &dyn ReadAt, file: &File, piece: usize, threads: usize) {
+        let runs = self.runs(piece.max(1 << 20) as u64);
+        let next = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    let longest = runs.iter().map(|r| r.end - r.start).max().unwrap_or(0);
+                    let mut buffer = Aligned::new(usize::try_from(longest).expect("a length"));
+                    while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let len = usize::try_from(run.end - run.start).expect("a length");
+                        let bytes = &mut buffer.bytes()[..len];
+                        image.read_exact_at(bytes, run.start).expect("the image's bytes");
+                        write(file, bytes, run.start, piece);
+                    }
+                });
+            }
+        });
+    }
+
+    /// The bytes that frames hold, joined up to `most` where they touch.
+    fn runs(&self, most: u64) -> Vec<std::ops::Range<u64>> {
+        let mut runs: Vec<std::ops::Range<u64>> = Vec::new();
+        for frame in &self.list {
+            let end = frame.at + frame.plain as u64;
+            match runs.last_mut() {
+                Some(last) if last.end == frame.at && end - last.start <= most => last.end = end,
+                _ => runs.push(frame.at..end),
+            }
+        }
+        runs
     }
 
     fn read<'b>(&self, frame: &Frame, buffer: &'b mut Vec<u8>) -> &'b [u8] {
