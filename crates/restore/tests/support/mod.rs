@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 pub(crate) mod check;
+pub(crate) mod crash;
 pub(crate) mod files;
 pub(crate) mod hand;
 pub(crate) mod job;
