@@ -163,10 +163,15 @@ impl<'w, 'j> Worker<'w, 'j> {
         let job = self.job;
         let shard = match task {
             Task::Zeros { range, .. } => {
+                self.pieces.clear();
                 return job.in_turn(range, || {
-                    self.pieces.clear();
-                    self.hash(range);
-                    job.progress.advance(length(range), 0);
+                    for step in steps(range) {
+                        if job.is_over() {
+                            return Err(RunError::Interrupted);
+                        }
+                        self.hash(&step);
+                        job.progress.advance(length(&step), 0);
+                    }
                     Ok(())
                 });
             }
