@@ -160,10 +160,16 @@ pub(super) fn open(restore: Restore<'_>) -> Result<(Options<'_>, Opened), Unfini
         Target::InPlace { path, delta, preallocate } => {
             let journal = journal.as_ref();
             let (sink, journal) = open_in_place(&path, preallocate, restore.io, journal, binding)?;
-            let target = |source| JobError::Target { path: path.clone(), source };
-            sink.grow(range.end).map_err(target)?;
-            let readback = delta.then(|| ReadBack::open(&path, 0)).transpose().map_err(target)?;
-            (OpenSink::InPlace(sink), journal, readback)
+            let grown = sink.grow(range.end);
+            let readback = grown.and_then(|()| delta.then(|| ReadBack::open(&path, 0)).transpose());
+            let sink = OpenSink::InPlace(sink);
+            match readback {
+                Ok(readback) => (sink, journal, readback),
+                Err(source) => {
+                    let opened = Opened { sink, journal, points, readback: None };
+                    return Err(opened.leave(JobError::Target { path, source }));
+                }
+            }
         }
         Target::Pipe { out, name } => (OpenSink::Pipe(PipeSink::new(out, name)), None, None),
     };
@@ -239,11 +245,22 @@ fn open_image(
         drop(journal);
         journal = Journal::anew(&at.path, &binding)?;
     }
-    let mut sink = ImageSink::create(path, size, options).map_err(target)?;
-    journal.bind(&identity(&temporary).map_err(target)?)?;
-    // From here on the journal says whose it is, and a run that is killed leaves both.
-    sink.keep(true);
-    Ok((opened(sink), Some(journal)))
+    let begun = ImageSink::create(path, size, options).map_err(target).and_then(|sink| {
+        journal.bind(&identity(&temporary).map_err(target)?)?;
+        Ok(sink)
+    });
+    match begun {
+        Ok(mut sink) => {
+            // From here on the journal says whose it is, and a run that is killed leaves both.
+            sink.keep(true);
+            Ok((opened(sink), Some(journal)))
+        }
+        Err(error) => {
+            // A journal of nothing; what stopped the restore is what is told.
+            let _ = journal.remove();
+            Err(error)
+        }
+    }
 }
 
 fn stranger(journal: &Journal, expected: String, found: String) -> JobError {
