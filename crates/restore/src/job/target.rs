@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, StatxFlags, flock, statx};
+use rustix::io::Errno;
 
 use super::{JobError, JournalAt, Restore, Unfinished};
 use crate::device;
@@ -219,6 +220,9 @@ fn open_image(
     if is_left && !begun && journal.is_none_or(|at| !at.restart) {
         return Err(JobError::Leftover { path: temporary.clone() });
     }
+    if is_left && is_locked(&temporary).map_err(target)? {
+        return Err(JobError::Busy { path: path.to_owned() });
+    }
     let Some(at) = journal else {
         let sink = ImageSink::create(path, size, options).map_err(target)?;
         return Ok((opened(sink), None));
@@ -260,6 +264,16 @@ fn open_image(
             let _ = journal.remove();
             Err(error)
         }
+    }
+}
+
+/// Whether another restore has the temporary file.
+fn is_locked(temporary: &Path) -> io::Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(temporary, flags, Mode::empty())?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        locked => Ok(locked.map(|()| false)?),
     }
 }
 
