@@ -11,6 +11,7 @@ pub(crate) mod job;
 pub(crate) mod lineage;
 pub(crate) mod memory;
 pub(crate) mod model;
+pub(crate) mod place;
 pub(crate) mod scenario;
 pub(crate) mod sinks;
 

@@ -1,0 +1,125 @@
+//! Targets that are read back in the end: a medium that lies is found out.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod support;
+
+use std::fs;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use restore::job::{JobError, Restore, Target};
+use restore::journal::{Binding, Journal};
+use restore::source::{ChunkRef, Extent, Proof, ReadError, Scratch, Source};
+use support::job::{Before, expected, stale, write_stale};
+use support::memory::{MemorySource, volume_over};
+use support::model::MemberModel;
+use support::place::{Place, go, model, volume};
+use support::{check, files, noise};
+
+/// A source in whose second reading, which is the comparison's, a byte of the target changes.
+struct Meddling {
+    source: MemorySource,
+    reads: AtomicU64,
+    at_read: u64,
+    target: PathBuf,
+    byte: u64,
+}
+
+impl Source for Meddling {
+    fn size(&self) -> u64 {
+        self.source.size()
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        self.source.largest_chunk()
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        self.source.extents(range, out)
+    }
+
+    fn read(
+        &self,
+        chunk: &ChunkRef,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Proof, ReadError> {
+        if self.reads.fetch_add(1, Ordering::Relaxed) == self.at_read {
+            files::overwrite(&self.target, self.byte, &[0xEE]);
+        }
+        self.source.read(chunk, out, scratch)
+    }
+}
+
+#[test]
+fn a_medium_that_does_not_hold_what_was_written_is_found_out() {
+    let member = MemberModel::of("vol-0", noise(1, 8 << 20));
+    let size = member.size();
+    for (is_image, byte, behind) in
+        [(true, size - 1, 0), (false, size - 1, 0), (true, size + 7, 99)]
+    {
+        let place = Place::new();
+        let target = if is_image { place.partial() } else { place.target() };
+        let source = MemorySource::new(&member, 256 << 10);
+        let (reads, at_read) = (AtomicU64::new(0), 8 * 4);
+        let meddling = Meddling { source, reads, at_read, target, byte };
+        let volume = volume_over(Box::new(meddling));
+        let restore = if is_image {
+            place.image(&volume)
+        } else {
+            write_stale(&place.target(), &[1; 100], &[Before::Dirty]);
+            place.in_place(&volume)
+        };
+        let end = size + behind;
+        let unfinished = go(Restore { end, verify_target: true, ..restore }).unwrap_err();
+        let JobError::Mismatch { wrong, path } = &unfinished.error else { panic!("{unfinished}") };
+        assert_eq!(*path, place.target());
+        assert!(wrong.end_from(byte).is_some() && wrong.bytes() <= 256 << 10, "{wrong:?}");
+        assert!(unfinished.to_string().contains("does not hold what was written"));
+        assert_eq!(unfinished.proven, 0, "what was proved is so no more");
+        let left: &[&str] = if is_image { &[] } else { &["target"] };
+        assert_eq!(place.names(), left);
+    }
+}
+
+/// What is resumed is compared, too: it was written long ago.
+#[test]
+fn what_an_earlier_run_has_written_is_compared_as_well() {
+    let model = model();
+    let volume = volume(&model);
+    let place = Place::new();
+    place.unfinished(&model);
+    let binding = Binding { volume: "content-1".into(), range: 0..volume.size() };
+    let first = Journal::open(&place.journal(), &binding).unwrap().proven().next_from(0).unwrap();
+    files::overwrite(&place.partial(), first, &[!model.bytes()[support::index(first)]]);
+    let restore = Restore { verify_target: true, ..place.image(&volume) };
+    let unfinished = go(restore).unwrap_err();
+    let JobError::Mismatch { wrong, .. } = &unfinished.error else { panic!("{unfinished}") };
+    assert!(wrong.end_from(first).is_some(), "{wrong:?}");
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn a_target_that_is_right_is_published_after_the_comparison() {
+    let model = model();
+    let volume = volume(&model);
+    for delta in [false, true] {
+        let place = Place::new();
+        write_stale(&place.target(), &stale(9 << 20, &[Before::Dirty]), &[Before::Dirty]);
+        let target = Target::InPlace { path: place.target(), delta, preallocate: false };
+        let restore = Restore {
+            target,
+            end: volume.size() + 5000,
+            verify_target: true,
+            ..place.in_place(&volume)
+        };
+        go(restore).unwrap().publish().unwrap();
+        assert_eq!(place.names(), ["target"]);
+        let before = stale(9 << 20, &[Before::Dirty]);
+        let (range, end) = (0..volume.size(), volume.size() + 5000);
+        let whole = expected(before, &model.bytes(), &range, end);
+        check::same(&fs::read(place.target()).unwrap(), &whole, 0);
+    }
+}
