@@ -149,7 +149,7 @@ fn whichever_call_fails_the_next_run_does_the_rest() {
     let (volume, bytes) = (volume(&model), model.bytes());
     let stale = noise(77, bytes.len());
     let directory = tempfile::tempdir().unwrap();
-    let (mut stopped, mut resumed) = (0, 0);
+    let (mut failures, mut resumed) = (0, 0);
     for (jobs, bytes_between) in [1, 3].into_iter().flat_map(|j| POINTS.map(|p| (j, p))) {
         let path = directory.path().join("journal");
         let place = Place { volume: &volume, bytes: &bytes, journal: &path };
@@ -160,17 +160,17 @@ fn whichever_call_fails_the_next_run_does_the_rest() {
         assert!(writes > 12 && syncs > 0, "{writes} writes, {syncs} syncs");
         let faults = (0..writes).flat_map(|n| [Fault::Write(n), Fault::PowerCut(n)]);
         for (seed, fault) in (0..).zip(faults.chain((0..syncs).map(Fault::Sync))) {
-            let faulty = (Some(fault), seed);
-            let (result, sink) = place.run(&stale, faulty, jobs, points(bytes_between));
+            let failing = (Some(fault), seed);
+            let (result, sink) = place.run(&stale, failing, jobs, points(bytes_between));
             // How many syncs there are depends on the moment.
-            stopped += u64::from(result.is_err());
+            failures += u64::from(result.is_err());
             resumed += u64::from(place.open().proven().bytes() > 0);
             assert!(result.is_err() || matches!(fault, Fault::Sync(_)), "{fault:?}");
             place.finish(&sink.survivors(), 4 - jobs);
             std::fs::remove_file(&path).unwrap();
         }
     }
-    assert!(stopped > 190 && resumed > 60, "{stopped} runs stopped, {resumed} proved something");
+    assert!(failures > 190 && resumed > 60, "{failures} runs stopped, {resumed} proved something");
 }
 
 /// A sync that failed is not made good by one that works: `fsync(2)` says so once.

@@ -35,13 +35,13 @@ fn main() -> ExitCode {
     keep_mounts_private();
     let ramfs = [&LOOP_MOUNT, [Need::Filesystem("ramfs")].as_slice()].concat();
     let trials = vec![
-        trial("a_new_image", &[], || on(Medium::plain(Kinds::NewImage)?)),
-        trial("a_file", &[], || on(Medium::plain(Kinds::File)?)),
-        trial("a_file_on_tmpfs", &LOOP_MOUNT, || on(Medium::tmpfs()?)),
+        trial("a_new_image", &[], || on(&Medium::plain(Kinds::NewImage)?)),
+        trial("a_file", &[], || on(&Medium::plain(Kinds::File)?)),
+        trial("a_file_on_tmpfs", &LOOP_MOUNT, || on(&Medium::tmpfs()?)),
         trial("space_is_kept_or_given_back", &LOOP_MOUNT, || space(&Medium::tmpfs()?)),
-        trial("a_file_without_fallocate", &ramfs, || on(Medium::ramfs(Kinds::File)?)),
-        trial("a_loop_device", &LOOP_MOUNT, || on(Medium::plain(Kinds::Loop)?)),
-        trial("a_loop_device_that_cannot_zero", &ramfs, || on(Medium::ramfs(Kinds::Loop)?)),
+        trial("a_file_without_fallocate", &ramfs, || on(&Medium::ramfs(Kinds::File)?)),
+        trial("a_loop_device", &LOOP_MOUNT, || on(&Medium::plain(Kinds::Loop)?)),
+        trial("a_loop_device_that_cannot_zero", &ramfs, || on(&Medium::ramfs(Kinds::Loop)?)),
         trial("a_range_that_reaches_beyond_the_volume", &[], beyond),
         trial("volumes_at_random", &[], at_random),
     ];
@@ -120,8 +120,8 @@ impl Medium {
         OpenOptions::new().write(true).custom_flags(flags).open(&path).is_ok()
     }
 
-    fn target(&self, prepared: &Prepared, how: &How) -> Target {
-        let (path, How { preallocate, delta, .. }) = (prepared.path.clone(), *how);
+    fn target(&self, prepared: &Prepared, how: How) -> Target {
+        let (path, How { preallocate, delta, .. }) = (prepared.path.clone(), how);
         match self.kind {
             Kinds::NewImage => Target::Image { path, replace: false, preallocate },
             Kinds::File | Kinds::Loop => Target::InPlace { path, delta, preallocate },
@@ -159,7 +159,7 @@ struct Case<'v> {
 
 impl Case<'_> {
     /// Restores, and compares each byte of the target.
-    fn holds(&self, medium: &Medium, how: &How) -> Outcome {
+    fn holds(&self, medium: &Medium, how: How) -> Outcome {
         let before = stale(self.len, self.blocks);
         let prepared = medium.prepare(&before, self.blocks)?;
         let target = medium.target(&prepared, how);
@@ -241,7 +241,7 @@ fn transitions(lineage: &Lineage) -> [[usize; 5]; 3] {
 }
 
 /// Every transition, in every way of writing.
-fn on(medium: Medium) -> Outcome {
+fn on(medium: &Medium) -> Outcome {
     let lineage = lineage();
     assert!(transitions(&lineage).iter().flatten().all(|times| *times > 0));
     let generation = &lineage.generations[1];
@@ -259,12 +259,12 @@ fn on(medium: Medium) -> Outcome {
         (size / 9 + 13..size / 3 + 5, size / 3 + 5, long),
         (0..size, size, short),
     ];
-    for (number, how) in How::all().iter().enumerate() {
+    for (number, how) in How::all().into_iter().enumerate() {
         // Each way of writing with each range is more than it takes.
         for (range, end, len) in ranges.iter().skip(number % 2).step_by(2).cloned() {
             let (volume, bytes, blocks) = (&volume, bytes.as_slice(), BLOCKS.as_slice());
             let case = Case { volume, bytes, range, end, len, blocks };
-            case.holds(&medium, how).map_err(|e| format!("{how:?}: {e:?}"))?;
+            case.holds(medium, how).map_err(|e| format!("{how:?}: {e:?}"))?;
         }
     }
     Ok(())
@@ -303,9 +303,9 @@ fn beyond() -> Outcome {
     for how in How::all() {
         for range in [0..150_000, 100_001..150_000, 120_000..150_000] {
             let (blocks, len) = (BLOCKS.as_slice(), 200_000);
-            let bytes = [member.bytes.as_slice(), &[0; 50_000]].concat();
+            let bytes = [member.bytes.clone(), vec![0; 50_000]].concat();
             let case = Case { volume: &volume, bytes: &bytes, range, end: 150_000, len, blocks };
-            case.holds(&medium, &how)?;
+            case.holds(&medium, how)?;
         }
     }
     Ok(())
@@ -323,7 +323,7 @@ fn at_random() -> Outcome {
         |((chunk, steps), blocks, (how, in_place), places)| {
             let lineage = Lineage::new(chunk, &steps);
             let medium = &mediums[usize::from(in_place)];
-            random_case(&lineage, &blocks, places, |case| case.holds(medium, &how).unwrap());
+            random_case(&lineage, &blocks, places, |case| case.holds(medium, how).unwrap());
             Ok(())
         },
     );

@@ -48,7 +48,7 @@ impl State {
         while at < range.end {
             let sector = at..(at / SECTOR as u64 + 1).saturating_mul(SECTOR as u64).min(range.end);
             at = sector.end;
-            if noise(self.seed ^ sector.start, 2)[1] % 2 == 0 {
+            if noise(self.seed ^ sector.start, 2)[1].is_multiple_of(2) {
                 self.durable[indices(&sector)].copy_from_slice(&self.live[indices(&sector)]);
             }
         }
