@@ -1,6 +1,7 @@
 //! A restore from its beginning to its end: target, journal, engine, proof on the medium, name.
 
 mod error;
+mod identity;
 mod target;
 
 use std::io;
@@ -21,8 +22,9 @@ use crate::throttle::Throttle;
 use crate::volume::Volume;
 
 pub use error::{JobError, Unfinished};
+pub use identity::identity;
+pub use target::Target;
 use target::{Opened, open};
-pub use target::{Target, identity};
 
 /// Zeros behind the volume are handed to the target in steps of this many bytes.
 const STEP: u64 = 1 << 30;

@@ -2,16 +2,13 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, StatxFlags, flock, statx};
-use rustix::io::Errno;
-
+use super::identity::identity;
 use super::{JobError, JournalAt, Restore, Unfinished};
-use crate::device;
 use crate::engine::Options;
 use crate::journal::{Binding, Journal, JournalError, Stranger, SyncPoints};
+use crate::lock::lock;
 use crate::ranges::RangeSet;
 use crate::sink::{ImageOptions, ImageSink, InPlaceSink, Io, Method, PipeSink, ReadBack, Sink};
 
@@ -269,28 +266,10 @@ fn open_image(
 
 /// Whether another restore has the temporary file.
 fn is_locked(temporary: &Path) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = rustix::fs::open(temporary, flags, Mode::empty())?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        locked => Ok(locked.map(|()| false)?),
-    }
+    Ok(!lock(&fs::File::open(temporary)?)?)
 }
 
 fn stranger(journal: &Journal, expected: String, found: String) -> JobError {
     let why = Stranger::Target { expected, found };
     JournalError::Stranger { path: journal.path().to_owned(), why }.into()
-}
-
-/// What tells a file or device from others, also after the machine was started again.
-pub fn identity(path: &Path) -> io::Result<String> {
-    let meta = fs::metadata(path)?;
-    if meta.file_type().is_block_device() {
-        let size = device::size(&fs::File::open(path)?)?;
-        return Ok(format!("device {} of {size} bytes", path.display()));
-    }
-    // The number of an inode is given again when its file is gone; with the time of its birth it is
-    // one file's only (statx(2)).
-    let born = statx(CWD, path, AtFlags::empty(), StatxFlags::BTIME)?.stx_btime;
-    Ok(format!("inode {} born {}.{:09}", meta.ino(), born.tv_sec, born.tv_nsec))
 }
