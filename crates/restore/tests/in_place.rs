@@ -21,11 +21,12 @@ use machine::{Outcome, Ramfs};
 use proptest::prelude::{any, prop};
 use proptest::test_runner::TestRunner;
 use restore::capture::Form;
-use restore::job::{Restore, Target};
-use restore::sink::Io;
+use restore::job::{JobError, Restore, Target, compare};
+use restore::journal::{Binding, Journal};
+use restore::sink::{Io, ReadBack};
 use restore::{Progress, Volume};
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
-use support::job::{BLOCK, Before, expected, stale, whole, write_stale};
+use support::job::{BLOCK, Before, expected, in_place, journal, stale, whole, write_stale};
 use support::lineage::{Act, Change, Lineage, Piece, Step, Stored, Way};
 use support::scenario::steps;
 use support::{check, files};
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         trial("a_loop_device", &LOOP_MOUNT, || on(&Medium::plain(Kinds::Loop)?)),
         trial("a_loop_device_that_cannot_zero", &ramfs, || on(&Medium::ramfs(Kinds::Loop)?)),
         trial("a_range_that_reaches_beyond_the_volume", &[], beyond),
+        trial("a_sync_that_fails_proves_nothing", &LOOP_MOUNT, failed_sync),
         trial("volumes_at_random", &[], at_random),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -308,6 +310,53 @@ fn beyond() -> Outcome {
             case.holds(&medium, how)?;
         }
     }
+    Ok(())
+}
+
+/// A device that has no room for what the page cache has taken: only `fsync(2)` says so, and once.
+fn failed_sync() -> Outcome {
+    let model = support::place::model();
+    let volume = support::place::volume(&model);
+    let whole_volume = 0..volume.size();
+    let dir = tempfile::tempdir()?;
+    let _mount = Tmpfs::mount(dir.path(), 8 << 20)?;
+    // Room for the data before the volume's zeros and for nothing else. The border lies among them:
+    // of a write across it a loop device would keep the first part and report no error.
+    let (backing, filler) = (dir.path().join("backing"), dir.path().join("filler"));
+    write_stale(&backing, &stale(367 * BLOCK, &[Before::Dirty]), &[Before::Dirty]);
+    OpenOptions::new().write(true).open(&backing)?.set_len(8 << 20)?;
+    assert!(std::fs::write(&filler, vec![1; 8 << 20]).is_err(), "it is full");
+    let device = LoopDevice::attach(&backing, false)?;
+    let elsewhere = tempfile::tempdir()?;
+    let path = elsewhere.path().join("journal");
+    let bring = || {
+        let journal = Some(journal(&path));
+        let restore =
+            Restore { journal, io: Io::Buffered, ..whole(&volume, in_place(device.path())) };
+        restore.run(&Progress::default())
+    };
+    let compared = |range: &Range<u64>| {
+        let target = ReadBack::open(device.path(), 0).unwrap();
+        let progress = Progress::default();
+        compare(&target, &volume, range, range.end, &support::strict(1), &progress).unwrap()
+    };
+    let unfinished = bring().unwrap_err();
+    assert!(matches!(unfinished.error, JobError::Target { .. }), "{unfinished}");
+    assert!(unfinished.proven < volume.size());
+    assert!(!compared(&whole_volume).is_empty(), "there is no room for it");
+    if unfinished.proven > 0 {
+        let binding = Binding { volume: "content-1".into(), range: whole_volume.clone() };
+        let proven = Journal::open(&path, &binding)?.proven();
+        assert_eq!(proven.bytes(), unfinished.proven);
+        assert!(proven.iter().all(|range| compared(range).is_empty()), "{proven:?}");
+    }
+    // What was still to be written when the run stopped fails as well, and someone is told.
+    drop(OpenOptions::new().write(true).open(device.path())?.sync_all());
+    std::fs::remove_file(&filler)?;
+    let restored = bring()?;
+    assert_eq!(restored.report.counts.resumed, unfinished.proven);
+    restored.publish()?;
+    assert!(compared(&whole_volume).is_empty());
     Ok(())
 }
 
