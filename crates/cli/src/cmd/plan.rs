@@ -76,7 +76,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         available_bytes: place.room.and_then(|room| room.available),
         overwrites: held.map(|held| format!("{}: {}", held.identity(), held.contents())),
         sector_size: held.map(restore::interlock::Held::sector_size),
-        memory: engine::memory(&subject.volume, common.jobs()),
+        memory: engine::memory(&subject.volume, common.jobs(), args.target.delta),
         decode_bytes_per_second: trial.rate(),
         decode_seconds: trial.seconds_for(counts.data),
     };

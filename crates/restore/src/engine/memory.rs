@@ -15,19 +15,21 @@ const SPARE: u64 = 2;
 const SPARE_BYTES: u64 = 32 << 20;
 
 /// How many workers a job has that decodes with `jobs` of them at a time.
-pub(super) fn workers(volume: &Volume, jobs: usize) -> usize {
-    let spare = (SPARE_BYTES / worker_bytes(volume).max(1)).min(SPARE);
+pub(super) fn workers(volume: &Volume, jobs: usize, reads_back: bool) -> usize {
+    let spare = (SPARE_BYTES / worker_bytes(volume, reads_back).max(1)).min(SPARE);
     jobs + usize::try_from(spare).unwrap_or(0)
 }
 
-/// The most memory that the buffers of a job take, in bytes.
-pub fn memory(volume: &Volume, jobs: NonZeroUsize) -> u64 {
-    worker_bytes(volume).saturating_mul(workers(volume, jobs.get()) as u64)
+/// The most memory that the buffers of a job take, in bytes. One that keeps or compares what a target
+/// holds `reads_back`.
+pub fn memory(volume: &Volume, jobs: NonZeroUsize, reads_back: bool) -> u64 {
+    let workers = workers(volume, jobs.get(), reads_back) as u64;
+    worker_bytes(volume, reads_back).saturating_mul(workers)
 }
 
 /// The most memory that one worker's buffers take, in bytes: its window, whole chunks that are not
-/// decoded straight into it, and a chunk as it is stored.
-fn worker_bytes(volume: &Volume) -> u64 {
+/// decoded straight into it, a chunk as it is stored, and what the target has of the window.
+fn worker_bytes(volume: &Volume, reads_back: bool) -> u64 {
     let mapped = volume.layout().map().segments().filter(|s| s.mapping != Mapping::Unmapped);
     let workers = mapped.map(|segment| {
         let chunks =
@@ -37,7 +39,8 @@ fn worker_bytes(volume: &Volume) -> u64 {
             Mapping::Striped { columns, .. } => chunk.saturating_mul(columns.len() as u64),
             _ => chunk,
         };
-        window_bytes(volume, &segment) + whole.min(MAX_KEPT as u64).max(chunk) + chunk
+        let windows = if reads_back { 2 } else { 1 };
+        window_bytes(volume, &segment) * windows + whole.min(MAX_KEPT as u64).max(chunk) + chunk
     });
     workers.max().unwrap_or(0)
 }

@@ -55,7 +55,7 @@ pub enum RunError {
     ReadBack {
         /// The target.
         path: PathBuf,
-        /// The byte of the target.
+        /// The logical byte.
         offset: u64,
         /// The system's error.
         #[source]
@@ -125,7 +125,7 @@ pub fn run(
         result: Mutex::default(),
         failed: AtomicBool::new(false),
     };
-    let workers = memory::workers(volume, jobs);
+    let workers = memory::workers(volume, jobs, options.existing.target().is_some());
     pool(workers).map_err(RunError::Start)?.scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|_| job.work());

@@ -16,7 +16,7 @@ use crate::journal::{Journal, SyncError, SyncPoints};
 use crate::progress::Progress;
 use crate::ranges::RangeSet;
 use crate::report::Report;
-use crate::sink::{Io, Method, NullSink, ReadBack, Sink};
+use crate::sink::{Io, Method, NullSink, ReadBack};
 use crate::source::clip;
 use crate::throttle::Throttle;
 use crate::volume::Volume;
@@ -37,6 +37,7 @@ pub struct Restore<'a> {
     /// Which of its bytes; those behind the volume's end are zeros.
     pub range: Range<u64>,
     /// The target has bytes up to here, in the volume's terms; those behind the range are zeros.
+    /// It has the whole range in any case.
     pub end: u64,
     /// Where they go.
     pub target: Target,
@@ -100,10 +101,11 @@ impl Restore<'_> {
     ///
     /// What stopped it, and how much of it a later run need not do again.
     pub fn run(self, progress: &Progress) -> Result<Restored, Unfinished> {
-        let (volume, jobs, on_damage) = (self.volume, self.jobs, self.on_damage);
-        let (range, end) = (clip(&self.range, &(0..volume.size())), self.end);
-        let verify = self.verify_target;
-        let (options, opened) = open(self)?;
+        let request = Self { end: self.end.max(self.range.end), ..self };
+        let (volume, jobs, on_damage) = (request.volume, request.jobs, request.on_damage);
+        let (range, end) = (clip(&request.range, &(0..volume.size())), request.end);
+        let verify = request.verify_target;
+        let (options, opened) = open(request)?;
         let result = bring(&opened, volume, &range, end, &options, progress);
         let report = match result {
             Ok(report) => report,
@@ -140,7 +142,7 @@ fn bring(
     let options = Options { existing, journal, ..*options };
     let Some(journal) = journal else {
         let report = engine::run(volume, range.clone(), sink, &options, progress)?;
-        pad(sink, &(range.end..end), None, progress)?;
+        pad(opened, &(range.end..end), progress)?;
         progress.flush();
         sink.sync().map_err(|e| JobError::target(sink, e))?;
         return Ok(report);
@@ -156,7 +158,7 @@ fn bring(
         });
         let ran = engine::run(volume, range.clone(), sink, &options, progress);
         let ran = ran.map_err(JobError::Run).and_then(|report| {
-            pad(sink, &(range.end..end), Some(journal), progress)?;
+            pad(opened, &(range.end..end), progress)?;
             Ok(report)
         });
         journal.close();
@@ -173,13 +175,9 @@ fn bring(
 }
 
 /// Zeros behind the volume.
-fn pad(
-    sink: &dyn Sink,
-    range: &Range<u64>,
-    journal: Option<&Journal>,
-    progress: &Progress,
-) -> Result<(), JobError> {
-    let proven = journal.map(Journal::proven).unwrap_or_default();
+fn pad(opened: &Opened, range: &Range<u64>, progress: &Progress) -> Result<(), JobError> {
+    let sink = opened.sink.as_sink();
+    let proven = opened.journal.as_ref().map(Journal::proven).unwrap_or_default();
     let mut at = range.start;
     while at < range.end {
         if progress.is_cancelled() {
@@ -190,8 +188,14 @@ fn pad(
         if proven.covers(&step) {
             continue;
         }
-        sink.zero_at(step.clone()).map_err(|e| JobError::target(sink, e))?;
-        if let Some(journal) = journal {
+        let wrong = match &opened.readback {
+            Some(held) => engine::not_zero(held, &step).map_err(|e| JobError::target(sink, e))?,
+            None => std::iter::once(step.clone()).collect(),
+        };
+        for range in wrong.iter() {
+            sink.zero_at(range.clone()).map_err(|e| JobError::target(sink, e))?;
+        }
+        if let Some(journal) = &opened.journal {
             journal.done(step);
         }
     }

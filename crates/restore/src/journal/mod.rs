@@ -26,6 +26,9 @@ use text::{Line, Lines};
 /// Most bytes of a journal that are read: some millions of ranges.
 const MAX_BYTES: u64 = 256 << 20;
 
+/// Sync points are never closer than this for the sake of time.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// What a journal belongs to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binding {
@@ -169,8 +172,9 @@ impl Journal {
         let mut last = Instant::now();
         loop {
             let state = self.lock();
-            let left = points.time.saturating_sub(last.elapsed());
-            let idle = |s: &mut State| !s.closed && s.written.bytes() < points.bytes;
+            let left = points.time.saturating_sub(last.elapsed()).max(SHORTEST);
+            let due = |s: &State| !s.written.is_empty() && s.written.bytes() >= points.bytes;
+            let idle = |s: &mut State| !s.closed && !due(s);
             let woken = self.changed.wait_timeout_while(state, left, idle);
             let (state, _) = woken.unwrap_or_else(PoisonError::into_inner);
             if state.closed {
