@@ -49,11 +49,6 @@ pub(super) fn run(
     let sources = given.sources();
     let (subject, ()) = open_checked(&given, &args.set, || check(args, &sources))?;
     let word = given.word(&subject)?;
-    if args.target.force {
-        let hint = "choose a directory that does not exist yet";
-        let message = "--members makes a new directory and replaces none".to_owned();
-        return Err(Failure::Usage { message, hint });
-    }
     if fs::symlink_metadata(directory).is_ok() {
         return Err(Failure::Refused { path: directory.to_owned(), why: Refusal::Exists });
     }

@@ -22,6 +22,12 @@ pub(crate) fn output(args: &RestoreArgs) -> &Path {
 /// What cannot be meant together.
 pub(crate) fn check_usage(args: &RestoreArgs, output: Output) -> Result<(), Failure> {
     let usage = |message: &str, hint| Err(Failure::Usage { message: message.to_owned(), hint });
+    if args.members.is_some() && args.target.force {
+        return usage(
+            "--members makes a new directory and replaces none",
+            "choose a directory that does not exist yet",
+        );
+    }
     if args.members.is_some() && args.salvage.salvage && args.salvage.map.is_some() {
         return usage(
             "with --members each image has a map of its own",
