@@ -9,7 +9,7 @@ use restore::snapfmt::{SetContentId, SetId};
 use restore::{Progress, Volume};
 use serde::Serialize;
 
-use super::restore::{Extent, Ready, output_path};
+use super::restore::{Extent, Ready, output_path, pipes_are_given};
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, name, size};
@@ -51,6 +51,12 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         return Err(Failure::Usage {
             message: "plan is for a volume, not for its members".into(),
             hint: "give -o TARGET",
+        });
+    }
+    if pipes_are_given(args) {
+        return Err(Failure::Usage {
+            message: "a plan is not possible when snapshots are read from pipes".into(),
+            hint: "what comes through a pipe is known when it has come; keep it as a file for a plan",
         });
     }
     let ready = Ready::new(args, output)?;

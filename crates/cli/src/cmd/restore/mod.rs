@@ -29,6 +29,7 @@ pub(crate) use extent::Extent;
 use files::{unfinished, write_map, write_private};
 pub(crate) use names::output as output_path;
 use names::{check, check_usage, is_pipe, map_path};
+pub(crate) use pipes::are_given as pipes_are_given;
 pub(crate) use place::Place;
 use place::journal_at;
 use report::Restored;

@@ -21,7 +21,7 @@ use crate::subject::SetName;
 use crate::watch::Watch;
 
 /// Whether any of the paths is a pipe: then all of them are read like one.
-pub(super) fn are_given(args: &RestoreArgs) -> bool {
+pub(crate) fn are_given(args: &RestoreArgs) -> bool {
     let is_fifo = |path: &Path| std::fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo());
     args.set.paths.iter().any(|path| path == Path::new("-") || is_fifo(path))
 }
@@ -116,7 +116,6 @@ fn refuse_what_needs_seeking(args: &RestoreArgs) -> Result<(), Failure> {
         (args.proof.verify_target, "--verify-target"),
         (args.target.limit_rate.is_some(), "--limit-rate"),
         (args.resume.journal.is_some() || args.resume.restart, "a journal"),
-        (args.dry_run, "--dry-run"),
     ];
     match asked.iter().find(|(asked, _)| *asked) {
         None => Ok(()),
