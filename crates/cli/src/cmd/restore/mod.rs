@@ -31,7 +31,7 @@ pub(crate) use names::output as output_path;
 use names::{check, check_usage, is_pipe, map_path};
 pub(crate) use pipes::are_given as pipes_are_given;
 pub(crate) use place::Place;
-use place::journal_at;
+use place::{journal_at, make_state_directory};
 use report::Restored;
 
 /// Everything that is known before anything is written.
@@ -102,6 +102,7 @@ fn to_target(
 ) -> Result<(Restored, u64), Failure> {
     let Ready { subject, word, extent, counts: _, place } = ready;
     let Place { target, journal, held, room: _ } = place;
+    journal.as_deref().map_or(Ok(()), make_state_directory)?;
     let hashes = &args.proof.hash;
     let digests = (!hashes.is_empty()).then(|| Digests::new(hashes.iter().copied()));
     let throttle = args.target.limit_rate.map(Throttle::new);

@@ -137,12 +137,18 @@ fn journal(
     let part = args.extent.shard.map(part_suffix).unwrap_or_default();
     let suffix = format!(".journal{part}");
     let Some(device) = device else { return beside(target, &suffix).map(Some).map_err(failed) };
-    let directory = state_directory();
     let name = Digest::of(identity(device).map_err(failed)?.as_bytes()).to_string();
-    fs::create_dir_all(&directory)
-        .map_err(|error| Failure::Target { path: directory.clone(), error })?;
     let short = name.get(..16).unwrap_or(&name);
-    Ok(Some(directory.join(format!("{short}{suffix}"))))
+    Ok(Some(state_directory().join(format!("{short}{suffix}"))))
+}
+
+/// Makes the state directory, if that is where the journal goes.
+pub(crate) fn make_state_directory(journal: &Path) -> Result<(), Failure> {
+    let path = state_directory();
+    if journal.parent() != Some(&path) {
+        return Ok(());
+    }
+    fs::create_dir_all(&path).map_err(|error| Failure::Target { path, error })
 }
 
 /// `-2-of-5`.
