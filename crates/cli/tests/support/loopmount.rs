@@ -49,9 +49,19 @@ impl Mount {
         Ok(Self { dir: dir.to_owned(), mounted: true })
     }
 
+    /// A device that something else attached.
+    pub(crate) fn of_device(device: &Path, dir: &Path, options: &str) -> Outcome<Self> {
+        scratch::make_dir(dir)?;
+        Self::new(&["-o", options], device, dir)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A child that another thread has just forked holds our open files until it is the program it is to
     /// be: for that moment a mount may be busy.
-    fn unmount(&mut self) -> Outcome {
+    pub(crate) fn unmount(&mut self) -> Outcome {
         let started = Instant::now();
         while let Err(error) = tool::run("umount", [&self.dir]) {
             let busy = error.message().is_some_and(|m| m.contains("target is busy"));
@@ -84,9 +94,8 @@ impl LoopMount {
     }
 
     fn new(image: &Path, dir: &Path, options: &str) -> Outcome<Self> {
-        scratch::make_dir(dir)?;
         let device = LoopDevice::attach(image, options == "ro")?;
-        let mount = Mount::new(&["-o", options], device.path(), dir)?;
+        let mount = Mount::of_device(device.path(), dir, options)?;
         // Detaching a device in use makes it go with its last user, so a killed test leaves none once the
         // mount is gone.
         let path = device.path().to_owned();

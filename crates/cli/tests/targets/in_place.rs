@@ -1,0 +1,106 @@
+//! Files and devices that are full of something else, overwritten themselves.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use libtest_mimic::Trial;
+
+use crate::support::disk::{Disk, LOOP};
+use crate::support::needs::trial;
+use crate::support::noise::noise;
+use crate::support::run::Call;
+use crate::support::scratch::{len, read, write};
+use crate::support::stage::Stage;
+use crate::support::{Outcome, ensure};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_dirty_file", &[], dirty_file),
+        trial("a_file_that_is_too_short_grows", &[], short_file),
+        trial("a_dirty_device", &LOOP, dirty_device),
+        trial("a_dirty_device_in_parts", &LOOP, in_parts),
+    ]
+}
+
+/// A restore of everything in the stage's sets onto an existing target.
+pub(crate) fn onto(stage: &Stage, target: &Path) -> Call {
+    let call = crate::support::sample::restore(&[&stage.sets], target).arg("--in-place");
+    // By default a device's journal is in a directory of the whole system.
+    call.option("--journal", stage.scratch.path("journal"))
+}
+
+/// The target begins with the volume and goes on with `behind`.
+pub(crate) fn holds(stage: &Stage, target: &Path, behind: &[u8]) -> Outcome {
+    let (found, truth) = (read(target)?, read(&stage.sample.logical)?);
+    let size = truth.len();
+    ensure!(found.len() == size + behind.len(), "the target has {} bytes", found.len());
+    let differs = found.iter().zip(truth.iter().chain(behind)).position(|(a, b)| a != b);
+    ensure!(differs.is_none(), "byte {differs:?} is wrong; the volume has {size}");
+    let journal = stage.scratch.path("journal");
+    ensure!(!journal.exists(), "the journal of a finished restore was left");
+    Ok(())
+}
+
+fn dirty_file() -> Outcome {
+    let stage = Stage::new()?;
+    let (target, size) = (stage.target(), len(&stage.sample.logical)?);
+    let stale = noise(5, usize::try_from(size)? + 100_003);
+    write(&target, &stale)?;
+    let inode = std::fs::metadata(&target)?.ino();
+
+    let ran = onto(&stage, &target).succeeds()?;
+    holds(&stage, &target, &stale[usize::try_from(size)?..])?;
+    ensure!(
+        ran.stderr.contains("overwriting") && ran.stderr.contains("it holds unknown data"),
+        "it is not said what is lost\n{}",
+        ran.describe()
+    );
+
+    write(&target, &stale)?;
+    let whole = stale.len().to_string();
+    onto(&stage, &target).option("--size", &whole).succeeds()?;
+    holds(&stage, &target, &[0; 100_003])?;
+    ensure!(std::fs::metadata(&target)?.ino() == inode, "the file was replaced");
+    Ok(())
+}
+
+fn short_file() -> Outcome {
+    let stage = Stage::new()?;
+    for stale in [&b""[..], &noise(6, 300_001)] {
+        write(&stage.target(), stale)?;
+        onto(&stage, &stage.target()).succeeds()?;
+        holds(&stage, &stage.target(), &[])?;
+    }
+    Ok(())
+}
+
+fn dirty_device() -> Outcome {
+    let stage = Stage::new()?;
+    let size = usize::try_from(len(&stage.sample.logical)?)?;
+    for io in ["auto", "buffered", "direct"] {
+        let disk = Disk::dirty(&stage.scratch, 2 << 20)?;
+        onto(&stage, disk.path()).option("--io", io).succeeds()?;
+        holds(&stage, disk.path(), &disk.stale()[size..])?;
+    }
+    let disk = Disk::dirty(&stage.scratch, 2 << 20)?;
+    onto(&stage, disk.path()).option("--size", "2M").arg("--verify-target").succeeds()?;
+    holds(&stage, disk.path(), &vec![0; (2 << 20) - size])
+}
+
+/// Each part by a process of its own, two of them at a time.
+fn in_parts() -> Outcome {
+    let stage = Stage::new()?;
+    let size = usize::try_from(len(&stage.sample.logical)?)?;
+    let disk = Disk::dirty(&stage.scratch, 2 << 20)?;
+    let part = |n: u32| {
+        let call = crate::support::sample::restore(&[&stage.sets], disk.path());
+        let call = call.arg("--in-place").option("--shard", format!("{n}/3"));
+        call.option("--journal", stage.scratch.path(&format!("journal-{n}")))
+    };
+    let first = part(2).start()?;
+    part(1).succeeds()?;
+    let ran = first.wait()?;
+    ensure!(ran.status.success(), "a part failed\n{}", ran.describe());
+    part(3).succeeds()?;
+    holds(&stage, disk.path(), &disk.stale()[size..])
+}
