@@ -73,6 +73,8 @@ pub(crate) enum Failure {
     Unfinished { unfinished: Unfinished, terminated: bool },
     /// A restore from pipes stopped.
     Stream { error: StreamError, terminated: bool },
+    /// A target cannot be compared.
+    Compare { path: PathBuf, error: std::io::Error },
     /// A target does not hold what the volume has.
     Differs { path: PathBuf, wrong: RangeSet },
     /// A target must not be overwritten.
@@ -140,9 +142,10 @@ impl Failure {
             Self::Member { .. } | Self::Survey(SurveyError::Read(_)) | Self::Differs { .. } => {
                 Exit::SourceDamaged
             }
-            Self::Interlock(Refused::System { .. }) | Self::Room(_) | Self::Target { .. } => {
-                Exit::TargetFailed
-            }
+            Self::Interlock(Refused::System { .. })
+            | Self::Room(_)
+            | Self::Target { .. }
+            | Self::Compare { .. } => Exit::TargetFailed,
             Self::Interlock(_) | Self::Refused { .. } => Exit::TargetRefused,
             Self::Stdout(_) | Self::System(_) => Exit::Failed,
         }
@@ -168,9 +171,9 @@ impl Failure {
             Self::Capture { error, .. } => error.to_string(),
             Self::Rebuild(error) => error.to_string(),
             Self::Layout(error) => error.to_string(),
-            Self::Member { path, error } | Self::Target { path, error } => {
-                format!("{}: {error}", path.display())
-            }
+            Self::Member { path, error }
+            | Self::Target { path, error }
+            | Self::Compare { path, error } => format!("{}: {error}", path.display()),
             Self::Refused { path, why } => {
                 let path = path.display();
                 match why {
@@ -192,6 +195,9 @@ impl Failure {
             Self::Run { error, .. } => run_hint(error),
             Self::Unfinished { unfinished, .. } => job_hint(unfinished),
             Self::Stream { error, .. } => stream_hint(error),
+            Self::Compare { .. } => {
+                "name a readable file or block device, no smaller than the volume"
+            }
             Self::Differs { .. } => "restore --in-place --delta writes only what differs",
             Self::Interlock(refused) => interlock_hint(refused),
             Self::Room(_) => "make room or choose another place; nothing was written",

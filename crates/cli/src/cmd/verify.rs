@@ -111,7 +111,7 @@ fn against(
     output: Output,
 ) -> Result<Exit, Failure> {
     let start = Instant::now();
-    let failed = |error| Failure::Target { path: target.to_owned(), error };
+    let failed = |error| Failure::Compare { path: target.to_owned(), error };
     let held = ReadBack::open(target, 0).map_err(failed)?;
     let size = subject.volume.size();
     if held.size() < size {
