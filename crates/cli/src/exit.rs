@@ -95,6 +95,8 @@ pub(crate) enum Failure {
     Refused { path: PathBuf, why: Refusal },
     /// The target cannot be made or finished.
     Target { path: PathBuf, error: std::io::Error },
+    /// The report cannot be written, after the work was done.
+    Report { path: PathBuf, error: std::io::Error },
     /// Standard output failed, after the work was done.
     Stdout(std::io::Error),
     /// The system failed.
@@ -147,7 +149,7 @@ impl Failure {
             | Self::Target { .. }
             | Self::Compare { .. } => Exit::TargetFailed,
             Self::Interlock(_) | Self::Refused { .. } => Exit::TargetRefused,
-            Self::Stdout(_) | Self::System(_) => Exit::Failed,
+            Self::Report { .. } | Self::Stdout(_) | Self::System(_) => Exit::Failed,
         }
     }
 
@@ -173,7 +175,8 @@ impl Failure {
             Self::Layout(error) => error.to_string(),
             Self::Member { path, error }
             | Self::Target { path, error }
-            | Self::Compare { path, error } => format!("{}: {error}", path.display()),
+            | Self::Compare { path, error }
+            | Self::Report { path, error } => format!("{}: {error}", path.display()),
             Self::Refused { path, why } => {
                 let path = path.display();
                 match why {
@@ -251,7 +254,7 @@ impl Failure {
                 Refusal::IsSource => "name another target",
             },
             Self::Target { .. } => "nothing was left under the target's name",
-            Self::Stdout(_) => "the work was done, only its report is lost",
+            Self::Report { .. } | Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
     }

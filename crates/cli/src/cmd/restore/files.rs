@@ -6,8 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use restore::{Report, mapfile};
+use serde::Serialize;
 
+use crate::args::RestoreArgs;
 use crate::exit::{Failure, Refusal};
+use crate::output::render;
 
 /// Writes the ddrescue map of what was lost in `image`, if anything was; says whether it was.
 pub(crate) fn write_map(
@@ -37,11 +40,22 @@ pub(crate) fn write_private(path: &Path, text: &str, force: bool) -> Result<(), 
         }
     }
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let written = opened.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| unfinished(path, error))
+    let mut file = opened.map_err(|error| unfinished(path, error))?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        // Half of it is worse than nothing.
+        let _ = fs::remove_file(path);
+        unfinished(path, error)
+    })
+}
+
+/// Writes the report of what has been done.
+pub(crate) fn write_report<T: Serialize>(args: &RestoreArgs, report: &T) -> Result<(), Failure> {
+    let Some(path) = &args.report else { return Ok(()) };
+    write_private(path, &render(report), args.target.force).map_err(|failure| match failure {
+        Failure::Target { path, error } => Failure::Report { path, error },
+        other => other,
+    })
 }
 
 /// A file could not be given its name.

@@ -15,14 +15,14 @@ use restore::survey::survey;
 use restore::{Progress, Throttle, Volume};
 use serde::Serialize;
 
-use super::files::{unfinished, write_map, write_private};
+use super::files::{unfinished, write_map, write_private, write_report};
 use super::names::{check, check_usage, map_beside};
 use super::on_damage;
 use super::place::journal_at;
 use super::report::Restored;
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure, Refusal};
-use crate::output::{Output, PathView, note, render};
+use crate::output::{Output, PathView, note};
 use crate::subject::{Given, Subject, open_checked};
 use crate::watch::Watch;
 
@@ -73,9 +73,7 @@ pub(super) fn run(
         members: members.into_iter().map(|m| within(m, directory)).collect(),
         seconds: start.elapsed().as_secs_f64(),
     };
-    if let Some(path) = &args.report {
-        write_private(path, &render(&members), args.target.force)?;
-    }
+    write_report(args, &members)?;
     output.result(&members, |m| m.members.iter().map(Restored::text).collect())?;
     if lost {
         note("done with damage: the maps beside the images say where");

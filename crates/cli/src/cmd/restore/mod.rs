@@ -21,12 +21,12 @@ use restore::{Counts, Digests, Progress, Throttle, device};
 
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, PathView, note, render, size};
+use crate::output::{Output, PathView, note, size};
 use crate::subject::{Given, Subject, open_checked};
 use crate::watch::Watch;
 
 pub(crate) use extent::Extent;
-use files::{unfinished, write_map, write_private};
+use files::{unfinished, write_map, write_report};
 pub(crate) use names::output as output_path;
 use names::{check, check_usage, is_pipe, map_path};
 pub(crate) use pipes::are_given as pipes_are_given;
@@ -178,9 +178,7 @@ fn hint_growth(path: &Path, volume_size: u64) {
 
 /// Prints the report, and writes it where that was asked for.
 fn tell(args: &RestoreArgs, output: Output, restored: &Restored) -> Result<(), Failure> {
-    if let Some(path) = &args.report {
-        write_private(path, &render(restored), args.target.force)?;
-    }
+    write_report(args, restored)?;
     if is_pipe(args) {
         // Standard output has the volume.
         restored.text().lines().for_each(note);

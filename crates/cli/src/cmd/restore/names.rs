@@ -84,7 +84,7 @@ fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failur
         return match path.symlink_metadata() {
             // It would be replaced, not followed.
             Ok(_) => refuse(Refusal::NotAFile("a link that leads nowhere")),
-            Err(_) => Ok(()),
+            Err(_) => check_directory(path),
         };
     };
     if !target.is_file() {
@@ -95,6 +95,14 @@ fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failur
         return refuse(Refusal::IsSource);
     }
     if force { Ok(()) } else { refuse(Refusal::Exists) }
+}
+
+/// Nothing can be made where there is no directory.
+fn check_directory(path: &Path) -> Result<(), Failure> {
+    match fs::metadata(directory(path).join(".")) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::Target { path: path.to_owned(), error }),
+    }
 }
 
 fn kind(of: fs::FileType) -> &'static str {
@@ -113,11 +121,14 @@ fn kind(of: fs::FileType) -> &'static str {
 
 /// Whether two paths, which need not exist, name one directory entry.
 fn same_place(a: &Path, b: &Path) -> bool {
-    let directory = |path: &Path| {
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-        fs::canonicalize(parent.unwrap_or(Path::new("."))).ok()
-    };
-    a.file_name() == b.file_name() && directory(a).is_some_and(|d| Some(d) == directory(b))
+    let real = |path| fs::canonicalize(directory(path)).ok();
+    a.file_name() == b.file_name() && real(a).is_some_and(|d| Some(d) == real(b))
+}
+
+/// Where a path's last name is.
+fn directory(path: &Path) -> &Path {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Where the map goes.
