@@ -21,7 +21,10 @@ const ROOT: u32 = 8;
 /// The hash of some bytes, in hexadecimal.
 pub(crate) fn blake3(bytes: &[u8]) -> String {
     let words = subtree(bytes, 0, ROOT);
-    words.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
+    words.iter().fold(String::new(), |text, word| {
+        // The bytes of a word are written lowest first.
+        format!("{text}{:08x}", word.swap_bytes())
+    })
 }
 
 /// The chaining value of a subtree that begins with chunk `first`.

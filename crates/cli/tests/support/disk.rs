@@ -20,7 +20,7 @@ pub(crate) const LOOP: [Need; 3] = [Need::Root, Need::Tool("losetup"), Need::Loo
 pub(crate) struct Disk {
     device: LoopDevice,
     image: PathBuf,
-    stale: Vec<u8>,
+    old: Vec<u8>,
 }
 
 impl Disk {
@@ -32,10 +32,10 @@ impl Disk {
     /// One that `losetup` makes with these flags.
     pub(crate) fn with_flags(scratch: &Scratch, len: u64, flags: &[&str]) -> Outcome<Self> {
         let image = scratch.path("disk.img");
-        let stale = noise(77, usize::try_from(len)?);
-        scratch::write(&image, &stale)?;
+        let old = noise(77, usize::try_from(len)?);
+        scratch::write(&image, &old)?;
         let device = LoopDevice::with_flags(&image, flags)?;
-        Ok(Self { device, image, stale })
+        Ok(Self { device, image, old })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -48,8 +48,8 @@ impl Disk {
     }
 
     /// What it held in the beginning.
-    pub(crate) fn stale(&self) -> &[u8] {
-        &self.stale
+    pub(crate) fn old(&self) -> &[u8] {
+        &self.old
     }
 
     /// Bytes that have been written to it, zeroed ones included, by field 7 of its line of figures

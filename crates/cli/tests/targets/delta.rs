@@ -57,13 +57,13 @@ fn equal_disk(stage: &Stage) -> Outcome<Disk> {
 fn equal_file() -> Outcome {
     let stage = stage()?;
     copy(&stage.sample.logical, &stage.target())?;
-    let state = |path: &Path| -> Outcome<_> {
+    let times = |path: &Path| -> Outcome<_> {
         let meta = std::fs::metadata(path)?;
         Ok((meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()))
     };
-    let before = state(&stage.target())?;
+    let before = times(&stage.target())?;
     let report = onto(&stage, &stage.target()).arg("--delta").json()?;
-    ensure!(state(&stage.target())? == before, "an equal file was written to: {report}");
+    ensure!(times(&stage.target())? == before, "an equal file was written to: {report}");
     ensure!(kept(&report)? == size(&stage), "{report}");
     holds(&stage, &stage.target(), &[])
 }
@@ -101,7 +101,7 @@ fn few_differences() -> Outcome {
         let most = differing * CHUNK + (2 << 20);
         ensure!((differing..=most).contains(&rewritten), "{rewritten} rewritten: {report}");
         ensure!(written > 0 && written <= most, "{written} bytes written: {report}");
-        let behind = &disk.stale()[usize::try_from(size(&stage))?..];
+        let behind = &disk.old()[usize::try_from(size(&stage))?..];
         holds(&stage, disk.path(), behind)?;
     }
     Ok(())

@@ -44,30 +44,30 @@ pub(crate) fn holds(stage: &Stage, target: &Path, behind: &[u8]) -> Outcome {
 fn dirty_file() -> Outcome {
     let stage = Stage::new()?;
     let (target, size) = (stage.target(), len(&stage.sample.logical)?);
-    let stale = noise(5, usize::try_from(size)? + 100_003);
-    write(&target, &stale)?;
+    let old = noise(5, usize::try_from(size)? + 100_003);
+    write(&target, &old)?;
     let inode = std::fs::metadata(&target)?.ino();
 
     let ran = onto(&stage, &target).succeeds()?;
-    holds(&stage, &target, &stale[usize::try_from(size)?..])?;
+    holds(&stage, &target, &old[usize::try_from(size)?..])?;
     ensure!(
         ran.stderr.contains("overwriting") && ran.stderr.contains("it holds unknown data"),
         "it is not said what is lost\n{}",
         ran.describe()
     );
 
-    write(&target, &stale)?;
-    let whole = stale.len().to_string();
+    write(&target, &old)?;
+    let whole = old.len().to_string();
     onto(&stage, &target).option("--size", &whole).succeeds()?;
-    holds(&stage, &target, &[0; 100_003])?;
+    holds(&stage, &target, &vec![0; 100_003])?;
     ensure!(std::fs::metadata(&target)?.ino() == inode, "the file was replaced");
     Ok(())
 }
 
 fn short_file() -> Outcome {
     let stage = Stage::new()?;
-    for stale in [&b""[..], &noise(6, 300_001)] {
-        write(&stage.target(), stale)?;
+    for old in [&b""[..], &noise(6, 300_001)] {
+        write(&stage.target(), old)?;
         onto(&stage, &stage.target()).succeeds()?;
         holds(&stage, &stage.target(), &[])?;
     }
@@ -80,7 +80,7 @@ fn dirty_device() -> Outcome {
     for io in ["auto", "buffered", "direct"] {
         let disk = Disk::dirty(&stage.scratch, 2 << 20)?;
         onto(&stage, disk.path()).option("--io", io).succeeds()?;
-        holds(&stage, disk.path(), &disk.stale()[size..])?;
+        holds(&stage, disk.path(), &disk.old()[size..])?;
     }
     let disk = Disk::dirty(&stage.scratch, 2 << 20)?;
     onto(&stage, disk.path()).option("--size", "2M").arg("--verify-target").succeeds()?;
@@ -102,5 +102,5 @@ fn in_parts() -> Outcome {
     let ran = first.wait()?;
     ensure!(ran.status.success(), "a part failed\n{}", ran.describe());
     part(3).succeeds()?;
-    holds(&stage, disk.path(), &disk.stale()[size..])
+    holds(&stage, disk.path(), &disk.old()[size..])
 }

@@ -198,7 +198,7 @@ fn device_fails_alike() -> Outcome {
     all_refuse(&stage, 5, &["has 1048576 bytes"], onto)?;
     let words = ["expected 2097152"];
     all_refuse(&stage, 5, &words, |call| onto(call).option("--expect-size", "2M"))?;
-    ensure!(read(disk.path())? == disk.stale(), "it was written to");
+    ensure!(read(disk.path())? == disk.old(), "it was written to");
     Ok(())
 }
 

@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::in_place::onto;
 use crate::support::blake3::blake3;
 use crate::support::disk::{Disk, LOOP};
-use crate::support::needs::{Need, trial};
+use crate::support::hash::same_sha256;
+use crate::support::loopmount::Tmpfs;
+use crate::support::needs::{LOOP_MOUNT, Need, trial};
 use crate::support::run::Call;
 use crate::support::sample::restore;
 use crate::support::scratch::{flip_bit, read, set_len, write};
@@ -22,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("the_tests_own_blake3", &[], own_blake3),
         trial("hashes_are_those_of_stock_tools", &sums, hashes),
+        trial("a_report_that_cannot_be_written", &LOOP_MOUNT, report_lost),
         trial("verified_against_a_file", &[], against_a_file),
         trial("verified_against_a_device", &LOOP, against_a_device),
     ]
@@ -86,6 +89,29 @@ fn hashes() -> Outcome {
     stage.refuses(stage.restore().option("--hash", "sha512"), 2, &["sha512"])
 }
 
+/// Where that can be known it is, before anything is done; elsewhere the work is done nevertheless.
+fn report_lost() -> Outcome {
+    let stage = Stage::new()?;
+    let missing = stage.out.join("missing/report.json");
+    let salvage = stage.restore().arg("--salvage").option("--map", &missing);
+    for call in [stage.restore().option("--report", &missing), salvage] {
+        stage.refuses(call, 7, &["missing"])?;
+    }
+    let full = stage.scratch.dir("full")?;
+    let tmpfs = Tmpfs::mount(&full, 64 << 10)?;
+    write(&full.join("all"), &vec![7; 64 << 10])?;
+    let members = Call::new("restore").arg(&stage.sets);
+    let members = members.option("--members", stage.out.join("members"));
+    for call in [stage.restore(), members] {
+        let ran = call.option("--report", full.join("report.json")).exits(1)?;
+        let said = ran.stderr.contains("only its report is lost");
+        ensure!(said, "{}", ran.describe());
+        ensure!(!full.join("report.json").exists(), "half a report\n{}", ran.describe());
+    }
+    same_sha256("without a report", &stage.target(), &stage.sample.logical)?;
+    tmpfs.unmount()
+}
+
 fn against(stage: &Stage, target: &Path) -> Call {
     Call::new("verify").arg(&stage.sets).option("--target", target)
 }
@@ -115,8 +141,11 @@ fn against_a_file() -> Outcome {
     drop(set_len(&stage.target(), size + 4096)?);
     against(&stage, &stage.target()).succeeds()?;
     drop(set_len(&stage.target(), size - 1)?);
-    let ran = against(&stage, &stage.target()).run()?;
-    ensure!(!ran.status.success(), "less than the volume holds it\n{}", ran.describe());
+    let words = ["volume.img", "1618431 bytes", "no smaller than the volume"];
+    stage.refuses(against(&stage, &stage.target()), 7, &words)?;
+    for nothing in [stage.out.join("missing"), stage.out.clone()] {
+        stage.refuses(against(&stage, &nothing), 7, &["out", "name a readable file"])?;
+    }
     Ok(())
 }
 

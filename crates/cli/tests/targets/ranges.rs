@@ -82,9 +82,9 @@ fn to_a_pipe() -> Outcome {
 }
 
 /// The target holds the range at its place, and what it held everywhere else.
-fn in_its_place(stage: &Stage, target: &Path, stale: &[u8], range: (u64, Option<u64>)) -> Outcome {
+fn in_its_place(stage: &Stage, target: &Path, old: &[u8], range: (u64, Option<u64>)) -> Outcome {
     let (truth, start) = truth(stage, range)?;
-    let mut expected = stale.to_vec();
+    let mut expected = old.to_vec();
     expected[start..start + truth.len()].copy_from_slice(&truth);
     let found = read(target)?;
     let differs = found.iter().zip(&expected).position(|(a, b)| a != b);
@@ -98,12 +98,12 @@ fn in_its_place(stage: &Stage, target: &Path, stale: &[u8], range: (u64, Option<
 
 fn in_a_file() -> Outcome {
     let stage = Stage::new()?;
-    let stale = noise(8, 1_700_000);
+    let old = noise(8, 1_700_000);
     for range in RANGES {
         for flags in [&["--verify-target"][..], &["--delta"]] {
-            write(&stage.target(), &stale)?;
+            write(&stage.target(), &old)?;
             with_range(onto(&stage, &stage.target()), range).args(flags).succeeds()?;
-            in_its_place(&stage, &stage.target(), &stale, range)?;
+            in_its_place(&stage, &stage.target(), &old, range)?;
         }
     }
     Ok(())
@@ -114,7 +114,7 @@ fn in_a_device() -> Outcome {
     for range in [(512, Some(1024)), (65_536, Some(131_072)), (1_000_448, None)] {
         let disk = Disk::dirty(&stage.scratch, 2 << 20)?;
         with_range(onto(&stage, disk.path()), range).succeeds()?;
-        in_its_place(&stage, disk.path(), disk.stale(), range)?;
+        in_its_place(&stage, disk.path(), disk.old(), range)?;
     }
     Ok(())
 }
