@@ -5,11 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::progress::Progress;
-
 /// How much may pass at once, as time: what was not used for longer than this is lost.
 const BURST: Duration = Duration::from_millis(100);
-/// A waiting worker looks this often whether the job was cancelled.
+/// A waiting worker looks this often whether the job is over.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A limit that all workers of a job share.
@@ -26,8 +24,8 @@ impl Throttle {
         Self { bytes_per_second, free_at: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until `bytes` may pass, or until the job is cancelled.
-    pub(crate) fn pass(&self, bytes: u64, progress: &Progress) {
+    /// Waits until `bytes` may pass, or until the job is over.
+    pub(crate) fn pass(&self, bytes: u64, is_over: impl Fn() -> bool) {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second.get());
         let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         let turn = {
@@ -36,7 +34,7 @@ impl Throttle {
             *free_at = (*free_at).max(earliest) + time;
             *free_at
         };
-        while !progress.is_cancelled() {
+        while !is_over() {
             let left = turn.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

@@ -204,11 +204,11 @@ impl Job<'_> {
 
     /// Writes data to the target.
     fn put(&self, data: &[u8], offset: u64) -> Result<(), RunError> {
+        if let Some(throttle) = self.options.throttle {
+            throttle.pass(data.len() as u64, || self.is_over());
+        }
         if self.is_over() {
             return Err(RunError::Interrupted);
-        }
-        if let Some(throttle) = self.options.throttle {
-            throttle.pass(data.len() as u64, self.progress);
         }
         self.sink.write_at(data, offset).map_err(|e| self.unwritten(offset, e))
     }
@@ -217,7 +217,7 @@ impl Job<'_> {
     fn zero(&self, range: Range<u64>) -> Result<(), RunError> {
         let start = range.start;
         if let (Some(throttle), true) = (self.options.throttle, self.sink.is_ordered()) {
-            throttle.pass(length(&range), self.progress);
+            throttle.pass(length(&range), || self.is_over());
         }
         self.sink.zero_at(range).map_err(|e| self.unwritten(start, e))
     }
