@@ -111,8 +111,10 @@ impl Journal {
             closed: false,
         };
         let good = if bytes.is_empty() { 0 } else { sound(&bytes, &mut state)? };
-        // What a crash cut off gives way to what comes next.
-        file.set_len(good).map_err(io)?;
+        if good != file.metadata().map_err(io)?.len() {
+            // What a crash cut off gives way to what comes next.
+            file.set_len(good).map_err(io)?;
+        }
         file.seek(SeekFrom::End(0)).map_err(io)?;
         if good == 0 {
             append(&mut file, &text::head(binding)).map_err(io)?;
