@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use restore::interlock::{self, Held};
-use restore::job::{JournalAt, Target, identity};
-use restore::journal::SyncPoints;
+use restore::job::{JobError, JournalAt, Target, identity};
+use restore::journal::{JournalError, SyncPoints};
 use restore::room::{self, check_room};
 use restore::sink::{ImageSink, beside};
 use restore::snapfmt::Digest;
@@ -148,7 +148,10 @@ pub(crate) fn make_state_directory(journal: &Path) -> Result<(), Failure> {
     if journal.parent() != Some(&path) {
         return Ok(());
     }
-    fs::create_dir_all(&path).map_err(|error| Failure::Target { path, error })
+    fs::create_dir_all(&path).map_err(|source| {
+        let error = JournalError::Io { path, source };
+        Failure::Unfinished { unfinished: JobError::from(error).into(), terminated: false }
+    })
 }
 
 /// `-2-of-5`.
