@@ -301,8 +301,12 @@ fn job_hint(unfinished: &Unfinished) -> &'static str {
             "run the command again to go on from here, or with --restart to start over"
         }
         JobError::Run(RunError::Interrupted) => "nothing was left; run the command again",
-        JobError::Run(RunError::Target { .. }) | JobError::Target { .. } if resumable => {
-            "make space and run the command again: it goes on from here"
+        JobError::Run(RunError::Target { .. })
+        | JobError::Target { .. }
+        | JobError::Journal(JournalError::Io { .. })
+            if resumable =>
+        {
+            "make space or mend the medium, then run the command again: it goes on from here"
         }
         JobError::Run(RunError::Target { .. }) | JobError::Target { .. } => {
             "nothing was left under the target's name; make space or choose another place"
