@@ -34,9 +34,11 @@ impl Refusal<'_> {
         self.check_document(&json)
     }
 
-    /// `snaprestore: MESSAGE` and `  hint: …`, or what clap says.
+    /// `snaprestore: MESSAGE` and `  hint: …`, or what clap says. What is told before of a target that was to
+    /// be overwritten does not count.
     fn check_text(&self, ran: &Ran) -> Outcome {
-        let lines: Vec<&str> = ran.stderr.lines().filter(|l| !l.trim().is_empty()).collect();
+        let told = |l: &&str| !l.trim().is_empty() && !l.starts_with("snaprestore: overwriting ");
+        let lines: Vec<&str> = ran.stderr.lines().filter(told).collect();
         let good = match &lines[..] {
             [message, hint] if !message.starts_with("error: ") => {
                 message.starts_with("snaprestore: ") && hint.starts_with("  hint: ")

@@ -10,6 +10,7 @@ pub(crate) mod feed;
 pub(crate) mod frames;
 pub(crate) mod hash;
 pub(crate) mod image;
+pub(crate) mod journal;
 pub(crate) mod layout;
 pub(crate) mod loopmount;
 pub(crate) mod mapfile;

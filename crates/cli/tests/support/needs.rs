@@ -33,6 +33,9 @@ pub(crate) enum Need {
 pub(crate) const LOOP_MOUNT: [Need; 5] =
     [Need::Root, Need::Tool("mount"), Need::Tool("umount"), Need::Tool("losetup"), Need::Mount];
 
+/// For a test that writes to a loop device.
+pub(crate) const LOOP_DEVICE: [Need; 3] = [Need::Root, Need::Tool("losetup"), Need::LoopDevice];
+
 impl Need {
     fn unmet(self) -> Option<String> {
         match self {

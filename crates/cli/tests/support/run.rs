@@ -167,7 +167,7 @@ pub(crate) struct Ran {
 impl Ran {
     /// Whether a claim was refused for a file that we wrote and closed: a child that another thread has just
     /// forked holds our open files until it is the program it is to be.
-    fn met_a_fork_of_ours(&self) -> Outcome<bool> {
+    pub(crate) fn met_a_fork_of_ours(&self) -> Outcome<bool> {
         let own = std::fs::read_to_string("/proc/self/comm")?;
         let open = self.stderr.split_once("open for writing by process ");
         Ok(open.is_some_and(|(_, process)| process.contains(&format!("({})", own.trim_end()))))
