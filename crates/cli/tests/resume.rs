@@ -3,8 +3,12 @@
 
 #[path = "resume/full.rs"]
 mod full;
+#[path = "resume/jobs.rs"]
+mod jobs;
 #[path = "resume/kills.rs"]
 mod kills;
+#[path = "resume/manifests.rs"]
+mod manifests;
 #[path = "resume/rate.rs"]
 mod rate;
 #[path = "resume/scene.rs"]
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
         strangers::trials(),
         rate::trials(),
         shards::trials(),
+        manifests::trials(),
+        jobs::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
