@@ -1,9 +1,9 @@
 //! What can go wrong, the exit code it gives and the hint that goes with it.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use restore::RangeSet;
 use restore::capture::CaptureError;
 use restore::catalog::{Ambiguity, CatalogError};
 use restore::engine::RunError;
@@ -54,6 +54,8 @@ impl From<Exit> for ExitCode {
 pub(crate) enum Refusal {
     /// It exists.
     Exists,
+    /// It exists, and only a new directory will do.
+    DirectoryExists,
     /// It is neither a regular file nor free, but this.
     NotAFile(&'static str),
     /// It is one of the files the volume is read from.
@@ -70,13 +72,11 @@ pub(crate) enum Failure {
     /// A job stopped.
     Run { error: RunError, terminated: bool },
     /// A restore stopped.
-    Unfinished { unfinished: Unfinished, terminated: bool },
+    Unfinished { unfinished: Unfinished, in_place: bool, terminated: bool },
     /// A restore from pipes stopped.
     Stream { error: StreamError, terminated: bool },
-    /// A target cannot be compared.
-    Compare { path: PathBuf, error: std::io::Error },
-    /// A target does not hold what the volume has.
-    Differs { path: PathBuf, wrong: RangeSet },
+    /// What is to be compared with the volume cannot be.
+    Compare { path: PathBuf, error: io::Error },
     /// A target must not be overwritten.
     Interlock(Refused),
     /// A target does not fit where it is to be.
@@ -90,17 +90,17 @@ pub(crate) enum Failure {
     /// A layout cannot be used.
     Layout(LayoutFileError),
     /// A member cannot be opened.
-    Member { path: PathBuf, error: std::io::Error },
+    Member { path: PathBuf, error: io::Error },
     /// The target was refused.
     Refused { path: PathBuf, why: Refusal },
     /// The target cannot be made or finished.
-    Target { path: PathBuf, error: std::io::Error },
+    Target { path: PathBuf, error: io::Error },
     /// The report cannot be written, after the work was done.
-    Report { path: PathBuf, error: std::io::Error },
+    Report { path: PathBuf, error: io::Error },
     /// Standard output failed, after the work was done.
-    Stdout(std::io::Error),
+    Stdout(io::Error),
     /// The system failed.
-    System(std::io::Error),
+    System(io::Error),
 }
 
 impl From<CatalogError> for Failure {
@@ -118,7 +118,9 @@ impl Failure {
             Self::Usage { .. } | Self::Layout(_) => Exit::Usage,
             Self::Catalog(error) => catalog_exit(error),
             Self::Run { error, terminated } => run_exit(error, *terminated),
-            Self::Unfinished { unfinished, terminated } => job_exit(&unfinished.error, *terminated),
+            Self::Unfinished { unfinished, terminated, .. } => {
+                job_exit(&unfinished.error, *terminated)
+            }
             Self::Stream { error, terminated } => stream_exit(error, *terminated),
             Self::Survey(SurveyError::Interrupted) => Exit::Interrupted,
             Self::Capture { error, terminated } => match error {
@@ -141,13 +143,11 @@ impl Failure {
                 RebuildError::Exists { .. } => Exit::TargetRefused,
                 RebuildError::NoParent { .. } => Exit::Incomplete,
             },
-            Self::Member { .. } | Self::Survey(SurveyError::Read(_)) | Self::Differs { .. } => {
-                Exit::SourceDamaged
-            }
+            Self::Member { .. } | Self::Survey(SurveyError::Read(_)) => Exit::SourceDamaged,
             Self::Interlock(Refused::System { .. })
             | Self::Room(_)
-            | Self::Target { .. }
-            | Self::Compare { .. } => Exit::TargetFailed,
+            | Self::Compare { .. }
+            | Self::Target { .. } => Exit::TargetFailed,
             Self::Interlock(_) | Self::Refused { .. } => Exit::TargetRefused,
             Self::Report { .. } | Self::Stdout(_) | Self::System(_) => Exit::Failed,
         }
@@ -161,12 +161,6 @@ impl Failure {
             Self::Run { error, .. } => error.to_string(),
             Self::Unfinished { unfinished, .. } => unfinished.to_string(),
             Self::Stream { error, .. } => error.to_string(),
-            Self::Differs { path, wrong } => format!(
-                "{}: differs from the volume in {} bytes, the first at {:#x}",
-                path.display(),
-                wrong.bytes(),
-                wrong.next_from(0).unwrap_or(0)
-            ),
             Self::Interlock(refused) => refused.to_string(),
             Self::Room(error) => error.to_string(),
             Self::Survey(error) => error.to_string(),
@@ -174,15 +168,17 @@ impl Failure {
             Self::Rebuild(error) => error.to_string(),
             Self::Layout(error) => error.to_string(),
             Self::Member { path, error }
-            | Self::Target { path, error }
             | Self::Compare { path, error }
+            | Self::Target { path, error }
             | Self::Report { path, error } => format!("{}: {error}", path.display()),
             Self::Refused { path, why } => {
                 let path = path.display();
                 match why {
-                    Refusal::Exists => format!("{path}: exists already"),
+                    Refusal::Exists | Refusal::DirectoryExists => {
+                        format!("{path}: exists already")
+                    }
                     Refusal::NotAFile(kind) => format!("{path}: is {kind}, not a regular file"),
-                    Refusal::IsSource => format!("{path}: is one of the snapshot files given"),
+                    Refusal::IsSource => format!("{path}: is one of the sources given"),
                 }
             }
             Self::Stdout(error) => format!("standard output: {error}"),
@@ -196,12 +192,9 @@ impl Failure {
             Self::Usage { hint, .. } => hint,
             Self::Catalog(error) => catalog_hint(error),
             Self::Run { error, .. } => run_hint(error),
-            Self::Unfinished { unfinished, .. } => job_hint(unfinished),
+            Self::Unfinished { unfinished, in_place, .. } => job_hint(unfinished, *in_place),
             Self::Stream { error, .. } => stream_hint(error),
-            Self::Compare { .. } => {
-                "name a readable file or block device, no smaller than the volume"
-            }
-            Self::Differs { .. } => "restore --in-place --delta writes only what differs",
+            Self::Compare { .. } => "--target is an image or device that is there and can be read",
             Self::Interlock(refused) => interlock_hint(refused),
             Self::Room(_) => "make room or choose another place; nothing was written",
             Self::Survey(_) => {
@@ -247,7 +240,8 @@ impl Failure {
             Self::Layout(_) => "docs/FORMAT.md describes layout.toml",
             Self::Member { .. } => "a member is a readable raw image or block device",
             Self::Refused { why, .. } => match why {
-                Refusal::Exists => "--force replaces an existing file",
+                Refusal::Exists => "--force replaces an existing file, --in-place overwrites it",
+                Refusal::DirectoryExists => "--members makes a new directory",
                 Refusal::NotAFile(_) => {
                     "name a file that does not exist yet; --in-place overwrites a block device"
                 }
@@ -294,11 +288,14 @@ fn job_exit(error: &JobError, terminated: bool) -> Exit {
     }
 }
 
-fn job_hint(unfinished: &Unfinished) -> &'static str {
+fn job_hint(unfinished: &Unfinished, in_place: bool) -> &'static str {
     let resumable = unfinished.proven > 0;
     match &unfinished.error {
         JobError::Run(RunError::Interrupted) if resumable => {
             "run the command again to go on from here, or with --restart to start over"
+        }
+        JobError::Run(RunError::Interrupted) if in_place => {
+            "the target may be partly overwritten; run the command again"
         }
         JobError::Run(RunError::Interrupted) => "nothing was left; run the command again",
         JobError::Run(RunError::Target { .. })
@@ -307,6 +304,9 @@ fn job_hint(unfinished: &Unfinished) -> &'static str {
             if resumable =>
         {
             "make space or mend the medium, then run the command again: it goes on from here"
+        }
+        JobError::Run(RunError::Target { .. }) | JobError::Target { .. } if in_place => {
+            "the target may be partly overwritten; it may be full, or its medium failing"
         }
         JobError::Run(RunError::Target { .. }) | JobError::Target { .. } => {
             "nothing was left under the target's name; make space or choose another place"

@@ -16,7 +16,7 @@ use support::run::{BINARY, Call};
 use support::scratch::{Scratch, copy_tree, flip_bit, set_len, write};
 use support::{Outcome, ensure};
 
-const COMMANDS: [&str; 6] = ["list", "inspect", "verify", "restore", "rebuild", "capture"];
+const COMMANDS: [&str; 7] = ["list", "inspect", "verify", "restore", "plan", "rebuild", "capture"];
 
 /// The contract. What a script may rely on is changed here and on the page, or not at all.
 const EXIT_CODES: [(&str, &str); 10] = [
@@ -65,15 +65,17 @@ fn section<'p>(page: &'p str, heading: &str) -> Outcome<&'p str> {
     Ok(&rest[..rest.find("\n## ").unwrap_or(rest.len())])
 }
 
-/// The first cells of the table with this header, backquotes taken off.
+/// The first two cells of each row of the tables with this header.
 fn table(section: &str, header: &str) -> Vec<(String, String)> {
-    let rows = section.lines().skip_while(|l| !l.starts_with(header)).skip(2);
-    rows.take_while(|l| l.starts_with('|'))
-        .map(|row| {
+    let mut rows = Vec::new();
+    let mut lines = section.lines();
+    while lines.any(|line| line.starts_with(header)) {
+        rows.extend(lines.by_ref().skip(1).take_while(|line| line.starts_with('|')).map(|row| {
             let mut cells = row.trim_matches('|').split('|').map(|c| c.trim().to_owned());
             (cells.next().unwrap_or_default(), cells.next().unwrap_or_default())
-        })
-        .collect()
+        }));
+    }
+    rows
 }
 
 /// Every `--flag` in a text.
@@ -105,11 +107,13 @@ fn flags() -> Outcome {
         Ok(rows.iter().flat_map(|(flag, _)| long_flags(flag)).collect())
     };
     let common = defined("Options of every command")?;
-    let selection = defined("Choosing a set")?;
+    let volume = &defined("Choosing a set")? | &defined("Raw members")?;
     for command in COMMANDS {
-        let mut said = &defined(command)? | &common;
+        // `plan` takes what `restore` takes.
+        let own = defined(if command == "plan" { "restore" } else { command })?;
+        let mut said = &own | &common;
         if !matches!(command, "rebuild" | "capture") {
-            said.extend(selection.iter().cloned());
+            said.extend(volume.iter().cloned());
         }
         let real = flags_of_help(command)?;
         ensure!(said == real, "{command}: docs/CLI.md has {said:?}, --help has {real:?}");
@@ -145,7 +149,7 @@ fn exit_codes() -> Outcome {
 /// The paths of all values in a document, `a.b[].c`.
 fn fields(value: &Value, at: &str, out: &mut BTreeSet<String>) {
     match value {
-        Value::Object(map) if !at.ends_with("tags") => {
+        Value::Object(map) if !at.ends_with("tags") && at != "hashes" => {
             for (key, value) in map {
                 let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
                 fields(value, &at, out);
@@ -172,6 +176,9 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
     set_len(&cut_file, fs::metadata(&cut_file)?.len() - 1)?;
     let raw = scratch.path("raw");
     write(&raw, &[0; 4096])?;
+    let of_raw = |command: &str| Call::new(command).member("v", &raw);
+    let against = |from: &Path| Call::new("verify").arg(from).option("--target", &raw);
+    let members = Call::new("restore").arg(&damaged).option("--members", scratch.path("dir"));
     let restore =
         |from: &Path, to: &str| Call::new("restore").arg(from).option("-o", scratch.path(to));
     let rebuild = Call::new("rebuild").arg(&cut_file).option("-o", scratch.path("whole.snap"));
@@ -185,12 +192,32 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
                 Call::new("inspect").arg(&cut).json_exits(4)?,
             ],
         ),
-        ("verify", vec![Call::new("verify").arg(&damaged).json_exits(4)?]),
-        ("restore", vec![restore(&damaged, "a").arg("--salvage").json_exits(3)?]),
+        (
+            "verify",
+            vec![
+                Call::new("verify").arg(&damaged).json_exits(4)?,
+                against(&demo).json_exits(4)?,
+                of_raw("verify").json()?,
+            ],
+        ),
+        (
+            "restore",
+            vec![
+                restore(&damaged, "a").arg("--salvage").option("--hash", "md5").json_exits(3)?,
+                members.arg("--salvage").json_exits(3)?,
+            ],
+        ),
+        ("plan", vec![Call::new("plan").arg(&demo).option("-o", scratch.path("a")).json()?]),
+        ("Raw members", vec![of_raw("list").json()?, of_raw("inspect").json()?]),
         ("rebuild", vec![rebuild.option("--sibling", &cut).json()?]),
         ("capture", vec![capture.json()?]),
         ("JSON", vec![restore(&cut, "b").json_exits(4)?]),
     ]))
+}
+
+/// What a page says once for an image and for each of several.
+fn members_as_one(fields: &BTreeSet<String>) -> BTreeSet<String> {
+    fields.iter().map(|f| f.strip_prefix("members[].").unwrap_or(f).to_owned()).collect()
 }
 
 fn json_fields() -> Outcome {
@@ -209,6 +236,7 @@ fn json_fields() -> Outcome {
         for (field, _) in table(section(&page, command)?, "| JSON field ") {
             match field.trim_matches('`') {
                 "set.*" => said.extend(of_sets.iter().cloned()),
+                "members[].*" => real = members_as_one(&real),
                 name => drop(said.insert(name.to_owned())),
             }
         }
@@ -293,12 +321,22 @@ fn examples(name: &'static str) -> Outcome {
     Ok(())
 }
 
+/// Fields that are different each time, or on each machine.
+const TIMES: [&str; 5] =
+    ["seconds", "available_bytes", "decode_bytes_per_second", "decode_seconds", "memory"];
+
 /// Times and rates are different each time.
 fn without_times(line: &str) -> String {
     let blanks = line.len() - line.trim_start().len();
     let (indent, rest) = line.split_at(blanks);
-    if rest.starts_with("\"seconds\": ") {
-        return format!("{indent}\"seconds\": T");
+    for name in TIMES {
+        if rest.starts_with(&format!("{name:?}: ")) {
+            let comma = if rest.ends_with(',') { "," } else { "" };
+            return format!("{indent}{name:?}: T{comma}");
+        }
+    }
+    if rest.starts_with("decoding takes about ") || rest.ends_with(" free") {
+        return format!("{indent}T");
     }
     match rest.split_once(" of data; ") {
         Some((times, rest)) if times.ends_with("/s") => format!("{indent}T, R of data; {rest}"),

@@ -36,8 +36,8 @@ pub(crate) struct CaptureArgs {
     /// When the members were at this state [default: now]
     #[arg(long, value_name = "RFC3339")]
     pub time: Option<jiff::Timestamp>,
-    /// How the members relate in time
-    #[arg(long, value_name = "HOW", default_value = "unknown")]
+    /// The members are of one instant (crash), with writers stopped (quiesced), or nothing is known
+    #[arg(long, value_name = "HOW", default_value = "unknown", hide_possible_values = true)]
     pub consistency: ConsistencyArg,
     /// The members do not change, whoever has them open
     #[arg(long)]

@@ -29,16 +29,24 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// One JSON document on standard output, everything else on standard error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 901)]
     pub json: bool,
     /// No progress
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 902)]
     pub quiet: bool,
-    /// Say how it is done: methods chosen, devices found
-    #[arg(short, long, global = true)]
+    /// Say more of how it is done
+    #[arg(short, long, global = true, display_order = 903)]
     pub verbose: bool,
-    /// Worker threads, 0 for one for each core
-    #[arg(short, long, global = true, value_name = "N", default_value_t = 0)]
+    /// Worker threads [default: 0, one for each core]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        display_order = 904
+    )]
     pub jobs: usize,
 }
 
@@ -75,7 +83,7 @@ pub(crate) struct VerifyArgs {
     /// Structures and stored bytes (CRC-32) only; chunks are not decompressed
     #[arg(long, conflicts_with = "target")]
     pub quick: bool,
-    /// Compare this image or device with the volume instead, reading it from its medium
+    /// Compare this image or device with the volume instead, byte by byte from its medium
     #[arg(long, value_name = "PATH")]
     pub target: Option<PathBuf>,
     /// Which set. Last, for its help heading counts for all that follows.

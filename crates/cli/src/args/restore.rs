@@ -14,12 +14,14 @@ use super::SetArgs;
 /// `restore` and `plan`
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The raw image to write, or - for standard output
+    /// Raw image to write, device with --in-place, or - for standard output
     #[arg(short, long, value_name = "TARGET", required_unless_present = "members_dir")]
     pub output: Option<PathBuf>,
-    /// Restore each underlying volume to a raw image in this new directory, with layout.toml
+    /// Restore each member to a raw image in this new directory, with layout.toml
     #[arg(long = "members", value_name = "DIR", id = "members_dir",
-          conflicts_with_all = ["output", "in_place", "offset", "length", "size", "hash"])]
+          conflicts_with_all = ["output", "force", "in_place", "delta", "expect_serial",
+                                "expect_size", "offset", "length", "size", "shard", "journal",
+                                "hash"])]
     pub members: Option<PathBuf>,
     /// Write the report here too, as JSON
     #[arg(long, value_name = "FILE")]
@@ -27,6 +29,9 @@ pub(crate) struct RestoreArgs {
     /// Only say whether it would go through, as plan does
     #[arg(long)]
     pub dry_run: bool,
+    /// Which set. Behind what has no help heading, for its own counts for all that follows.
+    #[command(flatten)]
+    pub set: SetArgs,
     /// How the target is treated.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -42,9 +47,6 @@ pub(crate) struct RestoreArgs {
     /// What to do about damage.
     #[command(flatten)]
     pub salvage: SalvageArgs,
-    /// Which set. Last, for its help heading counts for all that follows.
-    #[command(flatten)]
-    pub set: SetArgs,
 }
 
 /// How the target is treated.
@@ -67,11 +69,11 @@ pub(crate) struct TargetArgs {
     /// Refuse a target that has another size
     #[arg(long, value_name = "SIZE", requires = "in_place")]
     pub expect_size: Option<ByteSize>,
-    /// Allocate the whole file: no holes
+    /// Allocate the whole file, so that it has no holes
     #[arg(long)]
     pub preallocate: bool,
-    /// How to write
-    #[arg(long, value_name = "HOW", default_value = "auto")]
+    /// How to write: auto, direct (past the page cache) or buffered
+    #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
     pub io: IoArg,
     /// Write at most so many bytes a second
     #[arg(long, value_name = "SIZE", value_parser = rate)]
@@ -82,16 +84,16 @@ pub(crate) struct TargetArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Range")]
 pub(crate) struct ExtentArgs {
-    /// Restore from this byte of the volume on; with --in-place it keeps its place
+    /// First byte to restore; with --in-place also where it goes
     #[arg(long, value_name = "BYTES", default_value = "0")]
     pub offset: ByteSize,
     /// Restore so many bytes [default: up to the end]
     #[arg(long, value_name = "BYTES")]
     pub length: Option<ByteSize>,
-    /// Make the target this large; what is behind the volume reads as zeros
+    /// Make the target this large; zeros follow the volume
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["offset", "length"])]
     pub size: Option<ByteSize>,
-    /// Restore the I-th of N parts, as other processes do the others
+    /// Restore the I-th of N parts; other processes restore the others
     #[arg(long, value_name = "I/N", requires = "in_place")]
     pub shard: Option<Part>,
 }
@@ -100,28 +102,36 @@ pub(crate) struct ExtentArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Resuming")]
 pub(crate) struct ResumeArgs {
-    /// Keep the journal here [default: beside the target, for devices in the state directory]
+    /// Where the journal is [default: beside the target; of devices, in the state directory]
     #[arg(long, value_name = "PATH")]
     pub journal: Option<PathBuf>,
-    /// Keep no journal: an unfinished run leaves nothing to go on with
+    /// Keep no journal; an unfinished run cannot be continued
     #[arg(long, conflicts_with_all = ["journal", "sync_every", "restart"])]
     pub no_journal: bool,
-    /// Make the target durable after so many bytes (1G) or so much time (5s) [default: 4G 5s]
+    /// How often the target is made durable: 1G, 5s; may be given twice [default: 4G and 5s]
     #[arg(long, value_name = "WHEN")]
     pub sync_every: Vec<SyncEvery>,
-    /// Throw away what an unfinished run has left
+    /// Start over: throw away what an unfinished run has left
     #[arg(long)]
     pub restart: bool,
+}
+
+impl ResumeArgs {
+    /// Whether any of these asks for a journal.
+    pub(crate) fn is_given(&self) -> bool {
+        let Self { journal, no_journal: _, sync_every, restart } = self;
+        journal.is_some() || !sync_every.is_empty() || *restart
+    }
 }
 
 /// What is proved.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Proof")]
 pub(crate) struct ProofArgs {
-    /// Read the target back from its medium and compare it
+    /// Read the target back from its medium and compare it with the volume
     #[arg(long)]
     pub verify_target: bool,
-    /// Hash the volume meanwhile: sha256, md5, sha1, blake3
+    /// Hash the bytes restored: sha256, sha1, md5, blake3, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub hash: Vec<Algorithm>,
 }

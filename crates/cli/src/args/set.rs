@@ -72,13 +72,13 @@ pub(crate) struct RawArgs {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct LayoutArgs {
-    /// As this file says
+    /// The members make the volume as this file says
     #[arg(long, value_name = "FILE.toml")]
     pub layout: Option<PathBuf>,
-    /// Striped over all of them, this many bytes each in turn
+    /// The members are striped, this many bytes each in turn
     #[arg(long, value_name = "SIZE")]
     pub stripe: Option<ByteSize>,
-    /// One after the other
+    /// The members follow one after the other
     #[arg(long)]
     pub linear: bool,
 }

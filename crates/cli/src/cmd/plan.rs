@@ -9,7 +9,7 @@ use restore::snapfmt::{SetContentId, SetId};
 use restore::{Progress, Volume};
 use serde::Serialize;
 
-use super::restore::{Extent, Ready, output_path, pipes_are_given};
+use super::restore::{Extent, Ready, are_pipes, on_damage, output_path};
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, name, size};
@@ -53,15 +53,16 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
             hint: "give -o TARGET",
         });
     }
-    if pipes_are_given(args) {
+    if are_pipes(args) {
         return Err(Failure::Usage {
-            message: "a plan is not possible when snapshots are read from pipes".into(),
-            hint: "what comes through a pipe is known when it has come; keep it as a file for a plan",
+            message: "what comes through a pipe cannot be looked at beforehand".into(),
+            hint: "restore checks it on its way; the image gets its name when all of it is proved",
         });
     }
-    let ready = Ready::new(args, output)?;
+    let ready = Ready::new(args)?;
     let Ready { subject, extent, counts, place, .. } = &ready;
-    let trial = Trial::of(&subject.volume, extent, common)?;
+    let options = Options { on_damage: on_damage(args), ..Options::new(common.jobs()) };
+    let trial = Trial::of(&subject.volume, extent, &options)?;
     let held = place.held.as_ref();
     let plan = Plan {
         go: true,
@@ -97,9 +98,8 @@ struct Trial {
 }
 
 impl Trial {
-    fn of(volume: &Volume, extent: &Extent, common: &Common) -> Result<Self, Failure> {
+    fn of(volume: &Volume, extent: &Extent, options: &Options<'_>) -> Result<Self, Failure> {
         let progress = Progress::default();
-        let options = Options::new(common.jobs());
         let start = Instant::now();
         let (done, ran) = std::thread::scope(|scope| {
             let (sender, finished) = std::sync::mpsc::channel::<()>();
@@ -109,7 +109,7 @@ impl Trial {
                 let _ = finished.recv_timeout(TRIAL);
                 progress.cancel();
             });
-            let ran = engine::run(volume, extent.range.clone(), &NullSink, &options, progress);
+            let ran = engine::run(volume, extent.range.clone(), &NullSink, options, progress);
             drop(sender);
             (start.elapsed(), ran)
         });

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use restore::engine::{self, Options};
-use restore::job::{Unfinished, compare};
+use restore::job::compare;
 use restore::sink::{NullSink, ReadBack};
 use restore::snapfmt::{SetContentId, SetId, VolumeId};
 use restore::verify::{Depth, FileReport, verify};
@@ -16,6 +16,9 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, line, name, note, size};
 use crate::subject::{Given, Subject};
 use crate::watch::Watch;
+
+/// How many of the ranges that differ are shown to people.
+const SHOWN: usize = 20;
 
 #[derive(Serialize)]
 struct Verification {
@@ -101,6 +104,25 @@ impl Reading {
             seconds: start.elapsed().as_secs_f64(),
         }
     }
+
+    /// For people.
+    fn text(&self) -> String {
+        let Some(target) = &self.target else {
+            return "every byte can be read; raw members have no checksums".to_owned();
+        };
+        if self.differs.is_empty() {
+            return format!("{target} holds the volume");
+        }
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        for [start, end] in self.differs.iter().take(SHOWN) {
+            let _ = writeln!(out, "differs: bytes {start} to {end}");
+        }
+        if let Some(more) = self.differs.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            let _ = writeln!(out, "and {more} more ranges; --json lists them all");
+        }
+        out
+    }
 }
 
 /// Compares a target with the volume: its first bytes, up to the volume's size.
@@ -111,32 +133,33 @@ fn against(
     output: Output,
 ) -> Result<Exit, Failure> {
     let start = Instant::now();
-    let failed = |error| Failure::Compare { path: target.to_owned(), error };
-    let held = ReadBack::open(target, 0).map_err(failed)?;
+    let held = ReadBack::open(target, 0)
+        .map_err(|error| Failure::Compare { path: target.to_owned(), error })?;
     let size = subject.volume.size();
-    if held.size() < size {
-        return Err(failed(std::io::Error::other(format!(
-            "has {} bytes, the volume has {size}",
-            held.size()
-        ))));
-    }
+    let there = size.min(held.size());
     let watch = Watch::start(common, "comparing");
     let options = Options::new(common.jobs());
-    let compared = compare(&held, &subject.volume, &(0..size), size, &options, watch.progress());
+    let compared = compare(&held, &subject.volume, &(0..there), there, &options, watch.progress());
     let terminated = watch.finish();
-    let wrong = compared.map_err(|error| {
-        let unfinished = Unfinished { error, proven: 0 };
-        Failure::Unfinished { unfinished, terminated }
+    let mut wrong = compared.map_err(|error| Failure::Unfinished {
+        unfinished: error.into(),
+        in_place: false,
+        terminated,
     })?;
-    if wrong.is_empty() {
-        let reading = Reading::new(subject, Some(target), start);
-        output.result(&reading, |_| format!("{} holds the volume", target.display()))?;
+    // What is not there differs.
+    wrong.insert(there..size);
+    let differs = wrong.iter().map(|range| [range.start, range.end]).collect();
+    let reading = Reading { differs, ..Reading::new(subject, Some(target), start) };
+    output.result(&reading, Reading::text)?;
+    if reading.differs.is_empty() {
         return Ok(Exit::Done);
     }
-    for range in wrong.iter().take(20) {
-        note(&format!("{} differs in bytes {} to {}", target.display(), range.start, range.end));
-    }
-    Err(Failure::Differs { path: target.to_owned(), wrong })
+    let bytes = wrong.bytes();
+    note(&format!(
+        "{} differs from the volume in {bytes} bytes; restore --in-place --delta writes only those",
+        target.display()
+    ));
+    Ok(Exit::SourceDamaged)
 }
 
 /// Raw members have nothing to be checked by: all that can be said is that they can be read.
@@ -148,8 +171,7 @@ fn read_all(subject: &Subject, common: &Common, output: Output) -> Result<Exit, 
     let result = engine::run(&subject.volume, 0..size, &NullSink, &options, watch.progress());
     let terminated = watch.finish();
     result.map_err(|error| Failure::Run { error, terminated })?;
-    let text = |_: &Reading| "every byte can be read; raw members have no checksums".to_owned();
-    output.result(&Reading::new(subject, None, start), text)?;
+    output.result(&Reading::new(subject, None, start), Reading::text)?;
     Ok(Exit::Done)
 }
 

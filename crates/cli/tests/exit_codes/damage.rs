@@ -12,6 +12,7 @@ use crate::support::run::Call;
 use crate::support::sample::restore;
 use crate::support::scratch::{Scratch, copy, flip_bit, len, read, set_len, write};
 use crate::support::stage::Stage;
+use crate::support::unfinished::{goes_on, is_left};
 use crate::support::{Outcome, ensure, tool};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -19,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("code_4_flipped_bit_in_data", &[], || {
             flipped(|anatomy| anatomy.data().nth(2).cloned())
         }),
+        trial("code_4_goes_on_when_repaired", &[], goes_on_when_repaired),
         trial("code_4_flipped_bit_in_the_manifest", &[], || {
             flipped(|anatomy| Some(anatomy.manifest().clone()))
         }),
@@ -77,12 +79,30 @@ fn flipped(part: impl FnOnce(&Anatomy) -> Option<Frame>) -> Outcome {
     })?;
     verify_refuses(&stage, "1-vol-b.snap")?;
     quick_verify_refuses(&stage, "1-vol-b.snap")?;
-    stage.refuses(stage.restore(), 4, &["1-vol-b.snap"])?;
+    // Without a journal nothing stays at all.
+    stage.refuses(stage.restore().arg("--no-journal"), 4, &["1-vol-b.snap"])?;
     // By name instead of by directory, and over an existing target, it is no better.
     let paths = [stage.file("vol-a")?, file, stage.file("vol-c")?];
     write(&stage.target(), b"precious")?;
-    let call = restore(&paths, &stage.target()).arg("--force");
+    let call = restore(&paths, &stage.target()).arg("--force").arg("--no-journal");
     stage.refuses(call, 4, &["1-vol-b.snap"])
+}
+
+/// What was proved before the damage is not done again once the file is whole.
+fn goes_on_when_repaired() -> Outcome {
+    let stage = Stage::new()?;
+    let file = stage.file("vol-c")?;
+    let last = Anatomy::of(&file)?.data().last().cloned().ok_or("no data")?;
+    flip_bit(&file, middle(&last))?;
+    let before = ["bystander".into()].into();
+    let call = stage.restore();
+    let ran = call.exits(4)?;
+    ensure!(ran.stderr.contains("2-vol-c.snap"), "which file?\n{}", ran.describe());
+    ensure!(!stage.target().exists(), "a half image under the final name");
+    // How far it got by then is a matter of chance.
+    let left = is_left(&stage.out, &before)?;
+    flip_bit(&file, middle(&last))?;
+    goes_on(&call, &stage.target(), &stage.sample.logical, left)
 }
 
 /// A restore goes by the index, so only `verify` must find this.

@@ -39,7 +39,7 @@ fn bad_command_lines() -> Outcome {
         stage.restore().arg("--no-such-flag"),
         stage.restore().option("--generation", "last"),
         stage.restore().option("--at", "yesterday"),
-        stage.restore().option("-j", "0"),
+        stage.restore().option("-j", "some"),
         stage.restore().option("--expect-content-id", "xyz"),
         Call::new("list"),
         Call::new("verify"),

@@ -10,7 +10,7 @@ use crate::support::run::{Call, Ran};
 use crate::support::scratch::write;
 use crate::support::{Outcome, ensure};
 
-const COMMANDS: [&str; 6] = ["capture", "list", "inspect", "verify", "restore", "rebuild"];
+const COMMANDS: [&str; 7] = ["capture", "list", "inspect", "verify", "restore", "plan", "rebuild"];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
@@ -69,7 +69,7 @@ fn names_every_command() -> Outcome {
         .map_while(|line| line.split_whitespace().next())
         .collect();
     ensure!(
-        listed[..listed.len().min(6)] == COMMANDS,
+        listed[..listed.len().min(COMMANDS.len())] == COMMANDS,
         "commands without a golden help: {listed:?}"
     );
     // All three ways of asking are one.

@@ -46,7 +46,7 @@ fn on_a_terminal() -> Outcome {
     let sample = sample(&scratch)?;
     for (verb, text) in typescript(&scratch, &sample, "")? {
         // How far of how much, and how fast.
-        for part in [verb.as_str(), " MiB ", "iB/s "] {
+        for part in [verb.as_str(), " MiB ", "iB/s"] {
             ensure!(text.contains(part), "no {part:?} in {text:?}");
         }
         // A full bar of nothing is no progress.

@@ -23,6 +23,7 @@ pub(crate) mod split;
 pub(crate) mod stage;
 pub(crate) mod tool;
 pub(crate) mod tree;
+pub(crate) mod unfinished;
 
 /// What a step of a test gives back; any error that can be shown turns into a failed test by `?`.
 pub(crate) type Outcome<T = ()> = Result<T, libtest_mimic::Failed>;

@@ -44,14 +44,15 @@ pub(super) fn run(
     output: Output,
 ) -> Result<Exit, Failure> {
     let start = Instant::now();
-    check_usage(args, output)?;
+    check_usage(args)?;
     let given = Given::look(&args.set);
     let sources = given.sources();
-    let (subject, ()) = open_checked(&given, &args.set, || check(args, &sources))?;
+    let names = || {
+        check_new_directory(directory)?;
+        check(args, &sources)
+    };
+    let (subject, ()) = open_checked(&given, &args.set, names)?;
     let word = given.word(&subject)?;
-    if fs::symlink_metadata(directory).is_ok() {
-        return Err(Failure::Refused { path: directory.to_owned(), why: Refusal::Exists });
-    }
     let unnamed = Work::prepare(args, directory, &subject)?;
     let mut members = Vec::new();
     for (no, member) in (0..).zip(subject.volume.members()) {
@@ -80,6 +81,13 @@ pub(super) fn run(
         return Ok(Exit::DoneWithDamage);
     }
     Ok(Exit::Done)
+}
+
+fn check_new_directory(path: &Path) -> Result<(), Failure> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Err(Failure::Refused { path: path.to_owned(), why: Refusal::DirectoryExists }),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The directory until it has its name.
@@ -142,6 +150,7 @@ fn restore_member(
     image: &Path,
     word: String,
 ) -> Result<Restored, Failure> {
+    let start = Instant::now();
     let failed = |error| Failure::Target { path: image.to_owned(), error };
     let journal = beside(image, ".journal").map_err(failed)?;
     // The journal of a finished image stays until all are: it says that this one is done.
@@ -171,7 +180,11 @@ fn restore_member(
     let watch = Watch::start(common, "restoring");
     let result = request.run(watch.progress());
     let terminated = watch.finish();
-    let restored = result.map_err(|unfinished| Failure::Unfinished { unfinished, terminated })?;
+    let restored = result.map_err(|unfinished| Failure::Unfinished {
+        unfinished,
+        in_place: false,
+        terminated,
+    })?;
     let set = subject.set.as_ref();
     let mut view = Restored::new(set, image.into(), volume.size(), &restored.report);
     view.method = restored.method.to_string();
@@ -182,7 +195,7 @@ fn restore_member(
         view.map = written.then(|| PathView::from(map));
     }
     restored.publish_and_keep_journal().map_err(|error| unfinished(image, error))?;
-    Ok(view)
+    Ok(Restored { seconds: start.elapsed().as_secs_f64(), ..view })
 }
 
 /// Whether all images fit together.

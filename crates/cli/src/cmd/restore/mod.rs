@@ -28,10 +28,10 @@ use crate::watch::Watch;
 pub(crate) use extent::Extent;
 use files::{unfinished, write_map, write_report};
 pub(crate) use names::output as output_path;
-use names::{check, check_usage, is_pipe, map_path};
-pub(crate) use pipes::are_given as pipes_are_given;
+use names::{check, check_stdout, check_usage, is_pipe, map_path};
+pub(crate) use pipes::are_given as are_pipes;
 pub(crate) use place::Place;
-use place::{journal_at, make_state_directory};
+use place::journal_at;
 use report::Restored;
 
 /// Everything that is known before anything is written.
@@ -50,8 +50,8 @@ pub(crate) struct Ready {
 
 impl Ready {
     /// Opens the set and claims the target, or says why that cannot be.
-    pub(crate) fn new(args: &RestoreArgs, output: Output) -> Result<Self, Failure> {
-        check_usage(args, output)?;
+    pub(crate) fn new(args: &RestoreArgs) -> Result<Self, Failure> {
+        check_usage(args)?;
         let given = Given::look(&args.set);
         let sources = given.sources();
         let checked = open_checked(&given, &args.set, || check(args, &sources));
@@ -85,7 +85,8 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         return members::run(args, directory, common, output);
     }
     let start = Instant::now();
-    let ready = Ready::new(args, output)?;
+    check_stdout(args, output)?;
+    let ready = Ready::new(args)?;
     ready.place.announce(&ready.extent, common.verbose);
     let (restored, lost) = to_target(args, common, ready)?;
     let restored = Restored { seconds: start.elapsed().as_secs_f64(), ..restored };
@@ -100,9 +101,10 @@ fn to_target(
     common: &Common,
     ready: Ready,
 ) -> Result<(Restored, u64), Failure> {
-    let Ready { subject, word, extent, counts: _, place } = ready;
+    let Ready { subject, word, extent, counts, place } = ready;
+    place.make_state_directory()?;
     let Place { target, journal, held, room: _ } = place;
-    journal.as_deref().map_or(Ok(()), make_state_directory)?;
+    let in_place = held.is_some();
     let hashes = &args.proof.hash;
     let digests = (!hashes.is_empty()).then(|| Digests::new(hashes.iter().copied()));
     let throttle = args.target.limit_rate.map(Throttle::new);
@@ -121,10 +123,11 @@ fn to_target(
         verify_target: args.proof.verify_target,
     };
     // From here on a signal is heard.
-    let watch = Watch::start(common, "restoring");
+    let watch = Watch::of_sparse(common, "restoring", &counts);
     let result = request.run(watch.progress());
     let terminated = watch.finish();
-    let restored = result.map_err(|unfinished| Failure::Unfinished { unfinished, terminated })?;
+    let restored =
+        result.map_err(|unfinished| Failure::Unfinished { unfinished, in_place, terminated })?;
     let (size, report) = (subject.volume.size(), &restored.report);
     let named = path.clone().unwrap_or_else(|| PathBuf::from("-"));
     let mut view = Restored::new(subject.set.as_ref(), (&named).into(), size, report);
@@ -151,7 +154,7 @@ fn to_target(
     Ok((view.with_hashes(digests.map(Digests::finish).unwrap_or_default()), lost))
 }
 
-fn on_damage(args: &RestoreArgs) -> OnDamage {
+pub(crate) fn on_damage(args: &RestoreArgs) -> OnDamage {
     let fill = args.salvage.fill;
     if args.salvage.salvage { OnDamage::Salvage { fill } } else { OnDamage::Stop }
 }
@@ -168,10 +171,8 @@ fn hint_growth(path: &Path, volume_size: u64) {
     for found in contents.signatures() {
         if let Some(hint) = found.kind.grow_hint() {
             let target = path.display();
-            note(&format!(
-                "{target} is larger than the {}; to use all of it: {hint}",
-                found.kind.noun()
-            ));
+            let (noun, hint) = (found.kind.noun(), hint.replace("TARGET", &target.to_string()));
+            note(&format!("{target} is larger than the {noun}; to use all of it: {hint}"));
         }
     }
 }

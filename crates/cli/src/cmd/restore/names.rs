@@ -9,6 +9,9 @@ use crate::args::RestoreArgs;
 use crate::exit::{Failure, Refusal};
 use crate::output::Output;
 
+const PIPE_HINT: &str =
+    "restore -o - writes the volume to a pipe; --report FILE and --map FILE take the rest";
+
 /// Whether the volume goes to standard output.
 pub(crate) fn is_pipe(args: &RestoreArgs) -> bool {
     args.output.as_deref() == Some(Path::new("-"))
@@ -19,9 +22,26 @@ pub(crate) fn output(args: &RestoreArgs) -> &Path {
     args.output.as_deref().or(args.members.as_deref()).unwrap_or(Path::new("-"))
 }
 
+fn usage(message: &str, hint: &'static str) -> Result<(), Failure> {
+    Err(Failure::Usage { message: message.to_owned(), hint })
+}
+
+/// Whether standard output can take what the arguments ask for: the volume, or the report.
+pub(crate) fn check_stdout(args: &RestoreArgs, output: Output) -> Result<(), Failure> {
+    if !is_pipe(args) {
+        return Ok(());
+    }
+    if io::stdout().is_terminal() {
+        usage("standard output is a terminal", PIPE_HINT)
+    } else if output.is_json() && args.report.is_none() {
+        usage("standard output has the volume, and --json asks for the report there", PIPE_HINT)
+    } else {
+        Ok(())
+    }
+}
+
 /// What cannot be meant together.
-pub(crate) fn check_usage(args: &RestoreArgs, output: Output) -> Result<(), Failure> {
-    let usage = |message: &str, hint| Err(Failure::Usage { message: message.to_owned(), hint });
+pub(crate) fn check_usage(args: &RestoreArgs) -> Result<(), Failure> {
     if args.members.is_some() && args.target.force {
         return usage(
             "--members makes a new directory and replaces none",
@@ -37,23 +57,17 @@ pub(crate) fn check_usage(args: &RestoreArgs, output: Output) -> Result<(), Fail
     if !is_pipe(args) {
         return Ok(());
     }
-    let hint =
-        "restore -o - writes the volume to a pipe; --report FILE and --map FILE take the rest";
     if args.target.in_place || args.proof.verify_target || args.target.preallocate {
         return usage(
             "standard output cannot be overwritten in place, allocated or read back",
             "restore to a file or device for that",
         );
     }
-    if args.resume.journal.is_some() || args.resume.restart {
+    if args.resume.is_given() {
         return usage("a pipe cannot be resumed", "restore to a file or device for that");
     }
-    if io::stdout().is_terminal() {
-        usage("standard output is a terminal", hint)
-    } else if output.is_json() && args.report.is_none() && !args.dry_run {
-        usage("standard output has the volume, and --json asks for the report there", hint)
-    } else if args.salvage.salvage && args.salvage.map.is_none() {
-        usage("--salvage to standard output needs --map FILE", hint)
+    if args.salvage.salvage && args.salvage.map.is_none() {
+        usage("--salvage to standard output needs --map FILE", PIPE_HINT)
     } else {
         Ok(())
     }
@@ -73,8 +87,8 @@ pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failu
             return Err(Failure::Usage { message, hint });
         }
     }
-    // What is overwritten in place has the interlock.
-    let own = usize::from(args.target.in_place);
+    // What is overwritten in place has the interlock, and a directory its own check.
+    let own = usize::from(args.target.in_place || args.members.is_some());
     targets.iter().skip(own).try_for_each(|path| check_new(path, args.target.force, sources))
 }
 

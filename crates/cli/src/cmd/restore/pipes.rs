@@ -29,7 +29,7 @@ pub(crate) fn are_given(args: &RestoreArgs) -> bool {
 /// Restores to a new image, which gets its name when every file has been proved by its end.
 pub(super) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
     let start = Instant::now();
-    check_usage(args, output)?;
+    check_usage(args)?;
     refuse_what_needs_seeking(args)?;
     check(args, &args.set.paths)?;
     let watch = Watch::start(common, "restoring");
@@ -88,11 +88,12 @@ fn restore(
     let target = target_of(args);
     let size = manifest.logical_size;
     // How much of it is data is known when it has come.
-    let needs = room::Needs { file_size: size, data_bytes: 0, preallocate: false };
+    let preallocate = args.target.preallocate;
+    let needs = room::Needs { file_size: size, data_bytes: 0, preallocate };
     room::check_room(target, needs).map_err(|e| other(Failure::Room(e)))?;
     let options = ImageOptions {
         replace: args.target.force,
-        preallocate: args.target.preallocate,
+        preallocate,
         origin: 0,
         io: args.target.io.into(),
     };
@@ -115,7 +116,7 @@ fn refuse_what_needs_seeking(args: &RestoreArgs) -> Result<(), Failure> {
         (!args.proof.hash.is_empty(), "--hash"),
         (args.proof.verify_target, "--verify-target"),
         (args.target.limit_rate.is_some(), "--limit-rate"),
-        (args.resume.journal.is_some() || args.resume.restart, "a journal"),
+        (args.resume.is_given(), "a journal"),
     ];
     match asked.iter().find(|(asked, _)| *asked) {
         None => Ok(()),

@@ -1,9 +1,10 @@
 //! Where a volume goes: the target as the engine takes it, whether it may be written, whether it
 //! fits, and where its journal is.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -104,6 +105,22 @@ impl Place {
         Ok(Self { target, journal, held: Some(held), room })
     }
 
+    /// Makes the directory for the journals of devices, if one goes there.
+    pub(crate) fn make_state_directory(&self) -> Result<(), Failure> {
+        let state = state_directory();
+        match self.journal.as_deref().and_then(Path::parent) {
+            Some(directory) if directory == state => {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+                made.map_err(|source| Failure::Unfinished {
+                    unfinished: JobError::from(JournalError::Io { path: state, source }).into(),
+                    in_place: true,
+                    terminated: false,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Says what is going to be lost.
     pub(crate) fn announce(&self, extent: &Extent, verbose: bool) {
         let Some(held) = &self.held else { return };
@@ -140,18 +157,6 @@ fn journal(
     let name = Digest::of(identity(device).map_err(failed)?.as_bytes()).to_string();
     let short = name.get(..16).unwrap_or(&name);
     Ok(Some(state_directory().join(format!("{short}{suffix}"))))
-}
-
-/// Makes the state directory, if that is where the journal goes.
-pub(crate) fn make_state_directory(journal: &Path) -> Result<(), Failure> {
-    let path = state_directory();
-    if journal.parent() != Some(&path) {
-        return Ok(());
-    }
-    fs::create_dir_all(&path).map_err(|source| {
-        let error = JournalError::Io { path, source };
-        Failure::Unfinished { unfinished: JobError::from(error).into(), terminated: false }
-    })
 }
 
 /// `-2-of-5`.
