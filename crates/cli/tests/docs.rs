@@ -174,9 +174,12 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
     copy_tree(&demo, &cut)?;
     let cut_file = cut.join("dsnap-demo-1/2-vol-demo-c.snap");
     set_len(&cut_file, fs::metadata(&cut_file)?.len() - 1)?;
-    let raw = scratch.path("raw");
+    let (raw, other) = (scratch.path("raw"), scratch.path("other"));
     write(&raw, &[0; 4096])?;
-    let of_raw = |command: &str| Call::new(command).member("v", &raw);
+    write(&other, &[0; 4096])?;
+    let of_raw = |command: &str| {
+        Call::new(command).member("v", &raw).member("w", &other).option("--stripe", "4K")
+    };
     let against = |from: &Path| Call::new("verify").arg(from).option("--target", &raw);
     let members = Call::new("restore").arg(&damaged).option("--members", scratch.path("dir"));
     let restore =
@@ -207,7 +210,7 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
                 members.arg("--salvage").json_exits(3)?,
             ],
         ),
-        ("plan", vec![Call::new("plan").arg(&demo).option("-o", scratch.path("a")).json()?]),
+        ("plan", vec![Call::new("plan").arg(&demo).option("-o", scratch.path("planned")).json()?]),
         ("Raw members", vec![of_raw("list").json()?, of_raw("inspect").json()?]),
         ("rebuild", vec![rebuild.option("--sibling", &cut).json()?]),
         ("capture", vec![capture.json()?]),

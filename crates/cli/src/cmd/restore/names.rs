@@ -55,6 +55,11 @@ pub(crate) fn check_usage(args: &RestoreArgs) -> Result<(), Failure> {
         );
     }
     if !is_pipe(args) {
+        // /dev is no place for what must be there tomorrow.
+        let device = fs::metadata(output(args)).is_ok_and(|m| m.file_type().is_block_device());
+        if device && args.salvage.salvage && args.salvage.map.is_none() {
+            return usage("--salvage onto a device needs --map FILE", "name a file that is kept");
+        }
         return Ok(());
     }
     if args.target.in_place || args.proof.verify_target || args.target.preallocate {
