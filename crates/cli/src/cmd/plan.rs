@@ -55,7 +55,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     }
     if are_pipes(args) {
         return Err(Failure::Usage {
-            message: "what comes through a pipe cannot be looked at beforehand".into(),
+            message: "what comes through pipes cannot be looked at beforehand".into(),
             hint: "restore checks it on its way; the image gets its name when all of it is proved",
         });
     }

@@ -63,7 +63,11 @@ fn leaves_nothing(kind: Kind) -> Outcome {
         running.await_handler_of(signal)?;
         running.signal(signal)?;
         let ran = running.wait()?;
-        ended(&ran, code, "nothing was left; run the command again")?;
+        let hint = match kind {
+            Kind::NewImage => "nothing was left; run the command again",
+            _ => "may be partly overwritten; run the command again",
+        };
+        ended(&ran, code, hint)?;
         ensure!(!target.journal.exists(), "a journal of nothing is left\n{}", ran.describe());
         let partial = kind == Kind::NewImage && target.unfinished.exists();
         ensure!(!partial, "a partial image of nothing is left\n{}", ran.describe());

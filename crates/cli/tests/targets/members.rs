@@ -128,7 +128,7 @@ fn in_loop_devices() -> Outcome {
     raw("verify", &members, &layout).option("--target", stage.target()).succeeds()?;
     let list = raw("list", &members, &layout).json()?;
     let identity = list["members"][0]["identity"].as_str().unwrap_or_default();
-    ensure!(identity.starts_with("device /dev/loop"), "{list}");
+    ensure!(identity.starts_with("device over inode "), "{list}");
     Ok(())
 }
 

@@ -181,7 +181,7 @@ fn once_only() -> Outcome {
         (&["--verify-target"], "--verify-target"),
         (&["--salvage"], "--salvage"),
         (&["--restart"], "a journal"),
-        (&["--dry-run"], "a plan"),
+        (&["--dry-run"], "cannot be looked at beforehand"),
     ] {
         stage.refuses(piped(&stage, &file).args(flags), 2, &[word, "pipes"])?;
     }
