@@ -60,6 +60,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         });
     }
     let ready = Ready::new(args)?;
+    ready.look_at_what_is_left(args)?;
     let Ready { subject, extent, counts, place, .. } = &ready;
     let options = Options { on_damage: on_damage(args), ..Options::new(common.jobs()) };
     let trial = Trial::of(&subject.volume, extent, &options)?;

@@ -147,7 +147,11 @@ fn against_a_file() -> Outcome {
     drop(set_len(&stage.target(), size - 1)?);
     against(&stage, &stage.target()).exits(4)?;
     for nothing in [stage.out.join("missing"), stage.out.clone()] {
-        stage.refuses(against(&stage, &nothing), 7, &["out", "an image or device that is there"])?;
+        stage.refuses(
+            against(&stage, &nothing),
+            7,
+            &["out", "an image or device that is there"],
+        )?;
     }
     Ok(())
 }

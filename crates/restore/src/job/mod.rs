@@ -2,6 +2,7 @@
 
 mod error;
 mod identity;
+mod left;
 mod target;
 
 use std::io;
@@ -23,6 +24,7 @@ use crate::volume::Volume;
 
 pub use error::{JobError, Unfinished};
 pub use identity::identity;
+pub use left::look;
 pub use target::Target;
 use target::{Opened, open};
 

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::identity::identity;
+use super::left::{exists, is_of, refuse_leftover};
 use super::{JobError, JournalAt, Restore, Unfinished};
 use crate::engine::Options;
-use crate::journal::{Binding, Journal, JournalError, Stranger, SyncPoints};
+use crate::journal::{Binding, Journal, SyncPoints};
 use crate::lock::lock;
 use crate::ranges::RangeSet;
 use crate::sink::{ImageOptions, ImageSink, InPlaceSink, Io, Method, PipeSink, ReadBack, Sink};
@@ -189,11 +190,9 @@ fn open_in_place(
     } else {
         Journal::open(&at.path, &binding(at))?
     };
-    let expected = identity(path).map_err(target)?;
     match journal.target() {
-        None => journal.bind(&expected)?,
-        Some(found) if found == expected => {}
-        Some(found) => return Err(stranger(&journal, expected, found)),
+        None => journal.bind(&identity(path).map_err(target)?)?,
+        Some(found) => is_of(path, found, &at.path)?,
     }
     Ok((sink, Some(journal)))
 }
@@ -212,11 +211,8 @@ fn open_image(
     let temporary = ImageSink::temporary_path(path).map_err(target)?;
     let origin = options.origin;
     let opened = |sink| OpenSink::Image { sink, temporary: temporary.clone(), origin };
-    let is_left = fs::symlink_metadata(&temporary).is_ok();
-    let begun = journal.is_some_and(|at| fs::symlink_metadata(&at.path).is_ok());
-    if is_left && !begun && journal.is_none_or(|at| !at.restart) {
-        return Err(JobError::Leftover { path: temporary.clone() });
-    }
+    refuse_leftover(&temporary, journal)?;
+    let is_left = exists(&temporary);
     if is_left && is_locked(&temporary).map_err(target)? {
         return Err(JobError::Busy { path: path.to_owned() });
     }
@@ -231,10 +227,7 @@ fn open_image(
         Journal::open(&at.path, &binding)?
     };
     if let (Some(found), true) = (journal.target(), is_left) {
-        let expected = identity(&temporary).map_err(target)?;
-        if found != expected {
-            return Err(stranger(&journal, expected, found));
-        }
+        is_of(&temporary, found, &at.path)?;
         let sink = ImageSink::resume(path, size, options).map_err(target)?;
         return Ok((opened(sink), Some(journal)));
     }
@@ -267,9 +260,4 @@ fn open_image(
 /// Whether another restore has the temporary file.
 fn is_locked(temporary: &Path) -> io::Result<bool> {
     Ok(!lock(&fs::File::open(temporary)?)?)
-}
-
-fn stranger(journal: &Journal, expected: String, found: String) -> JobError {
-    let why = Stranger::Target { expected, found };
-    JournalError::Stranger { path: journal.path().to_owned(), why }.into()
 }

@@ -64,7 +64,7 @@ pub struct Journal {
     changed: Condvar,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     /// What the target is, once it is known.
     target: Option<String>,
@@ -89,6 +89,27 @@ impl Journal {
         Self::begin(path, binding, |bytes, _| begun(&Lines::new(bytes), path))
     }
 
+    /// What the journal at `path`, if there is one, says that the target is. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Journal::open`], or without a binding those of [`Journal::anew`].
+    pub fn look(path: &Path, binding: Option<&Binding>) -> Result<Option<String>, JournalError> {
+        let io = |source| JournalError::Io { path: path.to_owned(), source };
+        let file = match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(io)?,
+        };
+        let bytes = held(&file, path)?;
+        let mut state = State::default();
+        match binding {
+            _ if bytes.is_empty() => {}
+            Some(binding) => drop(read(&bytes, path, binding, &mut state)?),
+            None => drop(begun(&Lines::new(&bytes), path)?),
+        }
+        Ok(state.target)
+    }
+
     /// Opens or creates the file; `sound` says how many of the bytes that are there stay.
     fn begin(
         path: &Path,
@@ -99,17 +120,8 @@ impl Journal {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(path).map_err(io)?;
-        if !lock(&file).map_err(io)? {
-            return Err(JournalError::Busy { path: path.to_owned() });
-        }
-        let mut bytes = Vec::new();
-        (&file).take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
-        let mut state = State {
-            target: None,
-            proven: RangeSet::default(),
-            written: RangeSet::default(),
-            closed: false,
-        };
+        let bytes = held(&file, path)?;
+        let mut state = State::default();
         let good = if bytes.is_empty() { 0 } else { sound(&bytes, &mut state)? };
         if good != file.metadata().map_err(io)?.len() {
             // What a crash cut off gives way to what comes next.
@@ -212,6 +224,17 @@ impl Journal {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Locks a journal against other processes and reads it.
+fn held(file: &File, path: &Path) -> Result<Vec<u8>, JournalError> {
+    let io = |source| JournalError::Io { path: path.to_owned(), source };
+    if !lock(file).map_err(io)? {
+        return Err(JournalError::Busy { path: path.to_owned() });
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(io)?;
+    Ok(bytes)
 }
 
 /// Why a sync point failed.

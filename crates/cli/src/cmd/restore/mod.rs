@@ -62,6 +62,15 @@ impl Ready {
         let place = Place::check(args, &extent, &counts, &sources)?;
         Ok(Self { subject, word, extent, counts, place })
     }
+
+    /// Whether what earlier runs have left is in the way.
+    pub(crate) fn look_at_what_is_left(&self, args: &RestoreArgs) -> Result<(), Failure> {
+        let journal = self.place.journal.clone().map(|at| journal_at(args, at, self.word.clone()));
+        let range = self.extent.range.start..self.extent.end;
+        restore::job::look(&self.place.target, journal.as_ref(), &range).map_err(|e| {
+            Failure::Unfinished { unfinished: e.into(), in_place: false, terminated: false }
+        })
+    }
 }
 
 /// What the indexes say of the range. Damage in them is for the restore to stop at, or to salvage.

@@ -92,6 +92,7 @@ pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failu
             return Err(Failure::Usage { message, hint });
         }
     }
+    args.resume.journal.as_deref().map_or(Ok(()), check_directory)?;
     // What is overwritten in place has the interlock, and a directory its own check.
     let own = usize::from(args.target.in_place || args.members.is_some());
     targets.iter().skip(own).try_for_each(|path| check_new(path, args.target.force, sources))
