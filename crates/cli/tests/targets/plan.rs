@@ -6,7 +6,7 @@ use libtest_mimic::Trial;
 
 use crate::support::disk::{Disk, LOOP};
 use crate::support::frames::{Anatomy, middle};
-use crate::support::hash::Census;
+use crate::support::hash::{Census, same_sha256};
 use crate::support::image::Filesystem;
 use crate::support::layout::Layout;
 use crate::support::loopmount::{LoopMount, Tmpfs};
@@ -25,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_plan_makes_no_state_directory", &unshare, no_state_directory),
         trial("a_plan_fails_as_the_restore", &[], fails_alike),
         trial("a_plan_fails_as_the_restore_of_a_device", &LOOP, device_fails_alike),
+        trial("a_plan_fails_for_what_is_left", &[], left_in_the_way),
         trial("a_plan_onto_a_full_filesystem", &LOOP_MOUNT, full_filesystem),
         trial("a_plan_of_too_large_a_file", &Filesystem::Ext4.needs(), too_large_a_file),
     ]
@@ -200,6 +201,41 @@ fn device_fails_alike() -> Outcome {
     all_refuse(&stage, 5, &words, |call| onto(call).option("--expect-size", "2M"))?;
     ensure!(read(disk.path())? == disk.old(), "it was written to");
     Ok(())
+}
+
+/// What earlier runs have left is in the way of the next one, or it is what that goes on from.
+fn left_in_the_way() -> Outcome {
+    let stage = Stage::new()?;
+    let (temporary, journal) =
+        (stage.out.join(".volume.img.partial"), stage.out.join(".volume.img.journal"));
+    let plain = |call: Call| call.arg(&stage.sets).option("-o", stage.target());
+    write(&temporary, b"of another")?;
+    all_refuse(&stage, 5, &[".volume.img.partial", "--restart"], plain)?;
+    all_refuse(&stage, 5, &[".volume.img.partial"], |call| plain(call).arg("--no-journal"))?;
+    plans(&stage, |call| plain(call).arg("--restart"))?;
+    write(&journal, b"my notes")?;
+    all_refuse(&stage, 5, &[".volume.img.journal", "not a journal"], plain)?;
+    all_refuse(&stage, 5, &["not a journal"], |call| plain(call).arg("--restart"))?;
+    std::fs::remove_file(&journal)?;
+    std::fs::remove_file(&temporary)?;
+
+    let missing = stage.out.join("missing/journal");
+    all_refuse(&stage, 7, &["missing"], |call| plain(call).option("--journal", &missing))?;
+
+    // Damage at the end of the last member, met when the others are done.
+    let source = stage.file("vol-c")?;
+    let sound = read(&source)?;
+    let last = Anatomy::of(&source)?.data().last().map(middle).ok_or("no data")?;
+    flip_bit(&source, last)?;
+    plain(Call::new("restore")).option("-j", "1").exits(4)?;
+    ensure!(temporary.exists() && journal.exists(), "nothing is left to go on with");
+    write(&source, &sound)?;
+    let part = |call: Call| plain(call).option("--length", "64K");
+    all_refuse(&stage, 5, &["another restore: of bytes"], part)?;
+    plans(&stage, plain)?;
+    let report = plain(Call::new("restore")).json()?;
+    ensure!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
+    same_sha256("gone on with", &stage.target(), &stage.sample.logical)
 }
 
 fn full_filesystem() -> Outcome {
