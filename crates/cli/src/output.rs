@@ -49,19 +49,22 @@ impl Output {
 }
 
 /// A line on standard error.
-#[expect(clippy::print_stderr, reason = "this is where messages are printed")]
 pub(crate) fn note(text: &str) {
-    eprintln!("snaprestore: {}", line(text));
+    say(&format!("snaprestore: {}", line(text)));
+}
+
+/// Text on standard error. That nobody may be there to read it any more is no reason to stop.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints what clap has to say: help and version as they are, a mistake with its usage.
-#[expect(clippy::print_stderr, reason = "this is where messages are printed")]
 pub(crate) fn usage(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
         return if error.print().is_ok() { Exit::Done } else { Exit::Failed };
     }
     let text = error.render().to_string();
-    eprint!("{text}");
+    say(text.trim_end());
     if std::env::args_os().any(|arg| arg == "--json") {
         let first = text.lines().next().unwrap_or_default();
         let message = first.strip_prefix("error: ").unwrap_or(first);
@@ -70,10 +73,9 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-#[expect(clippy::print_stderr, reason = "this is where messages are printed")]
 fn fail(as_json: bool, message: &str, hint: &str, exit: Exit) -> Exit {
-    eprintln!("snaprestore: {}", line(message));
-    eprintln!("  hint: {hint}");
+    note(message);
+    say(&format!("  hint: {hint}"));
     if as_json {
         print_error(message, hint, exit);
     }

@@ -11,7 +11,7 @@ use restore::{Counts, Progress};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::Common;
-use crate::output::{rate, size};
+use crate::output::{rate, say, size};
 
 const POLL: Duration = Duration::from_millis(50);
 /// Between lines where there is no terminal to draw on.
@@ -105,7 +105,6 @@ impl View {
         Self::Bar(ProgressBar::new(0).with_style(style).with_prefix(verb))
     }
 
-    #[expect(clippy::print_stderr, reason = "progress is for people")]
     fn show(&mut self, progress: &Progress, pace: &Pace) {
         let (done, total) = (progress.done(), progress.total());
         match self {
@@ -114,7 +113,7 @@ impl View {
                 if last.elapsed() >= LINE_EVERY && total > 0 {
                     *last = Instant::now();
                     let (done, total) = (size(done), size(total));
-                    eprintln!("{verb}: {done} of {total}, {}", pace.text(progress));
+                    say(&format!("{verb}: {done} of {total}, {}", pace.text(progress)));
                 }
             }
             // A bar of nothing would look full.

@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_file_that_is_too_short_grows", &[], short_file),
         trial("a_dirty_device", &LOOP, dirty_device),
         trial("a_dirty_device_in_parts", &LOOP, in_parts),
+        trial("messages_that_nobody_can_read", &[], unread_messages),
     ]
 }
 
@@ -103,4 +104,16 @@ fn in_parts() -> Outcome {
     ensure!(ran.status.success(), "a part failed\n{}", ran.describe());
     part(3).succeeds()?;
     holds(&stage, disk.path(), &disk.old()[size..])
+}
+
+/// That standard error is gone stops nothing, and changes no exit code.
+fn unread_messages() -> Outcome {
+    let stage = Stage::new()?;
+    let nobody = "2>/dev/full exec";
+    write(&stage.target(), &noise(5, 4096))?;
+    onto(&stage, &stage.target()).arg("-v").within(nobody).succeeds()?;
+    holds(&stage, &stage.target(), &[])?;
+    stage.restore().within(nobody).exits(5)?;
+    stage.restore().arg("--delta").within(nobody).exits(2)?;
+    Ok(())
 }
