@@ -49,6 +49,10 @@ pub(crate) struct RestoreArgs {
     pub salvage: SalvageArgs,
 }
 
+/// What conflicts with `--in-place`. To clap nothing is required that conflicts with what is given, so
+/// that `--delta --force` would pass.
+const NOT_IN_PLACE: [&str; 2] = ["force", "members_dir"];
+
 /// How the target is treated.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
@@ -61,13 +65,14 @@ pub(crate) struct TargetArgs {
     #[arg(long, conflicts_with = "force")]
     pub in_place: bool,
     /// Read what the target holds and write only what differs
-    #[arg(long, requires = "in_place")]
+    #[arg(long, requires = "in_place", conflicts_with_all = NOT_IN_PLACE)]
     pub delta: bool,
     /// Refuse a device that has another serial number
-    #[arg(long, value_name = "SERIAL", requires = "in_place")]
+    #[arg(long, value_name = "SERIAL", requires = "in_place",
+          conflicts_with_all = NOT_IN_PLACE)]
     pub expect_serial: Option<String>,
     /// Refuse a target that has another size
-    #[arg(long, value_name = "SIZE", requires = "in_place")]
+    #[arg(long, value_name = "SIZE", requires = "in_place", conflicts_with_all = NOT_IN_PLACE)]
     pub expect_size: Option<ByteSize>,
     /// Allocate the whole file, so that it has no holes
     #[arg(long)]
@@ -94,7 +99,7 @@ pub(crate) struct ExtentArgs {
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["offset", "length"])]
     pub size: Option<ByteSize>,
     /// Restore the I-th of N parts; other processes restore the others
-    #[arg(long, value_name = "I/N", requires = "in_place")]
+    #[arg(long, value_name = "I/N", requires = "in_place", conflicts_with_all = NOT_IN_PLACE)]
     pub shard: Option<Part>,
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_file_that_is_too_short_grows", &[], short_file),
         trial("a_dirty_device", &LOOP, dirty_device),
         trial("a_dirty_device_in_parts", &LOOP, in_parts),
+        trial("not_without_in_place", &[], not_without),
         trial("messages_that_nobody_can_read", &[], unread_messages),
     ]
 }
@@ -115,5 +116,18 @@ fn unread_messages() -> Outcome {
     holds(&stage, &stage.target(), &[])?;
     stage.restore().within(nobody).exits(5)?;
     stage.restore().arg("--delta").within(nobody).exits(2)?;
+    Ok(())
+}
+
+/// What is only for existing targets is not passed over for others.
+fn not_without() -> Outcome {
+    let stage = Stage::new()?;
+    let flags = ["--delta", "--expect-size=2M", "--expect-serial=vol0123", "--shard=1/2"];
+    for flag in flags {
+        for call in [stage.restore(), stage.restore().arg("--force")] {
+            let (name, _) = flag.split_once('=').unwrap_or((flag, ""));
+            stage.refuses(call.arg(flag), 2, &[name])?;
+        }
+    }
     Ok(())
 }
