@@ -67,7 +67,9 @@ fn true_members() -> Outcome {
         let call = to_members(&stage, &dir).args(flags);
         let report = call.json()?;
         are_true(&stage, &dir)?;
-        ensure!(report["members"].as_array().map(Vec::len) == Some(3), "{report}");
+        let members = report["members"].as_array().ok_or("no members")?;
+        let took = |member: &serde_json::Value| member["seconds"].as_f64() > Some(0.0);
+        ensure!(members.len() == 3 && members.iter().all(took), "{report}");
         ensure!(report["layout"] == dir.join("layout.toml").display().to_string(), "{report}");
         let entries = std::fs::read_dir(&stage.out)?.count();
         ensure!(entries == 2, "{entries} entries beside the members: {}", call.line());
@@ -177,6 +179,10 @@ fn not_for_all() -> Outcome {
         &["--size", "2M"],
         &["--hash", "md5"],
         &["--dry-run"],
+        &["--delta"],
+        &["--expect-size", "2M"],
+        &["--expect-serial", "vol0123"],
+        &["--shard", "1/2"],
     ] {
         stage.refuses(to_members(&stage, &dir).args(flags), 2, &[])?;
     }
