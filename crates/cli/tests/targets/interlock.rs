@@ -229,8 +229,8 @@ fn no_file_nor_device() -> Outcome {
 fn twice_at_a_time() -> Outcome {
     let stage = Stage::new()?;
     write(&stage.target(), &vec![7; 2 << 20])?;
-    // 1.5 MiB at 512 KiB a second.
-    let slow = onto(&stage, &stage.target()).option("--limit-rate", "512K");
+    // 1.3 MiB of data at 384 KiB a second.
+    let slow = onto(&stage, &stage.target()).option("--limit-rate", "384K");
     let mut first = slow.start()?;
     first.await_handler_of(rustix::process::Signal::INT)?;
     let second = restore(&[&stage.sets], &stage.target()).args(["--in-place", "--no-journal"]);

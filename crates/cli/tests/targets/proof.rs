@@ -66,6 +66,8 @@ fn hashes() -> Outcome {
     for (range, flags) in [
         (0..truth.len(), &[][..]),
         (0..truth.len(), &["-j", "1"]),
+        // What is behind the volume is not of it.
+        (0..truth.len(), &["--size=2M"]),
         (12_345..312_346, &["--offset", "12345", "--length", "300001"]),
         (1_618_431..truth.len(), &["--offset", "1618431"]),
     ] {
@@ -82,7 +84,7 @@ fn hashes() -> Outcome {
         let report = stage.scratch.path("report.json");
         let call = restore(&[&stage.sets], Path::new("-")).args(all).args(flags);
         let ran = call.option("--report", &report).succeeds()?;
-        ensure!(ran.stdout == bytes, "wrong bytes in the pipe");
+        ensure!(ran.stdout.starts_with(bytes), "wrong bytes in the pipe");
         are_of(&serde_json::from_slice(&read(&report)?)?, bytes, &stage)?;
         std::fs::remove_file(&report)?;
     }

@@ -78,6 +78,10 @@ fn to_a_pipe() -> Outcome {
         let (truth, _) = truth(&stage, range)?;
         ensure!(ran.stdout == truth, "wrong bytes: {}", call.line());
     }
+    let call = restore(&[&stage.sets], Path::new("-")).option("--size", "2M");
+    let (mut truth, _) = truth(&stage, RANGES[0])?;
+    truth.resize(2 << 20, 0);
+    ensure!(call.succeeds()?.stdout == truth, "wrong bytes: {}", call.line());
     Ok(())
 }
 
