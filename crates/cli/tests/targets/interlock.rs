@@ -121,7 +121,7 @@ fn disk_of_a_source() -> Outcome {
     let call = from(part.path(), disk.path());
     refused(&stage, call, disk.path(), &["holds the source", "name another target"])?;
     let call = from(disk.path(), part.path());
-    refused(&stage, call, part.path(), &["lies on the source", "name another target"])
+    refused(&stage, call, part.path(), &["the source /dev/loop", "name another target"])
 }
 
 fn behind_a_loop_device() -> Outcome {
