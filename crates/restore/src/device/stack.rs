@@ -39,6 +39,7 @@ impl Stack {
         let meets = |stack: &Self, top| stack.all.iter().any(|id| overlap(*id, top));
         match () {
             () if self.top == source.top => Some(Relation::Same),
+            () if is_partition_of(self.top, source.top) => Some(Relation::LiesOn),
             () if meets(source, self.top) => Some(Relation::Holds),
             () if meets(self, source.top) => Some(Relation::LiesOn),
             () => None,
@@ -72,6 +73,10 @@ fn overlap(a: Id, b: Id) -> bool {
         (Id::Device(a), Id::Device(b)) => a.overlaps(b),
         (a, b) => a == b,
     }
+}
+
+fn is_partition_of(part: Id, disk: Id) -> bool {
+    matches!((part, disk), (Id::Device(part), Id::Device(disk)) if part.disk() == Some(disk))
 }
 
 fn walk_device(number: Number, all: &mut BTreeSet<Id>) {
