@@ -96,7 +96,7 @@ fn partitions_and_disk() -> Outcome {
     let one = Partition::add(&disk, 1, MIB, 2 * MIB)?;
     let two = Partition::add(&disk, 2, 4 * MIB, 2 * MIB)?;
     refused(disk.path(), &reading(one.path(), MIB), &["holds the source", "p1"])?;
-    refused(one.path(), &reading(disk.path(), MIB), &["holds the source"])?;
+    refused(one.path(), &reading(disk.path(), MIB), &["lies on the source"])?;
     refused(one.path(), &reading(&scratch.path("disk"), MIB), &["lies on the source"])?;
     accepted(two.path(), &reading(one.path(), MIB)).map(drop)
 }
