@@ -196,6 +196,9 @@ impl Failure {
             Self::Stream { error, .. } => stream_hint(error),
             Self::Compare { .. } => "--target is an image or device that is there and can be read",
             Self::Interlock(refused) => interlock_hint(refused),
+            Self::Room(NoRoom::System { .. }) => {
+                "check the path and its permissions; nothing was written"
+            }
             Self::Room(_) => "make room or choose another place; nothing was written",
             Self::Survey(_) => {
                 "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
@@ -240,7 +243,9 @@ impl Failure {
             Self::Layout(_) => "docs/FORMAT.md describes layout.toml",
             Self::Member { .. } => "a member is a readable raw image or block device",
             Self::Refused { why, .. } => match why {
-                Refusal::Exists => "--force replaces an existing file, --in-place overwrites it",
+                Refusal::Exists => {
+                    "--force replaces an existing file, --in-place overwrites the target itself"
+                }
                 Refusal::DirectoryExists => "--members makes a new directory",
                 Refusal::NotAFile(_) => {
                     "name a file that does not exist yet; --in-place overwrites a block device"

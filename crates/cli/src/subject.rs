@@ -67,6 +67,21 @@ impl<'a> Given<'a> {
         Ok(Subject { set: Some(set), open: Some(open), volume })
     }
 
+    /// The same, but what `check` finds wrong with the target goes before damage. The target of a
+    /// volume that can be opened is left to the caller.
+    pub(crate) fn subject_or(
+        &self,
+        args: &SetArgs,
+        check: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Subject, Failure> {
+        self.subject(args).or_else(|failure| {
+            if failure.exit() == Exit::SourceDamaged {
+                check()?;
+            }
+            Err(failure)
+        })
+    }
+
     /// Everything that was given is evidence, whether it is needed or not.
     pub(crate) fn sources(&self) -> Vec<PathBuf> {
         match self {
@@ -108,20 +123,4 @@ fn state_of(path: &Path) -> std::io::Result<String> {
     let meta = fs::metadata(path)?;
     let identity = job::identity(path)?;
     Ok(format!("{identity} {} {}.{}", meta.len(), meta.mtime(), meta.mtime_nsec()))
-}
-
-/// Opens what was given and the volume that is meant. Whatever is wrong with the way the result is
-/// to be used goes before damage, and an incomplete set before both.
-pub(crate) fn open_checked<T>(
-    given: &Given<'_>,
-    args: &SetArgs,
-    check: impl FnOnce() -> Result<T, Failure>,
-) -> Result<(Subject, T), Failure> {
-    match given.subject(args) {
-        Err(failure) if failure.exit() != Exit::SourceDamaged => Err(failure),
-        opened => {
-            let checked = check()?;
-            Ok((opened?, checked))
-        }
-    }
 }

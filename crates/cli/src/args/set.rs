@@ -70,7 +70,7 @@ pub(crate) struct RawArgs {
 
 /// How several members make the logical volume.
 #[derive(Debug, Args)]
-#[group(multiple = false)]
+#[group(multiple = false, requires = "members")]
 pub(crate) struct LayoutArgs {
     /// The members make the volume as this file says
     #[arg(long, value_name = "FILE.toml")]

@@ -114,11 +114,12 @@ impl Reading {
             return format!("{target} holds the volume");
         }
         let mut out = String::new();
-        // Writing to a string cannot fail.
         for [start, end] in self.differs.iter().take(SHOWN) {
+            // Writing to a string cannot fail.
             let _ = writeln!(out, "differs: bytes {start} to {end}");
         }
-        if let Some(more) = self.differs.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let more = self.differs.len().saturating_sub(SHOWN);
+        if more > 0 {
             let _ = writeln!(out, "and {more} more ranges; --json lists them all");
         }
         out

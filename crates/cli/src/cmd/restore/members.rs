@@ -23,7 +23,7 @@ use super::report::Restored;
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure, Refusal};
 use crate::output::{Output, PathView, note};
-use crate::subject::{Given, Subject, open_checked};
+use crate::subject::{Given, Subject};
 use crate::watch::Watch;
 
 const LAYOUT: &str = "layout.toml";
@@ -51,7 +51,8 @@ pub(super) fn run(
         check_new_directory(directory)?;
         check(args, &sources)
     };
-    let (subject, ()) = open_checked(&given, &args.set, names)?;
+    let subject = given.subject_or(&args.set, names)?;
+    names()?;
     let word = given.word(&subject)?;
     let unnamed = Work::prepare(args, directory, &subject)?;
     let mut members = Vec::new();
@@ -106,6 +107,9 @@ impl Work {
         }
         match DirBuilder::new().mode(0o700).create(&directory) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(e)),
+            Err(_) if !directory.is_dir() => {
+                Err(Failure::Refused { path: directory, why: Refusal::DirectoryExists })
+            }
             _ => Ok(Self { directory }),
         }
     }

@@ -22,7 +22,7 @@ use restore::{Counts, Digests, Progress, Throttle, device};
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, note, size};
-use crate::subject::{Given, Subject, open_checked};
+use crate::subject::{Given, Subject};
 use crate::watch::Watch;
 
 pub(crate) use extent::Extent;
@@ -31,7 +31,7 @@ pub(crate) use names::output as output_path;
 use names::{check, check_stdout, check_usage, is_pipe, map_path};
 pub(crate) use pipes::are_given as are_pipes;
 pub(crate) use place::Place;
-use place::journal_at;
+use place::{claim, journal_at};
 use report::Restored;
 
 /// Everything that is known before anything is written.
@@ -54,12 +54,16 @@ impl Ready {
         check_usage(args)?;
         let given = Given::look(&args.set);
         let sources = given.sources();
-        let checked = open_checked(&given, &args.set, || check(args, &sources));
-        let (subject, ()) = checked?;
-        let word = given.word(&subject)?;
+        let target = |extent: Option<&Extent>| {
+            check(args, &sources)?;
+            claim(args, extent, &sources)
+        };
+        let subject = given.subject_or(&args.set, || target(None).map(drop))?;
         let extent = Extent::new(&args.extent, &subject.volume)?;
+        let held = target(Some(&extent))?;
+        let word = given.word(&subject)?;
         let counts = counts(args, &subject, &extent)?;
-        let place = Place::check(args, &extent, &counts, &sources)?;
+        let place = Place::new(args, &extent, &counts, held)?;
         Ok(Self { subject, word, extent, counts, place })
     }
 

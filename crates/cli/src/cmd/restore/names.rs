@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,9 @@ pub(crate) fn check_usage(args: &RestoreArgs) -> Result<(), Failure> {
             "with --members each image has a map of its own",
             "leave --map out; maps are beside the images",
         );
+    }
+    if args.output.as_ref().is_some_and(|path| path.as_os_str().as_bytes().ends_with(b"/")) {
+        return usage("-o names a directory", "give the image a name; --members makes a directory");
     }
     if !is_pipe(args) {
         // /dev is no place for what must be there tomorrow.

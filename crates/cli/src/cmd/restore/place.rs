@@ -35,19 +35,19 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Checks the target that the arguments name, and claims it.
-    pub(crate) fn check(
+    /// The target that the arguments name, which is claimed if it is overwritten in place.
+    pub(crate) fn new(
         args: &RestoreArgs,
         extent: &Extent,
         counts: &Counts,
-        sources: &[PathBuf],
+        held: Option<Held>,
     ) -> Result<Self, Failure> {
         if is_pipe(args) {
             return Self::pipe();
         }
         let path = output(args).to_owned();
-        if args.target.in_place {
-            return Self::in_place(args, path, extent, counts, sources);
+        if let Some(held) = held {
+            return Self::in_place(args, path, extent, counts, held);
         }
         let needs = room::Needs {
             file_size: extent.len(),
@@ -75,19 +75,8 @@ impl Place {
         path: PathBuf,
         extent: &Extent,
         counts: &Counts,
-        sources: &[PathBuf],
+        held: Held,
     ) -> Result<Self, Failure> {
-        let shared = args.extent.shard.is_some();
-        let needs = interlock::Needs {
-            range: extent.range.start..extent.end,
-            expect_serial: args.target.expect_serial.clone(),
-            expect_size: args.target.expect_size.map(|size| size.0),
-            sources: sources.to_vec(),
-            shared,
-            // One of several processes cannot know whether another is still to come.
-            may_grow: !shared,
-        };
-        let held = interlock::check(&path, &needs).map_err(Failure::Interlock)?;
         let room = if held.is_device() {
             None
         } else {
@@ -130,6 +119,30 @@ impl Place {
             note(&format!("what it has behind byte {end} stays; --size says otherwise"));
         }
     }
+}
+
+/// Claims what is to be overwritten in place, or says why it must not be; where the volume could not
+/// be opened, without asking whether it fits.
+pub(crate) fn claim(
+    args: &RestoreArgs,
+    extent: Option<&Extent>,
+    sources: &[PathBuf],
+) -> Result<Option<Held>, Failure> {
+    if !args.target.in_place {
+        return Ok(None);
+    }
+    let shared = args.extent.shard.is_some();
+    let needs = interlock::Needs {
+        range: extent.map_or(0..0, |extent| extent.range.start..extent.end),
+        expect_serial: args.target.expect_serial.clone(),
+        expect_size: args.target.expect_size.map(|size| size.0),
+        // What is not there is said by whoever wants to read it.
+        sources: sources.iter().filter(|path| path.exists()).cloned().collect(),
+        shared,
+        // One of several processes cannot know whether another is still to come.
+        may_grow: !shared,
+    };
+    interlock::check(output(args), &needs).map(Some).map_err(Failure::Interlock)
 }
 
 /// Room for a new image; what an unfinished run has left of it is not needed again.
