@@ -11,7 +11,8 @@ use restore::snapfmt::VolumeId;
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
     /// Snapshot files, and directories to search for *.snap
-    #[arg(required_unless_present = "members", value_name = "PATH")]
+    #[arg(required_unless_present = "members", value_name = "PATH",
+          conflicts_with_all = ["layout", "stripe", "linear"])]
     pub paths: Vec<PathBuf>,
     /// Raw members instead of a set.
     #[command(flatten)]
@@ -70,7 +71,7 @@ pub(crate) struct RawArgs {
 
 /// How several members make the logical volume.
 #[derive(Debug, Args)]
-#[group(multiple = false, requires = "members")]
+#[group(multiple = false)]
 pub(crate) struct LayoutArgs {
     /// The members make the volume as this file says
     #[arg(long, value_name = "FILE.toml")]

@@ -9,7 +9,7 @@ use restore::snapfmt::{SetContentId, SetId};
 use restore::{Progress, Volume};
 use serde::Serialize;
 
-use super::restore::{Extent, Ready, are_pipes, on_damage, output_path};
+use super::restore::{Extent, Ready, are_pipes, check_usage, on_damage, output_path};
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, name, size};
@@ -59,6 +59,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
             hint: "restore checks it on its way; the image gets its name when all of it is proved",
         });
     }
+    check_usage(args)?;
     let ready = Ready::new(args)?;
     ready.look_at_what_is_left(args)?;
     let Ready { subject, extent, counts, place, .. } = &ready;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 
 use crate::support::frames::{Anatomy, Frame, frames, middle};
+use crate::support::hash::same_sha256;
 use crate::support::needs::{Need, trial};
 use crate::support::noise::noise;
 use crate::support::run::Call;
@@ -21,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             flipped(|anatomy| anatomy.data().nth(2).cloned())
         }),
         trial("code_4_goes_on_when_repaired", &[], goes_on_when_repaired),
+        trial("code_4_a_target_that_differs", &[], target_that_differs),
         trial("code_4_flipped_bit_in_the_manifest", &[], || {
             flipped(|anatomy| Some(anatomy.manifest().clone()))
         }),
@@ -103,6 +105,32 @@ fn goes_on_when_repaired() -> Outcome {
     let left = is_left(&stage.out, &before)?;
     flip_bit(&file, middle(&last))?;
     goes_on(&call, &stage.target(), &stage.sample.logical, left)
+}
+
+/// `verify --target` says where, and `--delta` writes no more than that.
+fn target_that_differs() -> Outcome {
+    let stage = Stage::new()?;
+    stage.restore().succeeds()?;
+    let against = Call::new("verify").arg(&stage.sets).option("--target", stage.target());
+    against.succeeds()?;
+    flip_bit(&stage.target(), 300_000)?;
+    let whole = len(&stage.target())?;
+    drop(set_len(&stage.target(), whole - 10)?);
+    let document = against.json_exits(4)?;
+    let differs = document["differs"].as_array().cloned().unwrap_or_default();
+    let has = |byte: u64| {
+        differs.iter().any(|r| r[0].as_u64() <= Some(byte) && Some(byte) < r[1].as_u64())
+    };
+    ensure!(has(300_000) && has(whole - 10) && !has(0), "{document}");
+    let ran = against.exits(4)?;
+    ensure!(ran.stderr.contains("--delta"), "what now?\n{}", ran.describe());
+    let repair = stage.restore().arg("--in-place").arg("--delta").json()?;
+    let kept = repair["bytes"]["kept"].as_u64().unwrap_or_default();
+    ensure!(0 < kept && kept < whole, "{repair}");
+    same_sha256("repaired", &stage.target(), &stage.sample.logical)?;
+    against.succeeds()?;
+    std::fs::remove_file(stage.target())?;
+    against.exits(7).map(drop)
 }
 
 /// A restore goes by the index, so only `verify` must find this.

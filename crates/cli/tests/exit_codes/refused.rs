@@ -131,6 +131,9 @@ fn before_damage() -> Outcome {
     write(&stage.target(), b"precious")?;
     stage.refuses(stage.restore(), 5, &["volume.img", "--force"])?;
     stage.refuses(stage.restore().arg("--force"), 4, &["1-vol-b.snap"])?;
+    let in_place = || stage.restore().arg("--in-place");
+    stage.refuses(in_place().option("--expect-size", "1"), 5, &["volume.img", "8 bytes"])?;
+    stage.refuses(in_place(), 4, &["1-vol-b.snap"])?;
     std::fs::remove_file(stage.file("vol-a")?)?;
     stage.refuses(stage.restore(), 6, &["vol-a"])
 }

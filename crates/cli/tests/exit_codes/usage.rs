@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mount = Filesystem::Ext4.needs();
     vec![
         trial("code_2_bad_command_lines", &[], bad_command_lines),
+        trial("code_2_not_meant_together", &[], not_meant_together),
         trial("code_2_bad_captures", &[], bad_captures),
         trial("code_2_bad_layouts", &[], bad_layouts),
         trial("code_2_several_source_volumes", &[], several_source_volumes),
@@ -94,6 +95,47 @@ fn bad_captures() -> Outcome {
 }
 
 /// A layout that is not one: each is refused with a word on what is wrong.
+/// Each is refused before anything is read or written, whatever else is wrong.
+fn not_meant_together() -> Outcome {
+    let stage = Stage::new()?;
+    write(&stage.target(), b"precious")?;
+    let members =
+        || Call::new("restore").arg(&stage.sets).option("--members", stage.out.join("dir"));
+    let pipe = || Call::new("restore").arg(&stage.sets).option("-o", "-");
+    let calls = [
+        (stage.restore().arg("--delta"), "--in-place"),
+        (stage.restore().option("--shard", "1/2"), "--in-place"),
+        (stage.restore().option("--expect-size", "1M"), "--in-place"),
+        (stage.restore().arg("--in-place").arg("--force"), "--force"),
+        (stage.restore().arg("--in-place").option("--shard", "0/2"), "1 to N"),
+        (stage.restore().arg("--no-journal").arg("--restart"), "--restart"),
+        (stage.restore().option("--size", "1"), "less than the volume"),
+        (stage.restore().option("--offset", "1T"), "beyond the volume"),
+        (stage.restore().option("--size", "1T").option("--offset", "0"), "--offset"),
+        (stage.restore().option("--sync-every", "0"), "1G"),
+        (stage.restore().option("--limit-rate", "0"), "rate"),
+        (stage.restore().option("--hash", "crc"), "sha256"),
+        (stage.restore().arg("--linear"), "--linear"),
+        (stage.restore().member("v", &stage.target()), "--member"),
+        (members().arg("--force"), "--members"),
+        (members().option("--hash", "md5"), "--members"),
+        (members().option("--journal", "j"), "--members"),
+        (members().arg("--dry-run"), "plan"),
+        (pipe().arg("--verify-target"), "standard output"),
+        (pipe().arg("--in-place"), "standard output"),
+        (pipe().option("--sync-every", "1s"), "resumed"),
+        (Call::new("plan").arg("-").option("-o", stage.target()), "pipe"),
+        (Call::new("restore").arg("-").option("-o", stage.target()).arg("--dry-run"), "pipe"),
+        (Call::new("restore").arg("-").option("-o", stage.target()).arg("--salvage"), "pipe"),
+        (Call::new("restore").arg(&stage.sets).option("-o", "new/"), "directory"),
+        (Call::new("verify").arg(&stage.sets).arg("--quick").option("--target", "x"), "--quick"),
+    ];
+    for (call, says) in calls {
+        stage.refuses(call, 2, &[says])?;
+    }
+    Ok(())
+}
+
 fn bad_layouts() -> Outcome {
     let stage = Stage::new()?;
     let whole = |text: &str| format!("version = 1\nlogical_size = 131072\n{text}");

@@ -27,8 +27,8 @@ use crate::watch::Watch;
 
 pub(crate) use extent::Extent;
 use files::{unfinished, write_map, write_report};
-pub(crate) use names::output as output_path;
-use names::{check, check_stdout, check_usage, is_pipe, map_path};
+use names::{check, check_stdout, is_pipe, map_path};
+pub(crate) use names::{check_usage, output as output_path};
 pub(crate) use pipes::are_given as are_pipes;
 pub(crate) use place::Place;
 use place::{claim, journal_at};
@@ -51,7 +51,6 @@ pub(crate) struct Ready {
 impl Ready {
     /// Opens the set and claims the target, or says why that cannot be.
     pub(crate) fn new(args: &RestoreArgs) -> Result<Self, Failure> {
-        check_usage(args)?;
         let given = Given::look(&args.set);
         let sources = given.sources();
         let target = |extent: Option<&Extent>| {
@@ -98,6 +97,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         return members::run(args, directory, common, output);
     }
     let start = Instant::now();
+    check_usage(args)?;
     check_stdout(args, output)?;
     let ready = Ready::new(args)?;
     ready.place.announce(&ready.extent, common.verbose);
