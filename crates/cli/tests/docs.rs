@@ -325,14 +325,14 @@ fn examples(name: &'static str) -> Outcome {
 }
 
 /// Fields that are different each time, or on each machine.
-const TIMES: [&str; 5] =
+const VARYING: [&str; 5] =
     ["seconds", "available_bytes", "decode_bytes_per_second", "decode_seconds", "memory"];
 
 /// Times and rates are different each time.
 fn without_times(line: &str) -> String {
     let blanks = line.len() - line.trim_start().len();
     let (indent, rest) = line.split_at(blanks);
-    for name in TIMES {
+    for name in VARYING {
         if rest.starts_with(&format!("{name:?}: ")) {
             let comma = if rest.ends_with(',') { "," } else { "" };
             return format!("{indent}{name:?}: T{comma}");
