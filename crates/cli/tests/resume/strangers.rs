@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use super::scene::{Kind, Target, await_proof, await_that, goes_on, killed, slow, stage};
 use crate::support::hash::Census;
 use crate::support::journal::Journal;
+use crate::support::loopmount::LoopDevice;
 use crate::support::needs::{LOOP_DEVICE, LOOP_MOUNT, Need, trial};
 use crate::support::run::Call;
 use crate::support::sample::restore;
@@ -22,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("another_range_is_refused", &[], another_range),
         trial("another_target_is_refused", &[], another_target),
         trial("another_device_is_refused", &LOOP_DEVICE, another_device),
+        trial("a_renamed_device_is_refused", &LOOP_DEVICE, renamed_device),
         trial("another_partial_is_refused", &[], another_partial),
         trial("what_is_no_journal_is_refused", &[], no_journal_at_all),
         trial("a_journal_elsewhere", &[], journal_elsewhere),
@@ -95,12 +97,33 @@ fn another_device() -> Outcome {
     let said = killed(&target.restore(&stage), &target.journal)?;
     let file = stage.out.join("other.img");
     drop(scratch::new_sparse(&file, stage.sample.layout.logical_size())?);
-    let device = crate::support::loopmount::LoopDevice::attach(&file, false)?;
+    let device = LoopDevice::attach(&file, false)?;
     let call = restore(&[&stage.sets], device.path())
         .arg("--in-place")
         .option("--journal", &target.journal);
     stage.refuses(call, 5, &["journal of another restore", "onto device"])?;
     goes_on(&target.restore(&stage), &said, stage.sample.layout.logical_size())?;
+    target.is_finished(&stage.sample.logical)
+}
+
+/// The name of a device may be another one's the next time, of the same size.
+fn renamed_device() -> Outcome {
+    let stage = stage(16)?;
+    let target = Target::make(Kind::Device, &stage)?;
+    let file = stage.out.join("other.img");
+    drop(scratch::new_sparse(&file, stage.sample.layout.logical_size())?);
+    let other = LoopDevice::attach(&file, false)?;
+    let name = stage.scratch.path("disk");
+    let call =
+        restore(&[&stage.sets], &name).arg("--in-place").option("--journal", &target.journal);
+    std::os::unix::fs::symlink(&target.path, &name)?;
+    let said = killed(&call, &target.journal)?;
+    std::fs::remove_file(&name)?;
+    std::os::unix::fs::symlink(other.path(), &name)?;
+    stage.refuses(call.clone(), 5, &["journal of another restore", "onto device"])?;
+    std::fs::remove_file(&name)?;
+    std::os::unix::fs::symlink(&target.path, &name)?;
+    goes_on(&call, &said, stage.sample.layout.logical_size())?;
     target.is_finished(&stage.sample.logical)
 }
 

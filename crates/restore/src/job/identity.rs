@@ -21,13 +21,16 @@ pub fn identity(path: &Path) -> io::Result<String> {
         return Ok(format!("inode {} born {}.{:09}", meta.ino(), born.tv_sec, born.tv_nsec));
     }
     let part = device.partition.map(|n| format!(" partition {n}")).unwrap_or_default();
-    let who = match (&device.serial, &device.wwid, &device.backing) {
-        (Some(serial), _, _) => format!("serial {serial}"),
-        (None, Some(wwid), _) => format!("WWID {wwid}"),
-        (None, None, Some(backing)) => {
-            format!("over {}", identity(backing).unwrap_or_else(|_| backing.display().to_string()))
-        }
-        (None, None, None) => path.display().to_string(),
+    let who = if let Some(serial) = &device.serial {
+        format!("serial {}", serial.escape_debug())
+    } else if let Some(wwid) = &device.wwid {
+        format!("WWID {}", wwid.escape_debug())
+    } else if let Some(mapping) = &device.mapping {
+        format!("mapping {}", mapping.escape_debug())
+    } else if let Some(backing) = &device.backing {
+        format!("over {}", identity(backing).unwrap_or_else(|_| backing.display().to_string()))
+    } else {
+        path.display().to_string()
     };
     Ok(format!("device {who}{part} of {} bytes", device.size))
 }
