@@ -75,6 +75,11 @@ impl Frames {
         Self { files, list }
     }
 
+    /// Plain bytes of all frames.
+    pub fn plain(&self) -> u64 {
+        self.list.iter().map(|f| f.plain as u64).sum()
+    }
+
     /// Stored bytes of all frames.
     pub fn stored(&self) -> u64 {
         self.list.iter().map(|f| f.stored as u64).sum()

@@ -11,6 +11,7 @@
 pub mod bare;
 pub mod data;
 pub mod input;
+pub mod paced;
 pub mod rates;
 pub mod rounds;
 pub mod stage;

@@ -12,6 +12,7 @@ use restore::verify::{Depth, verify};
 use snapfmt::{ChunkSize, Encoder};
 use snaprestore_benches::bare::{self, Frames, Hash, Output};
 use snaprestore_benches::input::Input;
+use snaprestore_benches::paced::PacedSink;
 use snaprestore_benches::rounds::Contender;
 use snaprestore_benches::stage::{Sets, Stage};
 use snaprestore_benches::{MIB, STRIPE, bring, bytes_text, forget, jobs, restore_to_image};
@@ -36,6 +37,8 @@ enum Part {
     Computing,
     /// Restoring to a new file.
     Writing,
+    /// Restoring to a target of a given speed.
+    Overlap,
     /// Capturing.
     Capturing,
 }
@@ -61,6 +64,9 @@ fn main() {
     }
     if wanted(Part::Writing) {
         writing(&image, &widths, &stage, &input);
+    }
+    if wanted(Part::Overlap) {
+        overlap(&image, &widths, &input);
     }
     if wanted(Part::Capturing) {
         capturing(&image, &widths[1], &stage, &input);
@@ -152,6 +158,40 @@ fn writing(image: &[u8], widths: &[Sets; 3], stage: &Stage, input: &Input) {
     input.measure(&mut all);
     print("to a new file", image.len(), &all);
     forget(target);
+}
+
+/// Writing overlaps decoding: a restore takes as long as the slower of the two.
+fn overlap(image: &[u8], widths: &[Sets; 3], input: &Input) {
+    let open = widths.each_ref().map(|sets| sets.open(false));
+    let volumes = open.each_ref().map(|set| set.volume().expect("a volume"));
+    let frames = Frames::of(&open[0]);
+    let mut all = vec![Contender::new("decode + BLAKE3, 2 threads", || {
+        frames.decode(2, Hash::Blake3, Output::Drop);
+    })];
+    for rate in [500, 1000, 2000, 4000, 8000] {
+        for (volume, name) in volumes.iter().zip(["linear", "2 stripes", "4 stripes"]) {
+            let name = format!("{name}, to a disk of {rate} MB/s");
+            all.push(Contender::new(&name, move || {
+                bring(volume, &PacedSink::new(rate * 1_000_000), 2);
+            }));
+        }
+    }
+    input.measure(&mut all);
+    print("to a disk of some speed", image.len(), &all);
+    #[expect(clippy::cast_precision_loss, reason = "a ratio is shown with three digits")]
+    let bytes = frames.plain() as f64;
+    println!(
+        "| disk, MB/s | layout | time / max(decode + BLAKE3, the disk alone) |\n|---|---|---|"
+    );
+    let limit = all[0].seconds();
+    let rates = [500.0, 1000.0, 2000.0, 4000.0, 8000.0];
+    let runs =
+        rates.into_iter().flat_map(|rate| ["linear", "2 stripes", "4 stripes"].map(|n| (rate, n)));
+    for ((rate, name), run) in runs.zip(&all[1..]) {
+        let alone = bytes / (rate * 1e6);
+        println!("| {rate} | {name} | {:.2} |", run.seconds() / limit.max(alone));
+    }
+    println!();
 }
 
 /// Raw members to a set: in full, and on top of the set that it equals.

@@ -58,6 +58,8 @@ pub(crate) enum Refusal {
     DirectoryExists,
     /// It is neither a regular file nor free, but this.
     NotAFile(&'static str),
+    /// It is the journal of another restore, unfinished, to the same target.
+    Unfinished,
     /// It is one of the files the volume is read from.
     IsSource,
 }
@@ -178,6 +180,9 @@ impl Failure {
                         format!("{path}: exists already")
                     }
                     Refusal::NotAFile(kind) => format!("{path}: is {kind}, not a regular file"),
+                    Refusal::Unfinished => {
+                        format!("{path}: says that the target holds another restore, unfinished")
+                    }
                     Refusal::IsSource => format!("{path}: is one of the sources given"),
                 }
             }
@@ -242,20 +247,25 @@ impl Failure {
             },
             Self::Layout(_) => "docs/FORMAT.md describes layout.toml",
             Self::Member { .. } => "a member is a readable raw image or block device",
-            Self::Refused { why, .. } => match why {
-                Refusal::Exists => {
-                    "--force replaces an existing file, --in-place overwrites the target itself"
-                }
-                Refusal::DirectoryExists => "--members makes a new directory",
-                Refusal::NotAFile(_) => {
-                    "name a file that does not exist yet; --in-place overwrites a block device"
-                }
-                Refusal::IsSource => "name another target",
-            },
+            Self::Refused { why, .. } => refusal_hint(*why),
             Self::Target { .. } => "nothing was left under the target's name",
             Self::Report { .. } | Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
+    }
+}
+
+fn refusal_hint(why: Refusal) -> &'static str {
+    match why {
+        Refusal::Exists => {
+            "--force replaces an existing file, --in-place overwrites the target itself"
+        }
+        Refusal::DirectoryExists => "--members makes a new directory",
+        Refusal::NotAFile(_) => {
+            "name a file that does not exist yet; --in-place overwrites a block device"
+        }
+        Refusal::Unfinished => "finish that restore first, or throw its work away with --restart",
+        Refusal::IsSource => "name another target",
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("code_5_link_to_a_source", &[], link_to_a_source),
         trial("code_5_the_map_of_a_salvage", &[], map_refused),
         trial("code_5_goes_before_4", &[], before_damage),
+        trial("code_5_what_another_journal_counts_on", &[], another_journal),
         trial("code_5_captured_set_exists", &[], captured_set_exists),
         trial("code_5_rebuild_onto_a_file", &[], rebuild_onto_a_file),
     ]
@@ -136,6 +137,32 @@ fn before_damage() -> Outcome {
     stage.refuses(in_place(), 4, &["1-vol-b.snap"])?;
     std::fs::remove_file(stage.file("vol-a")?)?;
     stage.refuses(stage.restore(), 6, &["vol-a"])
+}
+
+/// What a journal says is done must not be overwritten behind its back.
+fn another_journal() -> Outcome {
+    let stage = Stage::new()?;
+    write(&stage.target(), b"precious")?;
+    let journal = |suffix: &str| stage.out.join(format!(".volume.img.journal{suffix}"));
+    let in_place = || stage.restore().arg("--in-place");
+    for (there, call) in [
+        ("", in_place().arg("--no-journal")),
+        ("", in_place().option("--journal", stage.out.join("other"))),
+        ("-1-of-2", in_place()),
+    ] {
+        write(&journal(there), b"")?;
+        stage.refuses(call, 5, &["volume.img.journal", "--restart"])?;
+        std::fs::remove_file(journal(there))?;
+    }
+    // Of something else with a similar name.
+    write(&journal(".journal"), b"")?;
+    write(&journal("-1-of-2"), b"")?;
+    in_place().arg("--restart").succeeds()?;
+    ensure!(!journal("-1-of-2").exists() && journal(".journal").exists(), "not what was given up");
+    // Another part of the same division is no stranger.
+    write(&journal("-1-of-2"), b"")?;
+    in_place().option("--shard", "2/2").succeeds()?;
+    stage.refuses(in_place().option("--shard", "2/3"), 5, &["journal-1-of-2"])
 }
 
 /// Whether a link to a source is refused or replaced, the source stays.

@@ -2,6 +2,7 @@
 
 mod extent;
 mod files;
+mod journals;
 mod members;
 mod names;
 mod pipes;
@@ -115,7 +116,7 @@ fn to_target(
     ready: Ready,
 ) -> Result<(Restored, u64), Failure> {
     let Ready { subject, word, extent, counts, place } = ready;
-    place.make_state_directory()?;
+    place.prepare(args)?;
     let Place { target, journal, held, room: _ } = place;
     let in_place = held.is_some();
     let hashes = &args.proof.hash;

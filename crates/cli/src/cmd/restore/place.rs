@@ -1,25 +1,24 @@
 //! Where a volume goes: the target as the engine takes it, whether it may be written, whether it
-//! fits, and where its journal is.
+//! fits.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use restore::Counts;
 use restore::interlock::{self, Held};
-use restore::job::{JobError, JournalAt, Target, identity};
-use restore::journal::{JournalError, SyncPoints};
+use restore::job::{JournalAt, Target};
+use restore::journal::SyncPoints;
 use restore::room::{self, check_room};
-use restore::sink::{ImageSink, beside};
-use restore::snapfmt::Digest;
-use restore::{Counts, Part};
+use restore::sink::ImageSink;
 
 use super::extent::Extent;
+use super::journals::{journal, make_state_directory, rivals};
 use super::names::{is_pipe, output};
 use crate::args::{RestoreArgs, SyncEvery};
-use crate::exit::Failure;
+use crate::exit::{Failure, Refusal};
 use crate::output::note;
 
 /// A target that may be written to.
@@ -55,7 +54,7 @@ impl Place {
             preallocate: args.target.preallocate,
         };
         let room = Some(image_room(&path, needs)?);
-        let journal = journal(args, &path, None)?;
+        let journal = journal(args, &path, false)?;
         let (replace, preallocate) = (args.target.force, args.target.preallocate);
         let target = Target::Image { path, replace, preallocate };
         Ok(Self { target, journal, held: None, room })
@@ -87,27 +86,27 @@ impl Place {
             };
             Some(check_room(&path, needs).map_err(Failure::Room)?)
         };
-        let device = held.is_device().then_some(path.as_path());
-        let journal = journal(args, &path, device)?;
+        let journal = journal(args, &path, held.is_device())?;
+        if !args.resume.restart
+            && let Some(path) = rivals(args, &path, held.is_device(), journal.as_deref())?.pop()
+        {
+            return Err(Failure::Refused { path, why: Refusal::Unfinished });
+        }
         let (delta, preallocate) = (args.target.delta, args.target.preallocate);
         let target = Target::InPlace { path, delta, preallocate };
         Ok(Self { target, journal, held: Some(held), room })
     }
 
-    /// Makes the directory for the journals of devices, if one goes there.
-    pub(crate) fn make_state_directory(&self) -> Result<(), Failure> {
-        let state = state_directory();
-        match self.journal.as_deref().and_then(Path::parent) {
-            Some(directory) if directory == state => {
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-                made.map_err(|source| Failure::Unfinished {
-                    unfinished: JobError::from(JournalError::Io { path: state, source }).into(),
-                    in_place: true,
-                    terminated: false,
-                })
-            }
-            _ => Ok(()),
+    /// Makes the directory for the journals of devices, and throws away what `--restart` gives up.
+    pub(crate) fn prepare(&self, args: &RestoreArgs) -> Result<(), Failure> {
+        if let Some(path) = &self.journal {
+            make_state_directory(path)?;
         }
+        let Some(held) = self.held.as_ref().filter(|_| args.resume.restart) else { return Ok(()) };
+        for path in rivals(args, output(args), held.is_device(), self.journal.as_deref())? {
+            fs::remove_file(&path).map_err(|error| Failure::Target { path, error })?;
+        }
+        Ok(())
     }
 
     /// Says what is going to be lost.
@@ -149,43 +148,6 @@ pub(crate) fn claim(
 fn image_room(path: &Path, needs: room::Needs) -> Result<room::Room, Failure> {
     let temporary = ImageSink::temporary_path(path).ok().filter(|path| path.is_file());
     check_room(temporary.as_deref().unwrap_or(path), needs).map_err(Failure::Room)
-}
-
-/// Where the journal goes.
-fn journal(
-    args: &RestoreArgs,
-    target: &Path,
-    device: Option<&Path>,
-) -> Result<Option<PathBuf>, Failure> {
-    if args.resume.no_journal {
-        return Ok(None);
-    }
-    if let Some(path) = &args.resume.journal {
-        return Ok(Some(path.clone()));
-    }
-    let failed = |error| Failure::Target { path: target.to_owned(), error };
-    let part = args.extent.shard.map(part_suffix).unwrap_or_default();
-    let suffix = format!(".journal{part}");
-    let Some(device) = device else { return beside(target, &suffix).map(Some).map_err(failed) };
-    let name = Digest::of(identity(device).map_err(failed)?.as_bytes()).to_string();
-    let short = name.get(..16).unwrap_or(&name);
-    Ok(Some(state_directory().join(format!("{short}{suffix}"))))
-}
-
-/// `-2-of-5`.
-fn part_suffix(part: Part) -> String {
-    format!("-{}", part.to_string().replace('/', "-of-"))
-}
-
-/// Where what must outlive a restart is kept: `/var/lib` for root (Filesystem Hierarchy Standard 3.0,
-/// 5.8), `$XDG_STATE_HOME` for others (XDG Base Directory Specification 0.8).
-fn state_directory() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return PathBuf::from("/var/lib/snaprestore");
-    }
-    let own = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    let home = || std::env::home_dir().unwrap_or_default().join(".local/state");
-    own.unwrap_or_else(home).join("snaprestore")
 }
 
 /// The journal as the engine takes it.
