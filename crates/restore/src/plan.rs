@@ -12,9 +12,9 @@ use crate::volume::Volume;
 /// Most bytes in a window: what a worker holds decoded at a time.
 const MAX_WINDOW: u64 = 16 << 20;
 /// A window is at least this long: small chunks leave as one large write.
-pub(crate) const MIN_WINDOW: u64 = 1 << 20;
+pub(crate) const MIN_WINDOW: u64 = 4 << 20;
 /// Most bytes in a shard: what a worker takes at a time.
-const MAX_SHARD: u64 = 64 << 20;
+const MAX_SHARD: u64 = 32 << 20;
 
 /// What is known of the target before anything is done.
 #[derive(Debug, Default)]
@@ -86,13 +86,17 @@ pub(crate) struct Plan<'v> {
     volume: &'v Volume,
     at: u64,
     end: u64,
-    shard: u64,
+    /// A shard is what is left divided by this.
+    divisor: u64,
+    /// Most bytes in a shard.
+    most: u64,
     known: Known,
     extents: Vec<Extent>,
 }
 
 impl<'v> Plan<'v> {
-    /// Plans the logical bytes `range`, in shards small enough that `jobs` workers finish together.
+    /// Plans the logical bytes `range`, in shards that become smaller towards the end, so that `jobs`
+    /// workers finish together.
     /// For an `ordered` target a shard is one window: a worker then never waits for another's second.
     pub(crate) fn new(
         volume: &'v Volume,
@@ -101,10 +105,10 @@ impl<'v> Plan<'v> {
         ordered: bool,
         known: Known,
     ) -> Self {
-        let bytes = range.end.saturating_sub(range.start);
         let most = if ordered { MIN_WINDOW } else { MAX_SHARD };
-        let shard = (bytes / (jobs as u64 * 8)).clamp(MIN_WINDOW, most);
-        Self { volume, at: range.start, end: range.end, shard, known, extents: Vec::new() }
+        let divisor = jobs as u64 * 8;
+        let Range { start: at, end } = range;
+        Self { volume, at, end, divisor, most, known, extents: Vec::new() }
     }
 
     /// The next step; `None` at the end.
@@ -139,7 +143,7 @@ impl<'v> Plan<'v> {
             let window = window_bytes(self.volume, &segment);
             let zeros = self.zeros_ahead(&segment, end, window);
             zeros.unwrap_or_else(|| {
-                let reach = self.at.saturating_add(self.shard.max(window));
+                let reach = self.at.saturating_add(self.shard().max(window));
                 let shard_end = next_multiple(reach - 1, segment.start, window).min(end);
                 let range = self.at..shard_end;
                 Task::Shard(Shard { segment: number, range, window, origin: segment.start })
@@ -147,6 +151,11 @@ impl<'v> Plan<'v> {
         };
         self.at = task.range().end;
         Some(task)
+    }
+
+    /// Bytes of the next shard.
+    fn shard(&self) -> u64 {
+        (self.end.saturating_sub(self.at) / self.divisor).clamp(MIN_WINDOW, self.most)
     }
 
     /// A task for the zeros from here on, when every member of the segment has at least a shard of
@@ -178,7 +187,7 @@ impl<'v> Plan<'v> {
         if reach < end {
             reach = segment.start + (reach - segment.start) / window * window;
         }
-        if reach <= self.at || (reach < end && reach - self.at < self.shard) {
+        if reach <= self.at || (reach < end && reach - self.at < self.shard()) {
             return None;
         }
         let range = self.at..reach;

@@ -55,7 +55,7 @@ impl Source for Meddling {
 
 #[test]
 fn a_medium_that_does_not_hold_what_was_written_is_found_out() {
-    let member = MemberModel::of("vol-0", noise(1, 8 << 20));
+    let member = MemberModel::of("vol-0", noise(1, 32 << 20));
     let size = member.size();
     for (is_image, byte, behind) in
         [(true, size - 1, 0), (false, size - 1, 0), (true, size + 7, 99)]
@@ -63,7 +63,7 @@ fn a_medium_that_does_not_hold_what_was_written_is_found_out() {
         let place = Place::new();
         let target = if is_image { place.partial() } else { place.target() };
         let source = MemorySource::new(&member, 256 << 10);
-        let (reads, at_read) = (AtomicU64::new(0), 8 * 4);
+        let (reads, at_read) = (AtomicU64::new(0), 32 * 4);
         let meddling = Meddling { source, reads, at_read, target, byte };
         let volume = volume_over(Box::new(meddling));
         let restore = if is_image {

@@ -319,13 +319,13 @@ fn failed_sync() -> Outcome {
     let volume = support::place::volume(&model);
     let whole_volume = 0..volume.size();
     let dir = tempfile::tempdir()?;
-    let _mount = Tmpfs::mount(dir.path(), 8 << 20)?;
+    let _mount = Tmpfs::mount(dir.path(), 32 << 20)?;
     // Room for the data before the volume's zeros and for nothing else. The border lies among them:
     // of a write across it a loop device would keep the first part and report no error.
     let (backing, filler) = (dir.path().join("backing"), dir.path().join("filler"));
-    write_stale(&backing, &stale(367 * BLOCK, &[Before::Dirty]), &[Before::Dirty]);
-    OpenOptions::new().write(true).open(&backing)?.set_len(8 << 20)?;
-    assert!(std::fs::write(&filler, vec![1; 8 << 20]).is_err(), "it is full");
+    write_stale(&backing, &stale(1465 * BLOCK, &[Before::Dirty]), &[Before::Dirty]);
+    OpenOptions::new().write(true).open(&backing)?.set_len(32 << 20)?;
+    assert!(std::fs::write(&filler, vec![1; 32 << 20]).is_err(), "it is full");
     let device = LoopDevice::attach(&backing, false)?;
     let elsewhere = tempfile::tempdir()?;
     let path = elsewhere.path().join("journal");

@@ -31,7 +31,7 @@ fn a_journal_of_another_restore_is_refused() {
     let error = place.refuses(Restore { journal: Some(other), ..place.image(&volume) });
     assert!(matches!(stranger(&error), Stranger::Volume { .. }), "{error}");
     for (range, end) in
-        [(0..MIB, MIB), (MIB..volume.size(), volume.size()), (0..volume.size(), 8 * MIB)]
+        [(0..MIB, MIB), (MIB..volume.size(), volume.size()), (0..volume.size(), 32 * MIB)]
     {
         let error = place.refuses(Restore { range, end, ..place.image(&volume) });
         assert!(matches!(stranger(&error), Stranger::Range { .. }), "{error}");

@@ -10,7 +10,7 @@ use crate::support::scratch::Scratch;
 use crate::support::{Outcome, ensure, scratch, tool};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let kubectl = [Need::Tool("kubectl")];
+    let kubectl = [Need::Extra("kubectl")];
     vec![
         trial("manifests_are_all_listed", &[], all_listed),
         trial("manifest_of_the_restore", &[], the_restore),

@@ -197,14 +197,14 @@ fn dense(size: u64, chunk: u32) -> counting::Asked {
     restored(&set.volume().unwrap()).1
 }
 
-/// The second volume has four times the chunks of the first, and as many shards.
+/// The second volume has four times the chunks of the first, and some more shards.
 #[test]
 fn nothing_is_allocated_for_a_chunk() {
     alone(|| {
         for chunk in [64 << 10, 1 << 20] {
             let [few, many] = [24 * MIB, 96 * MIB].map(|size| dense(size, chunk));
             // 72 chunks more at least.
-            assert!(many.times < few.times + 24, "chunks of {chunk}: {few:?}, then {many:?}");
+            assert!(many.times < few.times + 48, "chunks of {chunk}: {few:?}, then {many:?}");
             assert!(many.most < MOST, "{many:?}");
         }
     });
@@ -232,7 +232,7 @@ fn nothing_is_allocated_for_a_chunk_of_a_pipe() {
     alone(|| {
         for chunk in [64 << 10, 1 << 20] {
             let [few, many] = [24 * MIB, 96 * MIB].map(|size| streamed(size, chunk));
-            assert!(many.times < few.times + 24, "chunks of {chunk}: {few:?}, then {many:?}");
+            assert!(many.times < few.times + 48, "chunks of {chunk}: {few:?}, then {many:?}");
             assert!(many.most < MOST / 8, "{many:?}");
         }
     });

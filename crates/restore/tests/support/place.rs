@@ -16,14 +16,14 @@ use super::noise;
 
 const MIB: u64 = 1 << 20;
 /// The read that fails where a run is to be stopped: more than half of them are done by then.
-pub(crate) const STOP: u64 = 20;
+pub(crate) const STOP: u64 = 80;
 
-/// A volume of 7 MiB and a bit, with a long run of zeros in it, read in pieces of 256 KiB.
+/// A volume of 28 MiB and a bit, with a long run of zeros in it, read in pieces of 256 KiB.
 pub(crate) fn model() -> VolumeModel {
-    let mut member = MemberModel::of("vol-0", noise(1, 7 << 20));
-    member.bytes[1_500_000..2_700_000].fill(0);
-    member.kinds[1_500_000..2_700_000].fill(Kind::Zero);
-    let layout = vec![Part::Linear(7 * MIB, (0, 0)), Part::Unmapped(12_345)];
+    let mut member = MemberModel::of("vol-0", noise(1, 28 << 20));
+    member.bytes[6_000_000..10_800_000].fill(0);
+    member.kinds[6_000_000..10_800_000].fill(Kind::Zero);
+    let layout = vec![Part::Linear(28 * MIB, (0, 0)), Part::Unmapped(12_345)];
     VolumeModel { members: vec![member], layout }
 }
 
