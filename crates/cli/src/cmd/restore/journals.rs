@@ -105,11 +105,13 @@ pub(super) fn make_state_directory(journal: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&state);
-    made.map_err(|source| Failure::Unfinished {
-        unfinished: JobError::from(JournalError::Io { path: state, source }).into(),
-        in_place: true,
-        terminated: false,
-    })
+    made.map_err(|source| unusable(state, source))
+}
+
+/// A journal cannot be kept at `path`.
+pub(super) fn unusable(path: PathBuf, source: io::Error) -> Failure {
+    let unfinished = JobError::from(JournalError::Io { path, source }).into();
+    Failure::Unfinished { unfinished, in_place: true, terminated: false }
 }
 
 /// Where what must outlive a restart is kept: `/var/lib` for root (Filesystem Hierarchy Standard 3.0,

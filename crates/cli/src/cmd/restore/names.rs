@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::journals;
 use crate::args::RestoreArgs;
 use crate::exit::{Failure, Refusal};
 use crate::output::Output;
@@ -96,7 +97,9 @@ pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failu
             return Err(Failure::Usage { message, hint });
         }
     }
-    args.resume.journal.as_deref().map_or(Ok(()), check_directory)?;
+    if let Some(journal) = &args.resume.journal {
+        look_for_directory(journal).map_err(|e| journals::unusable(journal.clone(), e))?;
+    }
     // What is overwritten in place has the interlock, and a directory its own check.
     let own = usize::from(args.target.in_place || args.members.is_some());
     targets.iter().skip(own).try_for_each(|path| check_new(path, args.target.force, sources))
@@ -108,7 +111,8 @@ fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failur
         return match path.symlink_metadata() {
             // It would be replaced, not followed.
             Ok(_) => refuse(Refusal::NotAFile("a link that leads nowhere")),
-            Err(_) => check_directory(path),
+            Err(_) => look_for_directory(path)
+                .map_err(|error| Failure::Target { path: path.to_owned(), error }),
         };
     };
     if !target.is_file() {
@@ -122,11 +126,8 @@ fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failur
 }
 
 /// Nothing can be made where there is no directory.
-fn check_directory(path: &Path) -> Result<(), Failure> {
-    match fs::metadata(directory(path).join(".")) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::Target { path: path.to_owned(), error }),
-    }
+fn look_for_directory(path: &Path) -> io::Result<()> {
+    fs::metadata(directory(path).join(".")).map(drop)
 }
 
 fn kind(of: fs::FileType) -> &'static str {
