@@ -12,7 +12,7 @@ use crate::volume::Volume;
 /// Most bytes in a window: what a worker holds decoded at a time.
 const MAX_WINDOW: u64 = 16 << 20;
 /// A window is at least this long: small chunks leave as one large write.
-pub(crate) const MIN_WINDOW: u64 = 4 << 20;
+pub(crate) const MIN_WINDOW: u64 = 1 << 20;
 /// Most bytes in a shard: what a worker takes at a time.
 const MAX_SHARD: u64 = 32 << 20;
 

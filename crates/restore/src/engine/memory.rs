@@ -14,8 +14,12 @@ const SPARE: u64 = 2;
 /// Most bytes that those take: wide stripes need large windows, which decode long enough.
 const SPARE_BYTES: u64 = 32 << 20;
 
-/// How many workers a job has that decodes with `jobs` of them at a time.
-pub(super) fn workers(volume: &Volume, jobs: usize, reads_back: bool) -> usize {
+/// How many workers a job has that decodes with `jobs` of them at a time: more than those only for a
+/// target that `waits`.
+pub(super) fn workers(volume: &Volume, jobs: usize, reads_back: bool, waits: bool) -> usize {
+    if !waits {
+        return jobs;
+    }
     let spare = (SPARE_BYTES / worker_bytes(volume, reads_back).max(1)).min(SPARE);
     jobs + usize::try_from(spare).unwrap_or(0)
 }
@@ -23,7 +27,7 @@ pub(super) fn workers(volume: &Volume, jobs: usize, reads_back: bool) -> usize {
 /// The most memory that the buffers of a job take, in bytes. One that keeps or compares what a target
 /// holds `reads_back`.
 pub fn memory(volume: &Volume, jobs: NonZeroUsize, reads_back: bool) -> u64 {
-    let workers = workers(volume, jobs.get(), reads_back) as u64;
+    let workers = workers(volume, jobs.get(), reads_back, true) as u64;
     worker_bytes(volume, reads_back).saturating_mul(workers)
 }
 

@@ -125,7 +125,8 @@ pub fn run(
         result: Mutex::default(),
         failed: AtomicBool::new(false),
     };
-    let workers = memory::workers(volume, jobs, options.existing.target().is_some());
+    let (reads_back, waits) = (options.existing.target().is_some(), sink.waits());
+    let workers = memory::workers(volume, jobs, reads_back, waits);
     pool(workers).map_err(RunError::Start)?.scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|_| job.work());

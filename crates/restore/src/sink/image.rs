@@ -119,6 +119,10 @@ impl Sink for ImageSink {
         }
     }
 
+    fn waits(&self) -> bool {
+        self.writer.waits()
+    }
+
     fn path(&self) -> &Path {
         &self.target
     }

@@ -52,6 +52,10 @@ impl Sink for InPlaceSink {
         self.zeroer.zero(&self.writer, &range)
     }
 
+    fn waits(&self) -> bool {
+        self.writer.waits()
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }

@@ -35,6 +35,12 @@ pub trait Sink: Send + Sync {
         false
     }
 
+    /// Whether a write waits for a device or a reader, so that others should decode meanwhile; where
+    /// it keeps a processor busy itself, more workers only get in each other's way.
+    fn waits(&self) -> bool {
+        true
+    }
+
     /// For messages.
     fn path(&self) -> &Path;
 

@@ -19,6 +19,10 @@ impl Sink for NullSink {
         Ok(())
     }
 
+    fn waits(&self) -> bool {
+        false
+    }
+
     fn path(&self) -> &Path {
         Path::new("(nothing)")
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fstatfs};
 
 /// What offset, length and address of a direct write are multiples of. Logical sectors are 512 or
 /// 4096 bytes; `open(2)` asks for no more than that.
@@ -79,6 +79,19 @@ impl Writer {
     /// How most bytes are written, as far as that is known by now.
     pub(super) fn method(&self) -> Method {
         if self.direct_works.load(Ordering::Relaxed) { Method::Direct } else { Method::Buffered }
+    }
+
+    /// Whether writing waits for a device. Through the page cache, or to a file that is nowhere else,
+    /// it is copying.
+    pub(super) fn waits(&self) -> bool {
+        const TMPFS: u64 = 0x0102_1994;
+        const RAMFS: u64 = 0x8584_58f6;
+        // The types of `statfs(2)`; their width differs between machines. Of a device it is the type of
+        // the filesystem that its node is on.
+        let is_file = self.buffered.metadata().is_ok_and(|meta| meta.is_file());
+        let kind = fstatfs(&self.buffered).ok().and_then(|s| u64::try_from(s.f_type).ok());
+        let in_memory = is_file && matches!(kind, Some(TMPFS | RAMFS));
+        self.method() == Method::Direct && !in_memory
     }
 
     /// Writes `data` at byte `offset`.
