@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use restore::engine::OnDamage;
 use restore::job::{JournalAt, Restore, Target};
 use restore::journal::SyncPoints;
 use restore::sink::Io;
@@ -65,19 +64,7 @@ fn at(target: &Path, bytes: u64) -> JournalAt {
 }
 
 fn bring(volume: &Volume, target: Target, io: Io, journal: Option<JournalAt>) {
-    let request = Restore {
-        volume,
-        range: 0..volume.size(),
-        end: volume.size(),
-        target,
-        journal,
-        io,
-        jobs: jobs(2),
-        on_damage: OnDamage::Stop,
-        digests: None,
-        throttle: None,
-        verify_target: false,
-    };
+    let request = Restore { journal, io, ..Restore::whole(volume, target, jobs(2)) };
     let restored = request.run(&Progress::default()).expect("a sound set and room for it");
     restored.publish().expect("a name for the image");
 }

@@ -42,6 +42,16 @@ impl std::fmt::Display for Part {
 }
 
 impl Part {
+    /// Which one, from 1 on.
+    pub const fn number(self) -> u32 {
+        self.number
+    }
+
+    /// How many there are.
+    pub const fn count(self) -> u32 {
+        self.count
+    }
+
     /// Whether it is the last one.
     pub const fn is_last(self) -> bool {
         self.number == self.count

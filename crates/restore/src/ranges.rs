@@ -69,6 +69,16 @@ impl Extend<Range<u64>> for RangeSet {
     }
 }
 
+/// A range in pieces of `most` bytes, the last one as short as it is.
+pub(crate) fn steps(range: &Range<u64>, most: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+    let Range { mut start, end } = range.clone();
+    std::iter::from_fn(move || {
+        let step = start..start.saturating_add(most).min(end);
+        start = step.end;
+        (!step.is_empty()).then_some(step)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::RangeSet;

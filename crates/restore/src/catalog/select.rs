@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use snapfmt::VolumeId;
+use snapfmt::{SetManifest, VolumeId};
 
 use super::set::{SetEntry, SetState};
 use super::{Ambiguity, Catalog, CatalogError};
@@ -37,6 +37,17 @@ pub struct Selection {
     pub content_id: Option<String>,
     /// Whether an older set may be taken because the newest is not complete.
     pub latest_complete: bool,
+}
+
+impl Selection {
+    /// Whether a set may be the one that is meant, by all that its manifest says of it.
+    pub fn fits(&self, set: &SetManifest) -> bool {
+        let prefix = |prefix: &String| set.id.as_str().starts_with(prefix.as_str());
+        self.set_id.as_ref().is_none_or(prefix)
+            && self.source_volume.as_ref().is_none_or(|v| *v == set.source_volume_id)
+            && self.generation.is_none_or(|g| g == set.generation)
+            && self.at.is_none_or(|at| set.time <= at)
+    }
 }
 
 /// What was selected, and what was passed over for it.
@@ -94,16 +105,7 @@ impl Catalog {
     }
 
     fn matching(&self, selection: &Selection) -> Result<Vec<&SetEntry>, CatalogError> {
-        let fits = |s: &&SetEntry| {
-            let set = &s.manifest;
-            selection
-                .set_id
-                .as_ref()
-                .is_none_or(|prefix| set.id.as_str().starts_with(prefix.as_str()))
-                && selection.source_volume.as_ref().is_none_or(|v| *v == set.source_volume_id)
-                && selection.generation.is_none_or(|g| g == set.generation)
-                && selection.at.is_none_or(|at| set.time <= at)
-        };
+        let fits = |s: &&SetEntry| selection.fits(&s.manifest);
         let mut found: Vec<&SetEntry> = self.sets().iter().filter(fits).collect();
         // An id that is named in full is meant, even if it begins others.
         if let Some(id) = &selection.set_id

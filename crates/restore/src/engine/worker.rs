@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::held::Held;
 use super::{Carry, Existing, Job, RunError};
 use crate::plan::{Shard, Step, Task};
-use crate::ranges::RangeSet;
+use crate::ranges::{RangeSet, steps};
 use crate::report::{Counts, Damage};
 use crate::sink::AlignedBuffer;
 use crate::source::{Extent, length};
@@ -98,14 +98,14 @@ impl<'w, 'j> Worker<'w, 'j> {
                 let job = self.job;
                 job.in_turn(range, || self.zeros(range))
             }
-            Task::Shard(shard) => self.shard(shard),
+            Task::Shard(shard) => self.shard(shard, true),
         }
     }
 
     /// A long run of zeros, in steps: a target that writes them out can still be interrupted, and
     /// goes on in the middle of them.
     fn zeros(&mut self, range: &Range<u64>) -> Result<(), RunError> {
-        for step in steps(range) {
+        for step in steps(range, ZERO_STEP) {
             if self.job.is_over() {
                 return Err(RunError::Interrupted);
             }
@@ -129,31 +129,34 @@ impl<'w, 'j> Worker<'w, 'j> {
         walked.map_err(|e| self.job.unread(range.start, e))?;
         self.findings.counts.kept += length(range) - wrong.bytes();
         for piece in wrong.iter() {
-            self.differs(piece.clone(), |job| job.zero(piece.clone()))?;
+            self.differs(piece.clone(), |job, _| job.zero(piece.clone()))?;
         }
         Ok(())
     }
 
-    fn shard(&mut self, shard: &Shard) -> Result<(), RunError> {
-        let Some(segment) = self.job.volume.layout().map().segment(shard.segment) else {
+    /// Goes through a shard window by window; what an earlier run has written is only hashed.
+    fn shard(&mut self, shard: &Shard, write: bool) -> Result<(), RunError> {
+        let job = self.job;
+        let Some(segment) = job.volume.layout().map().segment(shard.segment) else {
             return Ok(());
         };
+        let in_turn = write && job.sink.is_ordered();
         self.carry.forget();
         for window in shard.windows() {
-            if self.job.is_over() {
+            if job.is_over() {
                 return Err(RunError::Interrupted);
             }
             let data_before = self.findings.counts.data;
             self.fill(&segment, &window)?;
-            let job = self.job;
             job.in_turn(&window, || {
                 self.hash(&window);
-                if job.sink.is_ordered() { self.write(&window) } else { Ok(()) }
+                if in_turn { self.write(&window) } else { Ok(()) }
             })?;
-            if !job.sink.is_ordered() {
+            if write && !in_turn {
                 self.write(&window)?;
             }
-            job.progress.advance(length(&window), self.findings.counts.data - data_before);
+            let data = if write { self.findings.counts.data - data_before } else { 0 };
+            job.progress.advance(length(&window), data);
         }
         Ok(())
     }
@@ -161,11 +164,11 @@ impl<'w, 'j> Worker<'w, 'j> {
     /// Bytes that an earlier run has brought to the target: for their digests only.
     fn revisit(&mut self, task: &Task) -> Result<(), RunError> {
         let job = self.job;
-        let shard = match task {
+        match task {
             Task::Zeros { range, .. } => {
                 self.pieces.clear();
-                return job.in_turn(range, || {
-                    for step in steps(range) {
+                job.in_turn(range, || {
+                    for step in steps(range, ZERO_STEP) {
                         if job.is_over() {
                             return Err(RunError::Interrupted);
                         }
@@ -173,26 +176,10 @@ impl<'w, 'j> Worker<'w, 'j> {
                         job.progress.advance(length(&step), 0);
                     }
                     Ok(())
-                });
+                })
             }
-            Task::Shard(shard) => shard,
-        };
-        let Some(segment) = job.volume.layout().map().segment(shard.segment) else {
-            return Ok(());
-        };
-        self.carry.forget();
-        for window in shard.windows() {
-            if job.is_over() {
-                return Err(RunError::Interrupted);
-            }
-            self.fill(&segment, &window)?;
-            job.in_turn(&window, || {
-                self.hash(&window);
-                Ok(())
-            })?;
-            job.progress.advance(length(&window), 0);
+            Task::Shard(shard) => self.shard(shard, false),
         }
-        Ok(())
     }
 
     fn hash(&self, window: &Range<u64>) {
@@ -220,7 +207,7 @@ impl<'w, 'j> Worker<'w, 'j> {
                 continue;
             }
             let (place, start) = (within(window, &run), run.start);
-            self.differs_in(run, |job, buffer| job.put(&buffer[place], start))?;
+            self.differs(run, |job, buffer| job.put(&buffer[place], start))?;
         }
         self.pieces = pieces;
         self.zero_gap(at..window.end)
@@ -235,20 +222,12 @@ impl<'w, 'j> Worker<'w, 'j> {
             self.findings.counts.kept += length(&range);
             return Ok(());
         }
-        self.differs(range.clone(), |job| job.zero(range))
+        self.differs(range.clone(), |job, _| job.zero(range))
     }
 
-    /// The target has something else there: that is found, or put right.
+    /// The target has something else there: that is found, or put right, with the window's bytes at
+    /// hand.
     fn differs(
-        &mut self,
-        range: Range<u64>,
-        put_right: impl FnOnce(&Job<'j>) -> Result<(), RunError>,
-    ) -> Result<(), RunError> {
-        self.differs_in(range, |job, _| put_right(job))
-    }
-
-    /// The same, with the window's bytes at hand.
-    fn differs_in(
         &mut self,
         range: Range<u64>,
         put_right: impl FnOnce(&Job<'j>, &[u8]) -> Result<(), RunError>,
@@ -261,16 +240,6 @@ impl<'w, 'j> Worker<'w, 'j> {
             Existing::Overwrite | Existing::Keep(_) => put_right(self.job, self.window.bytes()),
         }
     }
-}
-
-/// A range in pieces of [`ZERO_STEP`].
-fn steps(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
-    let Range { mut start, end } = range.clone();
-    std::iter::from_fn(move || {
-        let step = start..start.saturating_add(ZERO_STEP).min(end);
-        start = step.end;
-        (!step.is_empty()).then_some(step)
-    })
 }
 
 /// Logical bytes as a place in the window's buffer.

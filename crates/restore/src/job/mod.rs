@@ -15,7 +15,7 @@ use crate::digests::Digests;
 use crate::engine::{self, Existing, OnDamage, Options, RunError};
 use crate::journal::{Journal, SyncError, SyncPoints};
 use crate::progress::Progress;
-use crate::ranges::RangeSet;
+use crate::ranges::{RangeSet, steps};
 use crate::report::Report;
 use crate::sink::{Io, Method, NullSink, ReadBack};
 use crate::source::clip;
@@ -96,7 +96,25 @@ impl Restored {
     }
 }
 
-impl Restore<'_> {
+impl<'a> Restore<'a> {
+    /// The whole volume, by so many workers, stopping at the first damage, without a journal and
+    /// nothing else.
+    pub fn whole(volume: &'a Volume, target: Target, jobs: NonZeroUsize) -> Self {
+        Self {
+            volume,
+            range: 0..volume.size(),
+            end: volume.size(),
+            target,
+            journal: None,
+            io: Io::Auto,
+            jobs,
+            on_damage: OnDamage::Stop,
+            digests: None,
+            throttle: None,
+            verify_target: false,
+        }
+    }
+
     /// Restores, makes durable and, if asked, compares.
     ///
     /// # Errors
@@ -115,7 +133,10 @@ impl Restore<'_> {
         };
         if verify {
             let compare = Options { on_damage, ..Options::new(jobs) };
-            match differences(&opened, volume, &range, end, &compare, progress) {
+            let wrong = opened
+                .read_back()
+                .and_then(|held| self::compare(&held, volume, &range, end, &compare, progress));
+            match wrong {
                 Ok(wrong) if wrong.is_empty() => {}
                 Ok(wrong) => return Err(opened.void(wrong)),
                 Err(error) => return Err(opened.leave(error)),
@@ -180,13 +201,10 @@ fn bring(
 fn pad(opened: &Opened, range: &Range<u64>, progress: &Progress) -> Result<(), JobError> {
     let sink = opened.sink.as_sink();
     let proven = opened.journal.as_ref().map(Journal::proven).unwrap_or_default();
-    let mut at = range.start;
-    while at < range.end {
+    for step in steps(range, STEP) {
         if progress.is_cancelled() {
             return Err(RunError::Interrupted.into());
         }
-        let step = at..at.saturating_add(STEP).min(range.end);
-        at = step.end;
         if proven.covers(&step) {
             continue;
         }
@@ -202,20 +220,6 @@ fn pad(opened: &Opened, range: &Range<u64>, progress: &Progress) -> Result<(), J
         }
     }
     Ok(())
-}
-
-/// What the medium holds that it should not.
-fn differences(
-    opened: &Opened,
-    volume: &Volume,
-    range: &Range<u64>,
-    end: u64,
-    options: &Options<'_>,
-    progress: &Progress,
-) -> Result<RangeSet, JobError> {
-    let sink = opened.sink.as_sink();
-    let target = opened.sink.read_back().map_err(|e| JobError::target(sink, e))?;
-    compare(&target, volume, range, end, options, progress)
 }
 
 /// Compares a target with the bytes `range` of a volume and with zeros from there to `end`; gives

@@ -95,18 +95,19 @@ impl OpenSink {
             Self::Pipe(_) => Method::Stream,
         }
     }
-
-    /// What is on the medium.
-    pub(super) fn read_back(&self) -> io::Result<ReadBack> {
-        match self {
-            Self::Image { temporary, origin, .. } => ReadBack::open(temporary, *origin),
-            Self::InPlace(sink) => ReadBack::open(sink.path(), 0),
-            Self::Pipe(_) => Err(io::ErrorKind::NotSeekable.into()),
-        }
-    }
 }
 
 impl Opened {
+    /// What is on the medium.
+    pub(super) fn read_back(&self) -> Result<ReadBack, JobError> {
+        let held = match &self.sink {
+            OpenSink::Image { temporary, origin, .. } => ReadBack::open(temporary, *origin),
+            OpenSink::InPlace(sink) => ReadBack::open(sink.path(), 0),
+            OpenSink::Pipe(_) => Err(io::ErrorKind::NotSeekable.into()),
+        };
+        held.map_err(|e| JobError::target(self.sink.as_sink(), e))
+    }
+
     /// Leaves what is proved to a later run; without anything proved, leaves nothing.
     pub(super) fn leave(mut self, error: JobError) -> Unfinished {
         let proven = self.journal.as_ref().map_or(0, |journal| journal.proven().bytes());

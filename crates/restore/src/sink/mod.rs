@@ -56,7 +56,7 @@ pub trait Sink: Send + Sync {
 pub(crate) const PARTIAL: &str = ".partial";
 
 /// The directory that holds `target`.
-pub(crate) fn parent_directory(target: &Path) -> &Path {
+pub fn parent_directory(target: &Path) -> &Path {
     match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -6,28 +6,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use restore::Volume;
-use restore::engine::OnDamage;
 use restore::job::{JournalAt, Restore, Target};
 use restore::journal::SyncPoints;
-use restore::sink::Io;
 
 use super::{jobs, noise};
 
 /// All of a volume, with nothing asked for besides.
 pub(crate) fn whole(volume: &Volume, target: Target) -> Restore<'_> {
-    Restore {
-        volume,
-        range: 0..volume.size(),
-        end: volume.size(),
-        target,
-        journal: None,
-        io: Io::Auto,
-        jobs: jobs(2),
-        on_damage: OnDamage::Stop,
-        digests: None,
-        throttle: None,
-        verify_target: false,
-    }
+    Restore::whole(volume, target, jobs(2))
 }
 
 /// A new image.

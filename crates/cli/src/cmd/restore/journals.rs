@@ -48,7 +48,7 @@ pub(super) fn rivals(
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
     };
-    let parts = args.extent.shard.map(|part| format!("-of-{}", count(part)));
+    let parts = args.extent.shard.map(|part| format!("-of-{}", part.count()));
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
@@ -91,11 +91,7 @@ fn own(target: &Path, is_device: bool) -> Result<PathBuf, Failure> {
 
 /// `-2-of-5`.
 fn part_suffix(part: Part) -> String {
-    format!("-{}", part.to_string().replace('/', "-of-"))
-}
-
-fn count(part: Part) -> String {
-    part.to_string().rsplit('/').next().unwrap_or_default().to_owned()
+    format!("-{}-of-{}", part.number(), part.count())
 }
 
 /// Makes the state directory if a journal goes there.

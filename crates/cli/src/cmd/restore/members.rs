@@ -9,7 +9,7 @@ use std::time::Instant;
 use restore::job::{JournalAt, Restore, Target};
 use restore::layout_file;
 use restore::room::{self, check_room};
-use restore::sink::beside;
+use restore::sink::{beside, parent_directory};
 use restore::snapfmt::{MemberNo, VolumeId};
 use restore::survey::survey;
 use restore::{Progress, Throttle, Volume};
@@ -140,8 +140,7 @@ impl Work {
         let flags = rustix::fs::RenameFlags::NOREPLACE;
         rustix::fs::renameat_with(rustix::fs::CWD, &self.directory, rustix::fs::CWD, target, flags)
             .map_err(|e| unfinished(target, e.into()))?;
-        let parent = target.parent().filter(|p| !p.as_os_str().is_empty());
-        sync(parent.unwrap_or(Path::new("."))).map_err(failed)
+        sync(parent_directory(target)).map_err(failed)
     }
 }
 
@@ -169,17 +168,12 @@ fn restore_member(
     let journal = (!args.resume.no_journal)
         .then(|| JournalAt { restart: false, ..journal_at(args, journal, word) });
     let request = Restore {
-        volume,
-        range: 0..volume.size(),
-        end: volume.size(),
-        target,
         journal,
         io: args.target.io.into(),
-        jobs: common.jobs(),
         on_damage: on_damage(args),
-        digests: None,
         throttle: throttle.as_ref(),
         verify_target: args.proof.verify_target,
+        ..Restore::whole(volume, target, common.jobs())
     };
     let watch = Watch::start(common, "restoring");
     let result = request.run(watch.progress());

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use restore::sink::parent_directory;
+
 use super::journals;
 use crate::args::RestoreArgs;
 use crate::exit::{Failure, Refusal};
@@ -127,7 +129,7 @@ fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failur
 
 /// Nothing can be made where there is no directory.
 fn look_for_directory(path: &Path) -> io::Result<()> {
-    fs::metadata(directory(path).join(".")).map(drop)
+    fs::metadata(parent_directory(path).join(".")).map(drop)
 }
 
 fn kind(of: fs::FileType) -> &'static str {
@@ -146,14 +148,8 @@ fn kind(of: fs::FileType) -> &'static str {
 
 /// Whether two paths, which need not exist, name one directory entry.
 fn same_place(a: &Path, b: &Path) -> bool {
-    let real = |path| fs::canonicalize(directory(path)).ok();
+    let real = |path| fs::canonicalize(parent_directory(path)).ok();
     a.file_name() == b.file_name() && real(a).is_some_and(|d| Some(d) == real(b))
-}
-
-/// Where a path's last name is.
-fn directory(path: &Path) -> &Path {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-    parent.unwrap_or(Path::new("."))
 }
 
 /// Where the map goes.

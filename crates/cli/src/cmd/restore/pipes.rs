@@ -5,6 +5,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use restore::catalog::CatalogError;
 use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::snapfmt::{Limits, SetManifest};
 use restore::stream::{StreamError, StreamInput, StreamSet, Streamed};
@@ -14,7 +15,7 @@ use super::files::unfinished;
 use super::names::{check, check_usage, is_pipe, output as target_of};
 use super::report::Restored;
 use super::tell;
-use crate::args::{Common, RestoreArgs, SelectionArgs};
+use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::subject::SetName;
@@ -44,8 +45,7 @@ pub(super) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         && !content_id.to_string().starts_with(expected.as_str())
     {
         let (set_id, expected) = (manifest.id, expected.clone());
-        let error =
-            restore::catalog::CatalogError::ContentId { set_id, expected, found: content_id };
+        let error = CatalogError::ContentId { set_id, expected, found: content_id };
         return Err(Failure::Catalog(error));
     }
     let method = sink.method().to_string();
@@ -84,7 +84,10 @@ fn restore(
     let set = StreamSet::open(inputs.collect(), &Limits::DEFAULT, progress)?;
     let manifest = set.manifest().clone();
     let other = |failure| Stopped::Other(Box::new(failure));
-    check_selection(&args.set.selection, &manifest).map_err(other)?;
+    // The set that comes must be the one that is meant.
+    if !args.set.selection.resolve().fits(&manifest) {
+        return Err(other(Failure::Catalog(CatalogError::NotFound { any: true })));
+    }
     let target = target_of(args);
     let size = manifest.logical_size;
     // How much of it is data is known when it has come.
@@ -124,18 +127,5 @@ fn refuse_what_needs_seeking(args: &RestoreArgs) -> Result<(), Failure> {
             message: format!("{what} is not possible when snapshots are read from pipes"),
             hint: "what comes through a pipe is restored once, whole, to a new image; keep it as a file for more",
         }),
-    }
-}
-
-/// The set that comes must be the one that is meant.
-fn check_selection(selection: &SelectionArgs, set: &SetManifest) -> Result<(), Failure> {
-    let id = selection.set_id.as_ref().is_none_or(|id| set.id.as_str().starts_with(id.as_str()));
-    let volume = selection.source_volume.as_ref().is_none_or(|v| *v == set.source_volume_id);
-    let generation = selection.generation.is_none_or(|g| g == set.generation);
-    let time = selection.at.is_none_or(|at| set.time <= at.0);
-    if id && volume && generation && time {
-        Ok(())
-    } else {
-        Err(Failure::Catalog(restore::catalog::CatalogError::NotFound { any: true }))
     }
 }
