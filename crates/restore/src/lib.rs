@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod device;
 mod digests;
 pub mod engine;
+pub mod image;
 pub mod in_use;
 pub mod interlock;
 pub mod job;

@@ -1,0 +1,5 @@
+//! Readers of other systems' backups and volume layouts, one module a format. A backup becomes a
+//! [`restore::source::Source`], a layout a [`restore::Layout`]; from there on the engine is blind to
+//! what it was.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
