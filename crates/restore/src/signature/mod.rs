@@ -10,7 +10,7 @@ use std::fmt;
 
 use snapfmt::ReadAt;
 
-use probe::Probe;
+pub(crate) use probe::{Probe, uuid};
 
 /// Bytes from the start that are looked at: the superblock that begins last is btrfs's, 4 KiB at
 /// 64 KiB.

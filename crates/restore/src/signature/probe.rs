@@ -8,7 +8,7 @@ use super::{HEAD_LEN, Kind, Signature};
 const TAIL_LEN: u64 = 4096;
 
 /// A device or image with its head in memory.
-pub(super) struct Probe<'a> {
+pub(crate) struct Probe<'a> {
     head: Vec<u8>,
     tail: Vec<u8>,
     source: &'a dyn ReadAt,
@@ -16,7 +16,7 @@ pub(super) struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     /// `None` if the head cannot be read.
-    pub(super) fn new(source: &'a dyn ReadAt) -> Option<Self> {
+    pub(crate) fn new(source: &'a dyn ReadAt) -> Option<Self> {
         let len = source.len();
         let mut head = vec![0; usize::try_from(len).map_or(HEAD_LEN, |len| len.min(HEAD_LEN))];
         let mut tail = vec![0; usize::try_from(len.min(TAIL_LEN)).ok()?];
@@ -28,16 +28,16 @@ impl<'a> Probe<'a> {
         Some(Self { head, tail, source })
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.source.len()
     }
 
-    pub(super) fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         self.head.iter().chain(&self.tail).all(|byte| *byte == 0)
     }
 
     /// `N` bytes at `offset`.
-    pub(super) fn bytes<const N: usize>(&self, offset: u64) -> Option<[u8; N]> {
+    pub(crate) fn bytes<const N: usize>(&self, offset: u64) -> Option<[u8; N]> {
         if let Ok(start) = usize::try_from(offset)
             && let Some(bytes) = self.head.get(start..).and_then(<[u8]>::first_chunk)
         {
@@ -50,7 +50,7 @@ impl<'a> Probe<'a> {
     }
 
     /// `len` bytes at `offset`, for what is too long to be an array.
-    pub(super) fn block(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
+    pub(crate) fn block(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
         let end = offset.checked_add(len as u64)?;
         if end > self.len() {
             return None;
@@ -60,17 +60,17 @@ impl<'a> Probe<'a> {
     }
 
     /// Whether `magic` is at `offset`.
-    pub(super) fn has<const N: usize>(&self, offset: u64, magic: &[u8; N]) -> bool {
+    pub(crate) fn has<const N: usize>(&self, offset: u64, magic: &[u8; N]) -> bool {
         self.bytes(offset).is_some_and(|bytes: [u8; N]| bytes == *magic)
     }
 
     /// A little-endian number.
-    pub(super) fn le32(&self, offset: u64) -> Option<u32> {
+    pub(crate) fn le32(&self, offset: u64) -> Option<u32> {
         self.bytes(offset).map(u32::from_le_bytes)
     }
 
     /// Text up to the first zero byte, without blanks around it; `None` if there is none.
-    pub(super) fn text<const N: usize>(&self, offset: u64) -> Option<String> {
+    pub(crate) fn text<const N: usize>(&self, offset: u64) -> Option<String> {
         let bytes: [u8; N] = self.bytes(offset)?;
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(N);
         let text = String::from_utf8_lossy(bytes.get(..end)?);
@@ -79,13 +79,13 @@ impl<'a> Probe<'a> {
     }
 
     /// An id of 16 bytes in order, as RFC 9562 writes it; `None` if it is all zeros.
-    pub(super) fn uuid(&self, offset: u64) -> Option<String> {
+    pub(crate) fn uuid(&self, offset: u64) -> Option<String> {
         self.bytes(offset).and_then(uuid)
     }
 }
 
 /// Sixteen bytes as a UUID.
-pub(super) fn uuid(bytes: [u8; 16]) -> Option<String> {
+pub(crate) fn uuid(bytes: [u8; 16]) -> Option<String> {
     if bytes == [0; 16] {
         return None;
     }
@@ -94,7 +94,7 @@ pub(super) fn uuid(bytes: [u8; 16]) -> Option<String> {
 }
 
 /// Text cut into groups of these lengths with hyphens between them.
-pub(super) fn grouped(text: &str, lengths: &[usize]) -> Option<String> {
+pub(crate) fn grouped(text: &str, lengths: &[usize]) -> Option<String> {
     let mut rest = text;
     let mut groups = Vec::new();
     for length in lengths {
