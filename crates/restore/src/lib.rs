@@ -11,6 +11,7 @@ pub mod device;
 mod digests;
 pub mod engine;
 pub mod filesystem;
+pub mod hydrate;
 pub mod image;
 pub mod in_use;
 pub mod interlock;

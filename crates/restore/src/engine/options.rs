@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use crate::digests::Digests;
+use crate::hydrate::Foreground;
 use crate::journal::Journal;
 use crate::sink::ReadBack;
 use crate::throttle::Throttle;
@@ -55,6 +56,8 @@ pub struct Options<'a> {
     pub digests: Option<&'a Digests>,
     /// Holds writing back.
     pub throttle: Option<&'a Throttle>,
+    /// Reads that go before this.
+    pub foreground: Option<&'a Foreground>,
 }
 
 impl Options<'_> {
@@ -67,6 +70,7 @@ impl Options<'_> {
             journal: None,
             digests: None,
             throttle: None,
+            foreground: None,
         }
     }
 }

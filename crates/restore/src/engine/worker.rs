@@ -146,6 +146,9 @@ impl<'w, 'j> Worker<'w, 'j> {
             if job.is_over() {
                 return Err(RunError::Interrupted);
             }
+            if let Some(foreground) = job.options.foreground {
+                foreground.give_way(|| job.is_over());
+            }
             let data_before = self.findings.counts.data;
             self.fill(&segment, &window)?;
             job.in_turn(&window, || {

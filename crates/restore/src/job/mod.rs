@@ -13,6 +13,7 @@ use std::thread;
 
 use crate::digests::Digests;
 use crate::engine::{self, Existing, OnDamage, Options, RunError};
+use crate::hydrate::{Foreground, LocalCopy};
 use crate::journal::{Journal, SyncError, SyncPoints};
 use crate::progress::Progress;
 use crate::ranges::{RangeSet, steps};
@@ -55,6 +56,11 @@ pub struct Restore<'a> {
     pub digests: Option<&'a Digests>,
     /// Holds writing back.
     pub throttle: Option<&'a Throttle>,
+    /// Learns what is durable already, for those who read it meanwhile. Needs a journal, and a
+    /// target that is a file or device.
+    pub local: Option<&'a LocalCopy>,
+    /// Reads that go before this.
+    pub foreground: Option<&'a Foreground>,
     /// Whether all of it is read back from the medium and compared in the end.
     pub verify_target: bool,
 }
@@ -111,6 +117,8 @@ impl<'a> Restore<'a> {
             on_damage: OnDamage::Stop,
             digests: None,
             throttle: None,
+            local: None,
+            foreground: None,
             verify_target: false,
         }
     }

@@ -8,6 +8,7 @@ use super::identity::identity;
 use super::left::{exists, is_of, refuse_leftover};
 use super::{JobError, JournalAt, Restore, Unfinished};
 use crate::engine::Options;
+use crate::hydrate::LocalCopy;
 use crate::journal::{Binding, Journal, SyncPoints};
 use crate::lock::lock;
 use crate::ranges::RangeSet;
@@ -108,6 +109,18 @@ impl Opened {
         held.map_err(|e| JobError::target(self.sink.as_sink(), e))
     }
 
+    /// Lets others read what is durable.
+    fn show(&self, local: &LocalCopy) -> Result<(), JobError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let (path, origin) = match &self.sink {
+            OpenSink::Image { temporary, origin, .. } => (temporary.as_path(), *origin),
+            OpenSink::InPlace(sink) => (sink.path(), 0),
+            OpenSink::Pipe(_) => return Ok(()),
+        };
+        let shown = local.open(path, origin, journal.share());
+        shown.map_err(|e| JobError::target(self.sink.as_sink(), e))
+    }
+
     /// Leaves what is proved to a later run; without anything proved, leaves nothing.
     pub(super) fn leave(mut self, error: JobError) -> Unfinished {
         let proven = self.journal.as_ref().map_or(0, |journal| journal.proven().bytes());
@@ -144,12 +157,14 @@ pub(super) fn open(restore: Restore<'_>) -> Result<(Options<'_>, Opened), Unfini
         on_damage: restore.on_damage,
         digests: restore.digests,
         throttle: restore.throttle,
+        foreground: restore.foreground,
         ..Options::new(restore.jobs)
     };
     let range = restore.range.start..restore.end;
     let journal = restore.journal;
     let points = journal.as_ref().map(|at| at.points).unwrap_or_default();
     let binding = |at: &JournalAt| Binding { volume: at.volume.clone(), range: range.clone() };
+    let local = restore.local;
     let (sink, journal, readback) = match restore.target {
         Target::Image { path, replace, preallocate } => {
             let image = ImageOptions { replace, preallocate, origin: range.start, io: restore.io };
@@ -173,7 +188,13 @@ pub(super) fn open(restore: Restore<'_>) -> Result<(Options<'_>, Opened), Unfini
         }
         Target::Pipe { out, name } => (OpenSink::Pipe(PipeSink::new(out, name)), None, None),
     };
-    Ok((options, Opened { sink, journal, points, readback }))
+    let opened = Opened { sink, journal, points, readback };
+    if let Some(local) = local
+        && let Err(error) = opened.show(local)
+    {
+        return Err(opened.leave(error));
+    }
+    Ok((options, opened))
 }
 
 fn open_in_place(

@@ -12,9 +12,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::hydrate::Proven;
 use crate::lock::lock;
 use crate::ranges::RangeSet;
 use crate::sink::{Sink, parent_directory};
@@ -60,6 +61,7 @@ pub struct Journal {
     /// Taken by one sync point at a time.
     file: Mutex<File>,
     state: Mutex<State>,
+    proven: Proven,
     /// Someone should look whether a sync point is due.
     changed: Condvar,
 }
@@ -68,10 +70,16 @@ pub struct Journal {
 struct State {
     /// What the target is, once it is known.
     target: Option<String>,
-    proven: RangeSet,
     /// Written, but perhaps not durable yet.
     written: RangeSet,
     closed: bool,
+}
+
+/// What a journal says already.
+#[derive(Default)]
+struct Found {
+    target: Option<String>,
+    proven: RangeSet,
 }
 
 impl Journal {
@@ -81,7 +89,7 @@ impl Journal {
     ///
     /// A journal of something else is refused, as is one that another process holds.
     pub fn open(path: &Path, binding: &Binding) -> Result<Self, JournalError> {
-        Self::begin(path, binding, |bytes, state| read(bytes, path, binding, state))
+        Self::begin(path, binding, |bytes, found| read(bytes, path, binding, found))
     }
 
     /// Begins a journal in the place of one that is given up, whatever restore that was of.
@@ -101,28 +109,28 @@ impl Journal {
             opened => opened.map_err(io)?,
         };
         let bytes = held(&file, path)?;
-        let mut state = State::default();
+        let mut found = Found::default();
         match binding {
             _ if bytes.is_empty() => {}
-            Some(binding) => drop(read(&bytes, path, binding, &mut state)?),
+            Some(binding) => drop(read(&bytes, path, binding, &mut found)?),
             None => drop(begun(&Lines::new(&bytes), path)?),
         }
-        Ok(state.target)
+        Ok(found.target)
     }
 
     /// Opens or creates the file; `sound` says how many of the bytes that are there stay.
     fn begin(
         path: &Path,
         binding: &Binding,
-        sound: impl FnOnce(&[u8], &mut State) -> Result<u64, JournalError>,
+        sound: impl FnOnce(&[u8], &mut Found) -> Result<u64, JournalError>,
     ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(path).map_err(io)?;
         let bytes = held(&file, path)?;
-        let mut state = State::default();
-        let good = if bytes.is_empty() { 0 } else { sound(&bytes, &mut state)? };
+        let mut found = Found::default();
+        let good = if bytes.is_empty() { 0 } else { sound(&bytes, &mut found)? };
         if good != file.metadata().map_err(io)?.len() {
             // What a crash cut off gives way to what comes next.
             file.set_len(good).map_err(io)?;
@@ -132,8 +140,14 @@ impl Journal {
             append(&mut file, &text::head(binding)).map_err(io)?;
             sync_directory(path).map_err(io)?;
         }
-        let path = path.to_owned();
-        Ok(Self { path, file: file.into(), state: state.into(), changed: Condvar::new() })
+        let state = State { target: found.target, ..State::default() };
+        Ok(Self {
+            path: path.to_owned(),
+            file: file.into(),
+            state: state.into(),
+            proven: Arc::new(found.proven.into()),
+            changed: Condvar::new(),
+        })
     }
 
     /// Where it is.
@@ -155,7 +169,12 @@ impl Journal {
 
     /// What is known to be durable.
     pub fn proven(&self) -> RangeSet {
-        self.lock().proven.clone()
+        self.proven.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same, as it grows.
+    pub(crate) fn share(&self) -> Proven {
+        Arc::clone(&self.proven)
     }
 
     /// These bytes have been given to the target.
@@ -177,7 +196,8 @@ impl Journal {
         if !text.is_empty() {
             self.append(&text).map_err(SyncError::Journal)?;
         }
-        self.lock().proven.extend(written.iter().cloned());
+        let mut proven = self.proven.write().unwrap_or_else(PoisonError::into_inner);
+        proven.extend(written.iter().cloned());
         Ok(())
     }
 
@@ -251,7 +271,7 @@ fn read(
     bytes: &[u8],
     path: &Path,
     binding: &Binding,
-    state: &mut State,
+    found: &mut Found,
 ) -> Result<u64, JournalError> {
     let mut lines = Lines::new(bytes);
     let Some(head) = lines.head() else {
@@ -263,13 +283,13 @@ fn read(
     }
     while let Some(line) = lines.next() {
         match line {
-            Line::Target(target) => state.target = Some(target.to_owned()),
+            Line::Target(target) => found.target = Some(target.to_owned()),
             Line::Done(range) => {
                 let inside = binding.range.start <= range.start && range.end <= binding.range.end;
                 if !inside || length(&range) == 0 {
                     return Err(JournalError::NotAJournal { path: path.to_owned() });
                 }
-                state.proven.insert(range);
+                found.proven.insert(range);
             }
         }
     }

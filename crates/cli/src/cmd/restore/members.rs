@@ -172,6 +172,8 @@ fn restore_member(
         io: args.target.io.into(),
         on_damage: on_damage(args),
         throttle: throttle.as_ref(),
+        local: None,
+        foreground: None,
         verify_target: args.proof.verify_target,
         ..Restore::whole(volume, target, common.jobs())
     };

@@ -134,6 +134,8 @@ fn to_target(
         on_damage: on_damage(args),
         digests: digests.as_ref(),
         throttle: throttle.as_ref(),
+        local: None,
+        foreground: None,
         verify_target: args.proof.verify_target,
     };
     // From here on a signal is heard.

@@ -1,0 +1,196 @@
+//! Attach now, restore behind: a volume is read on demand while it is restored into a raw image in
+//! the background, and what is durable there is read from there.
+//!
+//! The reads of those who wait go first. The restore is one like any other, with a journal: ended at
+//! any time, the next one goes on where it was.
+
+mod foreground;
+mod local;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+pub use foreground::{Foreground, Reading};
+pub use local::LocalCopy;
+pub(crate) use local::Proven;
+
+use crate::engine::OnDamage;
+use crate::image::{Image, ImageError, Run};
+use crate::job::{JobError, JournalAt, Restore, Target};
+use crate::progress::Progress;
+use crate::report::Damage;
+use crate::sink::Io;
+use crate::volume::Volume;
+
+/// An image that is read from its local copy where there is one already.
+pub struct Hydrated {
+    image: Arc<dyn Image>,
+    shared: Arc<Shared>,
+}
+
+/// What the image and the restore behind it share.
+#[derive(Debug, Default)]
+struct Shared {
+    local: LocalCopy,
+    foreground: Foreground,
+    progress: Progress,
+    end: Mutex<Option<End>>,
+}
+
+/// Where the image goes and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The raw image to make.
+    pub target: PathBuf,
+    /// Where to take note of what is durable, and to find what an earlier run has.
+    pub journal: JournalAt,
+    /// How to write.
+    pub io: Io,
+    /// How many workers decode at a time.
+    pub jobs: NonZeroUsize,
+}
+
+/// How a restore in the background ended.
+#[derive(Debug)]
+pub enum End {
+    /// The raw image is whole, durable, and has its name.
+    Whole,
+    /// All but these ranges is durable; the image does not have its name, and a later run tries
+    /// again.
+    Damaged(Vec<Damage>),
+    /// It was stopped; a later run goes on.
+    Stopped,
+    /// It could not go on.
+    Failed(JobError),
+}
+
+/// How far a restore in the background is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// Bytes that are durable in the local copy, and read from there.
+    pub local: u64,
+    /// Bytes in all.
+    pub size: u64,
+}
+
+/// A restore in the background. Dropped, it is stopped.
+#[derive(Debug)]
+pub struct Background {
+    shared: Arc<Shared>,
+    size: u64,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Begins to restore `volume` in the background; `image` is the same volume, read on demand.
+pub fn start(
+    volume: Arc<Volume>,
+    image: Arc<dyn Image>,
+    request: Request,
+) -> io::Result<(Hydrated, Background)> {
+    let shared = Arc::new(Shared::default());
+    let size = volume.size();
+    let behind = Arc::clone(&shared);
+    let run = move || {
+        let end = behind.restore(&volume, request);
+        *behind.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+    };
+    let thread = thread::Builder::new().name("hydrate".into()).spawn(run)?;
+    let hydrated = Hydrated { image, shared: Arc::clone(&shared) };
+    Ok((hydrated, Background { shared, size, thread: Some(thread) }))
+}
+
+impl Shared {
+    fn restore(&self, volume: &Volume, request: Request) -> End {
+        let target = Target::Image { path: request.target, replace: false, preallocate: false };
+        let restore = Restore {
+            journal: Some(request.journal),
+            io: request.io,
+            // Damage is for those who read there; the rest is wanted all the same.
+            on_damage: OnDamage::Salvage { fill: 0 },
+            local: Some(&self.local),
+            foreground: Some(&self.foreground),
+            ..Restore::whole(volume, target, request.jobs)
+        };
+        let restored = match restore.run(&self.progress) {
+            Ok(restored) => restored,
+            Err(_) if self.progress.is_cancelled() => return End::Stopped,
+            Err(unfinished) => return End::Failed(unfinished.error),
+        };
+        if !restored.report.damage.is_empty() {
+            return End::Damaged(restored.report.damage);
+        }
+        let path = self.local.path().map(std::path::Path::to_owned).unwrap_or_default();
+        match restored.publish() {
+            Ok(()) => End::Whole,
+            Err(source) => End::Failed(JobError::Target { path, source }),
+        }
+    }
+}
+
+impl Background {
+    /// How far it is.
+    pub fn status(&self) -> Status {
+        Status { local: self.shared.local.bytes(), size: self.size }
+    }
+
+    /// How it ended, if it has; gives that once.
+    pub fn ended(&self) -> Option<End> {
+        self.shared.end.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(mut self) -> End {
+        self.join();
+        self.ended().unwrap_or(End::Stopped)
+    }
+
+    /// Stops it, and waits until it has.
+    pub fn stop(self) -> End {
+        self.shared.progress.cancel();
+        self.wait()
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic leaves no end, which is then taken for a stop: what is proved stays so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.shared.progress.cancel();
+        self.join();
+    }
+}
+
+impl Image for Hydrated {
+    fn size(&self) -> u64 {
+        self.image.size()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ImageError> {
+        let _reading = self.shared.foreground.reads();
+        let end = offset.saturating_add(out.len() as u64);
+        let (mut at, mut rest) = (offset, out);
+        while at < end {
+            let (next, is_local) = self.shared.local.run(&(at..end));
+            let len = usize::try_from(next - at).unwrap_or(rest.len());
+            let (piece, after) = rest.split_at_mut(len);
+            // A local disk that fails takes nothing away from what the sources have.
+            if !(is_local && self.shared.local.read(at, piece).is_ok()) {
+                self.image.read_at(at, piece)?;
+            }
+            (at, rest) = (next, after);
+        }
+        Ok(())
+    }
+
+    fn run_at(&self, offset: u64) -> Result<Run, ImageError> {
+        self.image.run_at(offset)
+    }
+}
