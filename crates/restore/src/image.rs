@@ -2,7 +2,7 @@
 //! attached, served and read in pieces, as against restored from end to end.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use snapfmt::ReadAt;
@@ -78,16 +78,27 @@ pub enum ImageError {
     },
 }
 
+impl ImageError {
+    /// The end of `len` bytes from `offset` of an image of `size` bytes, if that has them all.
+    pub(crate) fn check_range(offset: u64, len: u64, size: u64) -> Result<u64, Self> {
+        let end = offset.saturating_add(len);
+        if end > size { Err(Self::Beyond { start: offset, end, size }) } else { Ok(end) }
+    }
+}
+
 impl From<ReadError> for ImageError {
     fn from(error: ReadError) -> Self {
         Self::Damaged(Arc::new(error))
     }
 }
 
-/// An image as what parsers read from.
-pub struct ImageBytes<'i>(pub &'i dyn Image);
+/// An image as what parsers read from: a `&dyn Image` or, to own it, an `Arc<dyn Image>`.
+pub struct ImageBytes<I>(pub I);
 
-impl ReadAt for ImageBytes<'_> {
+impl<I> ReadAt for ImageBytes<I>
+where
+    I: Deref<Target: Image> + Send + Sync,
+{
     fn len(&self) -> u64 {
         self.0.size()
     }

@@ -86,6 +86,12 @@ impl Layout {
         Some(MemberRange { member: column.member, range: start..start + run })
     }
 
+    /// Where the segment of logical byte `offset` ends.
+    pub(crate) fn segment_end(&self, offset: u64) -> u64 {
+        let segment = self.map.find(offset).and_then(|n| self.map.segment(n));
+        segment.map_or(self.map.size(), |segment| segment.end())
+    }
+
     /// Which logical bytes a member's byte `offset` is, as far as they are contiguous. `None` where
     /// the layout does not use it.
     pub fn to_logical(&self, member: MemberNo, offset: u64) -> Option<LogicalRange> {

@@ -28,6 +28,7 @@ pub mod partitions;
 mod plan;
 mod progress;
 mod ranges;
+pub mod reader;
 pub mod rebuild;
 mod report;
 pub mod room;

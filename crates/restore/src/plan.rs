@@ -77,7 +77,7 @@ impl Shard {
 }
 
 /// The first point after `at` that lies a multiple of `step` behind `origin`, if that is a number.
-fn next_multiple(at: u64, origin: u64, step: u64) -> u64 {
+pub(crate) fn next_multiple(at: u64, origin: u64, step: u64) -> u64 {
     origin.saturating_add(((at - origin) / step + 1).saturating_mul(step))
 }
 

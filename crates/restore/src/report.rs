@@ -1,6 +1,7 @@
 //! What was done and what was found damaged.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use snapfmt::{MemberNo, VolumeId};
 
@@ -57,7 +58,7 @@ impl Counts {
 }
 
 /// A stretch of a member that could not be read as it was stored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Damage {
     /// Which member.
     pub member: MemberNo,
@@ -68,7 +69,7 @@ pub struct Damage {
     /// Which bytes of the logical volume they are.
     pub logical: Vec<Range<u64>>,
     /// What is wrong.
-    pub cause: ReadError,
+    pub cause: Arc<ReadError>,
 }
 
 /// The outcome of a job over a volume.

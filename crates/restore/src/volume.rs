@@ -1,11 +1,13 @@
 //! The logical volume: a layout and one source for each member.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use snapfmt::{Column, ExtentMap, LayoutError, Limits, Mapping, MemberNo, Segment, VolumeId};
 
 use crate::layout::{Layout, columns};
-use crate::source::Source;
+use crate::source::{Extent, ReadCause, ReadError, Source};
 
 /// One member: who it is and what holds its content.
 #[derive(Clone)]
@@ -81,6 +83,32 @@ impl Volume {
     /// Size in bytes.
     pub const fn size(&self) -> u64 {
         self.layout.size()
+    }
+
+    /// Appends what a member says of `range`, which must be something of every byte.
+    pub(crate) fn extents(
+        &self,
+        member: MemberNo,
+        range: &Range<u64>,
+        extents: &mut Vec<Extent>,
+    ) -> Result<(), ReadError> {
+        let from = extents.len();
+        self.member(member).source.extents(range.clone(), extents)?;
+        let mut at = range.start;
+        for extent in extents.iter().skip(from) {
+            if extent.range.start > at {
+                break;
+            }
+            at = at.max(extent.range.end);
+        }
+        if at < range.end { Err(self.nobodys(member, at)) } else { Ok(()) }
+    }
+
+    /// Bytes of which a source says nothing, or that they are a parent's. A source has no name of its
+    /// own; the volume it holds has.
+    pub(crate) fn nobodys(&self, member: MemberNo, start: u64) -> ReadError {
+        let name = self.member(member).volume_id.as_str();
+        ReadError::new(Path::new(name), ReadCause::NoParent { start })
     }
 }
 

@@ -1,16 +1,14 @@
 //! Filling a window from the members below it: every byte is read and checked here, or given up.
 
 use std::ops::Range;
-use std::path::Path;
 
-use snapfmt::{MemberNo, Segment};
+use snapfmt::Segment;
 
 use super::worker::{Piece, Worker, within};
 use super::{OnDamage, RunError};
 use crate::layout::{ColumnView, columns, push_joined};
 use crate::report::Damage;
-use crate::source::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, clip, length};
-use crate::volume::Volume;
+use crate::source::{ChunkRef, Extent, ExtentKind, Proof, ReadError, clip, length};
 
 impl Worker<'_, '_> {
     /// Brings everything the members hold for `window` into the buffer.
@@ -47,7 +45,7 @@ impl Worker<'_, '_> {
         let volume = self.job.volume;
         let mut extents = std::mem::take(&mut self.extents);
         extents.clear();
-        if let Err(error) = list(volume, view.member, range, &mut extents) {
+        if let Err(error) = volume.extents(view.member, range, &mut extents) {
             extents.clear();
             self.unlisted(view, window, range, error, &mut extents)?;
         }
@@ -58,7 +56,7 @@ impl Worker<'_, '_> {
                 ExtentKind::Hole => self.findings.counts.hole += length(&wanted),
                 ExtentKind::Data(chunk) => self.data(place, view, window, &wanted, chunk)?,
                 ExtentKind::Inherit => {
-                    let error = nobodys(volume, view.member, wanted.start);
+                    let error = volume.nobodys(view.member, wanted.start);
                     self.damaged(view, window, wanted, error)?;
                 }
             }
@@ -87,7 +85,7 @@ impl Worker<'_, '_> {
             let step = at..((at / unit + 1) * unit).min(range.end);
             at = step.end;
             let from = extents.len();
-            match list(volume, view.member, &step, extents) {
+            match volume.extents(view.member, &step, extents) {
                 Ok(()) => {
                     for extent in extents.iter_mut().skip(from) {
                         extent.range = clip(&extent.range, &step);
@@ -197,7 +195,7 @@ impl Worker<'_, '_> {
             }
         }
         let volume_id = self.job.volume.member(view.member).volume_id.clone();
-        let damage = Damage { member: view.member, volume_id, range, logical, cause };
+        let damage = Damage { member: view.member, volume_id, range, logical, cause: cause.into() };
         match self.job.options.on_damage {
             OnDamage::Stop => Err(RunError::Damaged(Box::new(damage))),
             OnDamage::Salvage { .. } => {
@@ -206,32 +204,6 @@ impl Worker<'_, '_> {
             }
         }
     }
-}
-
-/// Appends what a member says of `range`, which must be something of every byte.
-fn list(
-    volume: &Volume,
-    member: MemberNo,
-    range: &Range<u64>,
-    extents: &mut Vec<Extent>,
-) -> Result<(), ReadError> {
-    let from = extents.len();
-    volume.member(member).source.extents(range.clone(), extents)?;
-    let mut at = range.start;
-    for extent in extents.iter().skip(from) {
-        if extent.range.start > at {
-            break;
-        }
-        at = at.max(extent.range.end);
-    }
-    if at < range.end { Err(nobodys(volume, member, at)) } else { Ok(()) }
-}
-
-/// Bytes of which a source says nothing, or that they are a parent's. A source has no name of its
-/// own; the volume it holds has.
-fn nobodys(volume: &Volume, member: MemberNo, start: u64) -> ReadError {
-    let name = volume.member(member).volume_id.as_str();
-    ReadError::new(Path::new(name), ReadCause::NoParent { start })
 }
 
 /// Appends a piece, joining it to the last one where they touch and are alike.

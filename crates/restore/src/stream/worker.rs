@@ -167,7 +167,7 @@ impl<'w> Worker<'w> {
             volume_id: self.volume_id.clone(),
             range: range.clone(),
             logical: self.job.layout.logical_ranges(self.member, range),
-            cause: ReadError::new(&self.path, error),
+            cause: ReadError::new(&self.path, error).into(),
         }))
     }
 

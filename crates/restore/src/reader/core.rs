@@ -1,0 +1,232 @@
+//! Reading through layout, chain and cache: what those who ask and those who read ahead share.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use snapfmt::MemberNo;
+
+use super::cache::{Cache, Claim, Found as InCache, Key, Loaded, Plain};
+use super::damage::Found;
+use super::run::Runs;
+use super::tally::{Counts, Tally};
+use crate::image::{ImageError, Run};
+use crate::layout::MemberRange;
+use crate::report::Damage;
+use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, Scratch, clip, length};
+use crate::volume::Volume;
+
+/// A volume, its cache, and what was found out on the way.
+pub(super) struct Core {
+    volume: Arc<Volume>,
+    cache: Cache,
+    tally: Tally,
+    found: Found,
+    desks: Mutex<Vec<Desk>>,
+}
+
+/// What a thread needs for as long as it reads.
+#[derive(Default)]
+pub(super) struct Desk {
+    /// Made when a chunk has to be decoded.
+    scratch: Option<Scratch>,
+    pub(super) extents: Vec<Extent>,
+}
+
+impl Core {
+    pub(super) fn new(volume: Arc<Volume>, cache: u64) -> Self {
+        Self {
+            volume,
+            cache: Cache::new(cache),
+            tally: Tally::default(),
+            found: Found::default(),
+            desks: Mutex::default(),
+        }
+    }
+
+    pub(super) const fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
+    pub(super) fn damage(&self) -> Vec<Damage> {
+        self.found.list()
+    }
+
+    /// Fills `out` with the bytes from `offset`, which the volume has.
+    pub(super) fn read(
+        &self,
+        offset: u64,
+        out: &mut [u8],
+        in_sequence: bool,
+    ) -> Result<(), ImageError> {
+        self.tally.reads.add(1);
+        let read = self.at_desk(|desk| self.pieces(offset, out, in_sequence, desk));
+        match &read {
+            Ok(()) => self.tally.bytes.add(out.len() as u64),
+            Err(_) => self.tally.damaged.add(1),
+        }
+        read
+    }
+
+    pub(super) fn run_at(&self, offset: u64) -> Result<Run, ImageError> {
+        let run = self.at_desk(|desk| Runs::new(&self.volume, &mut desk.extents).at(offset));
+        run.map_err(|(byte, error)| self.unlisted(byte.member, &byte.range, error))
+    }
+
+    /// Stretch by stretch, each contiguous in its member.
+    fn pieces(
+        &self,
+        offset: u64,
+        out: &mut [u8],
+        in_sequence: bool,
+        desk: &mut Desk,
+    ) -> Result<(), ImageError> {
+        let (mut at, mut rest) = (offset, out);
+        while !rest.is_empty() {
+            let place = self.volume.layout().to_member(at);
+            let run = match &place {
+                Some(place) => length(&place.range),
+                None => self.volume.layout().segment_end(at).saturating_sub(at).max(1),
+            };
+            let len = usize::try_from(run).unwrap_or(usize::MAX).min(rest.len());
+            let (piece, behind) = std::mem::take(&mut rest).split_at_mut(len);
+            match place {
+                Some(MemberRange { member, range: Range { start, .. } }) => {
+                    self.member(member, start, piece, in_sequence, desk)?;
+                }
+                None => piece.fill(0),
+            }
+            at += len as u64;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a member from `start`.
+    fn member(
+        &self,
+        member: MemberNo,
+        start: u64,
+        out: &mut [u8],
+        in_sequence: bool,
+        desk: &mut Desk,
+    ) -> Result<(), ImageError> {
+        let range = start..start + out.len() as u64;
+        let Desk { extents, scratch } = desk;
+        extents.clear();
+        self.volume
+            .extents(member, &range, extents)
+            .map_err(|error| self.unlisted(member, &range, error))?;
+        for extent in extents.iter() {
+            let wanted = clip(&extent.range, &range);
+            let place = within(start, &wanted);
+            match &extent.kind {
+                ExtentKind::Zero | ExtentKind::Hole => out[place].fill(0),
+                ExtentKind::Data(chunk) => {
+                    let plain = self.chunk(member, chunk, scratch);
+                    let plain = plain.map_err(|error| self.lost(member, &chunk.range, error))?;
+                    out[place].copy_from_slice(&plain.bytes()[within(chunk.range.start, &wanted)]);
+                    if in_sequence && wanted.end == chunk.range.end {
+                        self.cache.pass(Key::new(member, chunk));
+                    }
+                }
+                ExtentKind::Inherit => {
+                    let error = self.volume.nobodys(member, wanted.start);
+                    return Err(self.unlisted(member, &wanted, error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A whole chunk, from the cache, from whoever is reading it just now, or from its file.
+    fn chunk(&self, member: MemberNo, chunk: &ChunkRef, scratch: &mut Option<Scratch>) -> Loaded {
+        loop {
+            match self.cache.find(Key::new(member, chunk)) {
+                InCache::Here(plain) => {
+                    self.tally.hits.add(1);
+                    return Ok(plain);
+                }
+                InCache::Elsewhere(loading) => {
+                    if let Some(loaded) = loading.wait() {
+                        self.tally.hits.add(1);
+                        return loaded;
+                    }
+                }
+                InCache::Ours(claim) => return self.load(claim, member, chunk, scratch),
+            }
+        }
+    }
+
+    /// Reads a chunk that nobody has asked for yet, unless that is done or going on.
+    pub(super) fn load_ahead(&self, member: MemberNo, chunk: &ChunkRef) {
+        if let Some(claim) = self.cache.claim(Key::new(member, chunk)) {
+            self.tally.read_ahead.add(1);
+            // What is wrong with it is told to whoever asks for it.
+            self.at_desk(|desk| drop(self.load(claim, member, chunk, &mut desk.scratch)));
+        }
+    }
+
+    fn load(
+        &self,
+        claim: Claim<'_>,
+        member: MemberNo,
+        chunk: &ChunkRef,
+        scratch: &mut Option<Scratch>,
+    ) -> Loaded {
+        self.tally.loads.add(1);
+        claim.finish(self.plain(member, chunk, scratch))
+    }
+
+    fn plain(
+        &self,
+        member: MemberNo,
+        chunk: &ChunkRef,
+        scratch: &mut Option<Scratch>,
+    ) -> Result<Plain, ReadError> {
+        let member = self.volume.member(member);
+        let scratch = match scratch {
+            Some(scratch) => scratch,
+            none => none.insert(Scratch::new().map_err(|source| {
+                let cause = ReadCause::Io { offset: chunk.stored_at().offset, source };
+                ReadError::new(member.volume_id.as_str().as_ref(), cause)
+            })?),
+        };
+        let mut plain = self.cache.buffer(chunk.len());
+        member.source.read(chunk, plain.bytes_mut(), scratch)?;
+        Ok(plain)
+    }
+
+    /// Nothing says what is stored for these bytes: they are noted by the chunk, so that a damaged
+    /// index page is not noted once for each sector below it.
+    fn unlisted(&self, member: MemberNo, range: &Range<u64>, error: ReadError) -> ImageError {
+        let source = &self.volume.member(member).source;
+        let unit = u64::from(source.largest_chunk()).max(1);
+        let start = range.start - range.start % unit;
+        let end = range.end.div_ceil(unit).saturating_mul(unit).min(source.size());
+        self.lost(member, &(start..end), Arc::new(error))
+    }
+
+    fn lost(&self, member: MemberNo, range: &Range<u64>, error: Arc<ReadError>) -> ImageError {
+        self.found.add(&self.volume, member, range, &error);
+        ImageError::Damaged(error)
+    }
+
+    /// Lends a desk.
+    pub(super) fn at_desk<T>(&self, work: impl FnOnce(&mut Desk) -> T) -> T {
+        let desks = || self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut desk = desks().pop().unwrap_or_default();
+        let done = work(&mut desk);
+        desks().push(desk);
+        done
+    }
+}
+
+/// Bytes as a place in a buffer that begins with byte `start`.
+fn within(start: u64, range: &Range<u64>) -> Range<usize> {
+    let at = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
+    at(range.start)..at(range.end)
+}

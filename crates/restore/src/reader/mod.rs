@@ -1,0 +1,103 @@
+//! A volume read on demand: any bytes at any time, by any number of threads, all of them checked.
+//!
+//! A read goes through the layout to the members and asks there for no more than it needs: damage
+//! fails the reads that touch it, and no others. Whole chunks are decoded, once however many ask for
+//! them together, and kept in a cache that is bounded in bytes. Where someone reads in sequence, a
+//! few threads decode what comes next.
+
+mod ahead;
+mod cache;
+mod core;
+mod damage;
+mod run;
+mod streams;
+mod tally;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+
+use crate::image::{Image, ImageError, Run};
+use crate::report::Damage;
+use crate::volume::Volume;
+use ahead::Ahead;
+use core::Core;
+
+pub use tally::Counts;
+
+/// How a volume is read on demand.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Most bytes of decoded chunks to keep. Chunks that are being decoded come on top of that, one
+    /// for each thread.
+    pub cache: u64,
+    /// How many threads read ahead.
+    pub threads: NonZeroUsize,
+}
+
+impl Default for Options {
+    /// 64 MiB, and a thread for each core.
+    fn default() -> Self {
+        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self { cache: 64 << 20, threads }
+    }
+}
+
+/// A volume as an image that is read on demand. Dropping it ends its threads.
+pub struct Reader {
+    core: Arc<Core>,
+    ahead: Ahead,
+}
+
+impl Reader {
+    /// Takes a volume.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no more threads.
+    pub fn new(volume: Arc<Volume>, options: &Options) -> io::Result<Self> {
+        let core = Arc::new(Core::new(volume, options.cache));
+        let ahead = Ahead::start(&core, options)?;
+        Ok(Self { core, ahead })
+    }
+
+    /// The volume that is read.
+    pub fn volume(&self) -> &Arc<Volume> {
+        self.core.volume()
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> Counts {
+        self.core.counts()
+    }
+
+    /// The damage that reads have come upon, each place once, in the order in which it was found; the
+    /// first few hundred of them.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.core.damage()
+    }
+}
+
+impl Image for Reader {
+    fn size(&self) -> u64 {
+        self.core.volume().size()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ImageError> {
+        let end = ImageError::check_range(offset, out.len() as u64, self.size())?;
+        let in_sequence = self.ahead.note(&(offset..end));
+        self.core.read(offset, out, in_sequence)
+    }
+
+    fn run_at(&self, offset: u64) -> Result<Run, ImageError> {
+        ImageError::check_range(offset, 1, self.size())?;
+        self.core.run_at(offset)
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
