@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-#[allow(dead_code, reason = "a part of it is used")]
 mod support;
 
 use std::fs;
