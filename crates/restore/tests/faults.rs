@@ -108,9 +108,9 @@ fn salvages(volume: &Volume, model: &VolumeModel, lost: &[(usize, Range<u64>)]) 
     }
 }
 
-fn damaged(result: Result<(Report, Vec<u8>), RunError>) -> Box<restore::Damage> {
+fn damaged(result: Result<(Report, Vec<u8>), RunError>) -> restore::Damage {
     match result {
-        Err(RunError::Damaged(damage)) => damage,
+        Err(RunError::Damaged(damage)) => *damage,
         other => panic!("expected damage, got {:?}", other.map(|(report, _)| report)),
     }
 }
@@ -137,7 +137,7 @@ fn a_damaged_chunk_stops_the_run_or_is_exactly_what_is_lost() {
         assert_eq!(damage.volume_id.as_str(), model.members[member].volume);
         assert_eq!(damage.cause.path, written[member].path);
         assert_eq!(structure(&damage.cause.cause), Structure::Chunk(ChunkNo(chunk)));
-        let text = RunError::Damaged(damage).to_string();
+        let text = RunError::Damaged(damage.into()).to_string();
         let name = written[member].path.display().to_string();
         assert!(text.contains(&name) && text.contains(&format!("chunk {chunk} ")), "{text}");
         let no = u64::from(chunk);
