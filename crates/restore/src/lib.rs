@@ -4,6 +4,8 @@
 //! Data flows one way: files → [`catalog`] → [`Volume`] → [`engine`] → [`sink`] → [`Report`].
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(feature = "attach")]
+pub mod attach;
 mod byte_size;
 pub mod capture;
 pub mod catalog;

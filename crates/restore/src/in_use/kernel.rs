@@ -45,7 +45,7 @@ fn names(path: &Path, id: Id) -> bool {
 
 /// Whether the kernel has a block device for itself alone. Only the first device of a mounted
 /// filesystem is in the mount table, but all of them are claimed.
-pub(super) fn is_claimed(path: &Path) -> bool {
+pub(crate) fn is_claimed(path: &Path) -> bool {
     let opened = fs::OpenOptions::new().read(true).custom_flags(claim_flags()).open(path);
     opened.is_err_and(|e| e.kind() == io::ErrorKind::ResourceBusy)
 }

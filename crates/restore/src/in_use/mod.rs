@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use kernel::claim_flags;
+#[cfg(feature = "attach")]
+pub(crate) use kernel::is_claimed;
 pub use process::Process;
 pub(crate) use process::{Opener, lockers};
 
@@ -112,6 +114,13 @@ pub(crate) fn by_writers(id: Id, counts: impl Fn(&Opener) -> bool) -> Vec<Use> {
         here.map(|opener| place.of(Use::OpenForWriting(opener.process.clone()))).collect::<Vec<_>>()
     };
     places.iter().flat_map(at).collect()
+}
+
+/// The processes that have a file or device, one of its partitions or its disk open in any way.
+#[cfg(feature = "attach")]
+pub(crate) fn openers(id: Id) -> Vec<Process> {
+    let ids: Vec<Id> = places(id).into_iter().map(|(id, _)| id).collect();
+    process::openers(&ids).map(|opener| opener.process).collect()
 }
 
 /// Where else something is used when one of these is.

@@ -15,6 +15,14 @@ pub struct Process {
     pub name: String,
 }
 
+impl Process {
+    /// The process with this id, under the name it has now.
+    pub(crate) fn numbered(pid: u32) -> Self {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Self { pid, name: name.trim_end().to_owned() }
+    }
+}
+
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process {} ({})", self.pid, self.name.escape_debug())
@@ -56,7 +64,8 @@ pub(crate) fn lockers(id: Id) -> Vec<Process> {
     openers(&[id]).filter(|opener| opener.lock.is_some()).map(|opener| opener.process).collect()
 }
 
-fn openers(ids: &[Id]) -> impl Iterator<Item = Opener> {
+/// The processes that have one of `ids` open in any way.
+pub(crate) fn openers(ids: &[Id]) -> impl Iterator<Item = Opener> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.flat_map(move |entry| {
         let pid = entry.file_name().to_string_lossy().parse().ok();
@@ -80,9 +89,7 @@ fn opened(pid: u32, process: &Path, ids: &[Id]) -> Vec<Opener> {
             opener.writes |= writes;
             opener.lock = opener.lock.or(lock);
         } else {
-            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-            let process = Process { pid, name: name.trim_end().to_owned() };
-            openers.push(Opener { process, id, writes, lock });
+            openers.push(Opener { process: Process::numbered(pid), id, writes, lock });
         }
     }
     openers

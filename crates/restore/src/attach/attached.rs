@@ -1,0 +1,150 @@
+//! Attached volumes as others than their servers see them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::DetachError;
+use super::control::{Ending, Peer, Status};
+use super::holders::{self, Holder};
+use super::leftovers;
+use super::place::{Home, Place};
+use super::state::State;
+
+/// A volume that is attached, or was until its server died.
+#[derive(Debug)]
+pub struct Attached {
+    place: Place,
+    state: Option<State>,
+}
+
+/// Whether an attached volume can be read.
+#[derive(Debug)]
+pub enum Life {
+    /// Its server answers.
+    Serving(Status),
+    /// Its server is there, but does not answer.
+    Silent(io::Error),
+    /// Its server is dead: detaching clears away what is left.
+    Dead,
+}
+
+impl Attached {
+    /// All of a user, by name.
+    pub fn all(home: &Home) -> io::Result<Vec<Self>> {
+        Ok(home.places()?.into_iter().map(Self::at).collect())
+    }
+
+    /// What is at a place, which exists. A state that cannot be read is as good as none: all but the mounts
+    /// can be found without.
+    pub fn at(place: Place) -> Self {
+        let state = State::read(&place).unwrap_or_default();
+        Self { place, state }
+    }
+
+    /// The one with this name, or with this loop device.
+    pub fn find(home: &Home, what: &str) -> Result<Self, DetachError> {
+        let unknown = || DetachError::Unknown { what: what.to_owned() };
+        if let Ok(name) = what.parse() {
+            let place = home.place(name);
+            return if place.exists() { Ok(Self::at(place)) } else { Err(unknown()) };
+        }
+        let number = fs::metadata(what).map_err(|_| unknown())?.rdev();
+        let all = Self::all(home).map_err(|source| DetachError::System {
+            path: home.path().to_owned(),
+            action: "reading",
+            source,
+        })?;
+        all.into_iter().find(|attached| attached.has_device(number)).ok_or_else(unknown)
+    }
+
+    fn has_device(&self, number: u64) -> bool {
+        let devices = self.state.iter().flat_map(|state| &state.devices);
+        let mut there = devices.filter(|device| device.is_there());
+        there.any(|device| fs::metadata(&device.path).is_ok_and(|meta| meta.rdev() == number))
+    }
+
+    /// Where it is.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What its server said of it; `None` if that died before it could.
+    pub const fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// Whether its server lives, and how it does.
+    pub fn life(&self) -> Life {
+        match Peer::of(&self.place) {
+            Ok(None) => Life::Dead,
+            Ok(Some(peer)) => peer.status().map_or_else(Life::Silent, Life::Serving),
+            Err(error) => Life::Silent(error),
+        }
+    }
+
+    /// Who uses it. Processes of other users are seen only by root.
+    pub fn holders(&self) -> Vec<Holder> {
+        holders::all(&self.place, self.state.as_ref())
+    }
+
+    /// Keeps in mind where filesystems on it are about to be mounted, for whoever detaches it.
+    pub fn will_be_mounted_at(&mut self, places: &[&Path]) -> io::Result<()> {
+        let Some(state) = &mut self.state else { return Err(io::ErrorKind::NotFound.into()) };
+        state.mounts = places.iter().map(|path| (*path).to_owned()).collect();
+        state.write(&self.place)
+    }
+
+    /// Takes it down: filesystems that were mounted on this program's account, then loop devices, then the
+    /// raw file; its server ends, and the directory is gone. While somebody uses it nothing is done.
+    pub fn detach(self) -> Result<(), DetachError> {
+        self.refuse_if_held(self.holders())?;
+        for (at, state) in self.mounts() {
+            leftovers::unmount_filesystem(at, state)?;
+        }
+        self.end_server()?;
+        if !self.place.exists() {
+            return Ok(());
+        }
+        let claim = self.place.claim().map_err(|error| DetachError::System {
+            path: self.place.directory().to_owned(),
+            action: "claiming",
+            source: io::Error::other(error),
+        })?;
+        leftovers::clear(claim, self.state.as_ref())
+    }
+
+    /// Last mounted, first unmounted.
+    fn mounts(&self) -> impl Iterator<Item = (&Path, &State)> {
+        let state = self.state.iter();
+        state.flat_map(|state| state.mounts.iter().rev().map(move |at| (at.as_path(), state)))
+    }
+
+    fn refuse_if_held(&self, holders: Vec<Holder>) -> Result<(), DetachError> {
+        if holders.is_empty() {
+            return Ok(());
+        }
+        Err(DetachError::Busy { name: self.place.name().clone(), holders })
+    }
+
+    fn end_server(&self) -> Result<(), DetachError> {
+        let silent = |source| DetachError::Silent {
+            name: self.place.name().clone(),
+            pid: self.state.as_ref().map_or(0, |state| state.pid),
+            source,
+        };
+        let Some(peer) = Peer::of(&self.place).map_err(silent)? else { return Ok(()) };
+        match peer.end().map_err(silent)? {
+            Ending::Ends => Ok(()),
+            // Whoever it is came after we looked, or is of another user.
+            Ending::Busy => {
+                let mut holders = self.holders();
+                if holders.is_empty() {
+                    holders.push(Holder::Unseen { held: self.place.raw() });
+                }
+                self.refuse_if_held(holders)
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Loop devices over an attached file: of the whole volume, and of partitions of it.
+//!
+//! **Quarantine.** udev takes a shared lock on a disk before it looks at it, and leaves it alone while
+//! somebody holds it exclusively (systemd, "Locking Block Device Access"). The device node is locked before
+//! there is anything on the device and for as long as the server lives, so that no rule activates a volume
+//! group, assembles an array or mounts what is found on it. There is no first moment without the lock, since
+//! one ioctl makes the whole device.
+//!
+//! **Lifetime.** The device is one that clears itself with its last user (`LO_FLAGS_AUTOCLEAR`), and the
+//! server is a user: when it is killed, what is left of the device goes with the filesystem mounted on it, or at
+//! once.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use loopdev::LoopControl;
+use rustix::io::Errno;
+
+use super::state::LoopState;
+use super::sys::{self, Setup};
+use crate::device::attribute;
+use crate::lock;
+
+/// `LO_FLAGS_…` of `include/uapi/linux/loop.h`.
+const READ_ONLY: u32 = 1;
+const AUTOCLEAR: u32 = 4;
+const PARTSCAN: u32 = 8;
+const DIRECT_IO: u32 = 16;
+
+/// How often another program may be faster to take the device that was free.
+const ATTEMPTS: usize = 64;
+
+/// What kind of loop device is wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) partition: Option<u32>,
+    pub(super) start: u64,
+    pub(super) length: u64,
+    pub(super) sector_size: u32,
+    pub(super) writable: bool,
+    pub(super) scan_partitions: bool,
+}
+
+/// A loop device, locked, that is cleared when this is dropped and nobody else uses it.
+#[derive(Debug)]
+pub(super) struct LoopDevice {
+    state: LoopState,
+    node: File,
+}
+
+impl LoopDevice {
+    /// A new one over `file`, which was opened in the way that is wanted.
+    pub(super) fn over(file: &File, wanted: &Wanted) -> io::Result<Self> {
+        let control = LoopControl::open()?;
+        let mut attempts = 0;
+        loop {
+            let path = control.next_free()?.path().ok_or(io::ErrorKind::NotFound)?;
+            attempts += 1;
+            match Self::at(path, file, wanted) {
+                Err(e)
+                    if e.raw_os_error() == Some(Errno::BUSY.raw_os_error())
+                        && attempts < ATTEMPTS => {}
+                made => return made,
+            }
+        }
+    }
+
+    fn at(path: PathBuf, file: &File, wanted: &Wanted) -> io::Result<Self> {
+        let node = OpenOptions::new().read(true).write(true).open(&path)?;
+        if !lock::lock(&node)? {
+            return Err(Errno::BUSY.into());
+        }
+        let read_only = if wanted.writable { 0 } else { READ_ONLY };
+        let scan = if wanted.scan_partitions { PARTSCAN } else { 0 };
+        let setup = Setup {
+            file,
+            offset: wanted.start,
+            length: wanted.length,
+            sector_size: wanted.sector_size,
+            flags: AUTOCLEAR | DIRECT_IO | read_only | scan,
+        };
+        sys::configure(&node, &setup)?;
+        let state = LoopState {
+            diskseq: diskseq(&path),
+            path,
+            partition: wanted.partition,
+            start: wanted.start,
+            length: wanted.length,
+            sector_size: wanted.sector_size,
+        };
+        Ok(Self { state, node })
+    }
+
+    pub(super) const fn state(&self) -> &LoopState {
+        &self.state
+    }
+
+    /// Whether the kernel, or a program that wanted it for itself, has claimed the device: a filesystem on it
+    /// is mounted, say.
+    pub(super) fn is_claimed(&self) -> bool {
+        crate::in_use::is_claimed(&self.state.path)
+    }
+
+    /// How far to read ahead for programs that read in order through the page cache, in bytes
+    /// (`Documentation/ABI/stable/sysfs-block`).
+    pub(super) fn set_read_ahead(&self, bytes: u64) -> io::Result<()> {
+        let file = sysfs(&self.state.path).join("queue/read_ahead_kb");
+        fs::write(file, (bytes >> 10).to_string())
+    }
+
+    /// Clears the device, now or, where somebody uses it, with its last user.
+    pub(super) fn clear(self) -> io::Result<()> {
+        let cleared = clear(&self.state.path);
+        drop(self.node);
+        cleared
+    }
+}
+
+/// Clears a loop device, now or with its last user. One that is clear already is no error.
+pub(super) fn clear(path: &Path) -> io::Result<()> {
+    match loopdev::LoopDevice::open(path)?.detach() {
+        Err(e) if e.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(()),
+        cleared => cleared,
+    }
+}
+
+impl LoopState {
+    /// Whether this device is still there, rather than nothing or another one of that name.
+    pub(super) fn is_there(&self) -> bool {
+        sysfs(&self.path).join("loop/backing_file").exists() && diskseq(&self.path) == self.diskseq
+    }
+}
+
+fn diskseq(path: &Path) -> Option<u64> {
+    attribute(&sysfs(path).join("diskseq"))?.parse().ok()
+}
+
+fn sysfs(path: &Path) -> PathBuf {
+    Path::new("/sys/block").join(path.file_name().unwrap_or_default())
+}

@@ -1,0 +1,260 @@
+//! Where an attached volume is: a directory of its own, held by the one process that may change it.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::AttachError;
+use crate::lock;
+
+/// What an attached volume is called: the name of its directory, of its file and in commands.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+/// Text that cannot be the name of an attached volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a name has 1 to 64 letters, digits, dots, dashes and underscores, and begins with neither dot nor dash"
+)]
+pub struct NotAName;
+
+impl Name {
+    /// So long that the path of a socket below `/run` has room (`unix(7)`: 108 bytes).
+    const LONGEST: usize = 64;
+
+    /// The name that comes closest to some id.
+    pub fn of_id(id: &str) -> Self {
+        let fit = |c: char| if is_plain(c) { c } else { '-' };
+        let text: String = id.chars().map(fit).take(Self::LONGEST).collect();
+        let text = text.trim_start_matches(['.', '-']);
+        Self(if text.is_empty() { "volume".to_owned() } else { text.to_owned() })
+    }
+
+    /// As it is.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+impl FromStr for Name {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let good = (1..=Self::LONGEST).contains(&text.len())
+            && text.chars().all(is_plain)
+            && !text.starts_with(['.', '-']);
+        if good { Ok(Self(text.to_owned())) } else { Err(NotAName) }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The directory that has the places of all volumes a user has attached.
+#[derive(Clone, Debug)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// This directory, which need not be there yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The place of one volume, attached or not.
+    pub fn place(&self, name: Name) -> Place {
+        Place { directory: self.0.join(name.as_str()), name }
+    }
+
+    /// The places there are, by name.
+    pub fn places(&self) -> io::Result<Vec<Place>> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let names = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+        let mut names: Vec<Name> = names.collect();
+        names.sort();
+        Ok(names.into_iter().map(|name| self.place(name)).collect())
+    }
+}
+
+/// The place of one volume.
+#[derive(Clone, Debug)]
+pub struct Place {
+    name: Name,
+    directory: PathBuf,
+}
+
+impl Place {
+    /// What the volume is called.
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The directory of all that is kept for it while it is attached.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where the file system with the one file is mounted.
+    pub fn disk(&self) -> PathBuf {
+        self.directory.join("disk")
+    }
+
+    /// The volume as a raw file.
+    pub fn raw(&self) -> PathBuf {
+        self.disk().join(self.raw_name())
+    }
+
+    pub(super) fn raw_name(&self) -> String {
+        format!("{}.raw", self.name)
+    }
+
+    /// What the server says of itself.
+    pub(super) fn state(&self) -> PathBuf {
+        self.directory.join("state.json")
+    }
+
+    /// Where the server listens.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.directory.join("socket")
+    }
+
+    /// Where the program that runs the server in the background may keep its messages.
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    /// Whether there is anything.
+    pub fn exists(&self) -> bool {
+        self.directory.symlink_metadata().is_ok()
+    }
+
+    /// Makes this place one's own, new or with what a dead server left in it.
+    pub(super) fn claim(&self) -> Result<Claim, AttachError> {
+        let failed = |source| AttachError::Place { path: self.directory.clone(), source };
+        let private = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
+        loop {
+            private(&self.directory).map_err(failed)?;
+            let directory = match File::open(&self.directory) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(failed)?,
+            };
+            if !lock::lock(&directory).map_err(failed)? {
+                return Err(AttachError::InUse { name: self.name.clone() });
+            }
+            // Whoever held the lock until now may have removed the directory.
+            if self.is(&directory).map_err(failed)? {
+                return Ok(Claim { place: self.clone(), _lock: directory });
+            }
+        }
+    }
+
+    fn is(&self, directory: &File) -> io::Result<bool> {
+        let own = directory.metadata()?;
+        match fs::symlink_metadata(&self.directory) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// A place that this process alone may change: its directory is locked (`flock(2)`) while this lives, and
+/// by the kernel no longer.
+#[derive(Debug)]
+pub(super) struct Claim {
+    place: Place,
+    _lock: File,
+}
+
+impl Claim {
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Removes the place. Its mount must be gone.
+    pub(super) fn remove(self) -> io::Result<()> {
+        for file in [self.place.socket(), self.place.state(), self.place.log()] {
+            absent(fs::remove_file(file))?;
+        }
+        absent(fs::remove_dir(self.place.disk()))?;
+        absent(fs::remove_dir(&self.place.directory))
+    }
+}
+
+fn absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Home, Name};
+    use crate::attach::AttachError;
+
+    #[test]
+    fn names_stay_in_their_directory() {
+        for good in ["a", "dsnap-0a", "A_1.b", &"x".repeat(64)] {
+            assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
+        }
+        for bad in ["", ".", "..", ".a", "-a", "a/b", "a b", "ä", "a\n", &"x".repeat(65)] {
+            assert!(bad.parse::<Name>().is_err(), "{bad:?}");
+        }
+        for (id, name) in [("vol:1/2", "vol-1-2"), ("../x", "x"), ("", "volume"), ("…", "volume")]
+        {
+            assert_eq!(Name::of_id(id).as_str(), name);
+            assert!(name.parse::<Name>().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_place_has_one_owner() {
+        let base = tempfile::tempdir().unwrap();
+        let home = Home::new(base.path().join("home"));
+        let place = home.place("one".parse().unwrap());
+        assert!(home.places().unwrap().is_empty());
+        let claim = place.claim().unwrap();
+        assert_eq!(home.places().unwrap().len(), 1);
+        assert!(matches!(place.claim(), Err(AttachError::InUse { .. })));
+        claim.remove().unwrap();
+        assert!(!place.exists());
+        drop(place.claim().unwrap());
+        // What is left of one that died can be had by the next.
+        place.claim().unwrap().remove().unwrap();
+    }
+}
