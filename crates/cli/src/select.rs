@@ -34,7 +34,7 @@ impl SelectionArgs {
         Selection {
             set_id: self.set_id.clone(),
             source_volume: self.source_volume.clone(),
-            generation: self.generation,
+            generation: self.generation.clone(),
             at: self.at.map(|instant| instant.0),
             content_id: self.expect_content_id.clone(),
             latest_complete: self.latest_complete,

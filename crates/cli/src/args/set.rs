@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use restore::ByteSize;
-use restore::catalog::Instant;
+use restore::catalog::{Generation, Instant};
 use restore::snapfmt::VolumeId;
 
 /// Where to look and which set is meant.
@@ -32,9 +32,9 @@ pub(crate) struct SelectionArgs {
     /// Sets of this logical volume
     #[arg(long, value_name = "ID")]
     pub source_volume: Option<VolumeId>,
-    /// The set of this generation
+    /// The set of this generation: its number, or its id
     #[arg(long, value_name = "N")]
-    pub generation: Option<u64>,
+    pub generation: Option<Generation>,
     /// The newest set not after this time (RFC 3339, or a date)
     #[arg(long, value_name = "TIME")]
     pub at: Option<Instant>,

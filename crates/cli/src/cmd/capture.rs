@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs::File;
 
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
-use restore::catalog::{Catalog, OpenSet, Selection, SetEntry};
+use restore::catalog::{Catalog, Generation, OpenSet, Selection, SetEntry};
 use restore::snapfmt::{ChunkSize, Consistency, Digest, SetContentId, SetId, VolumeId};
 use restore::{Volume, device, in_use};
 use serde::Serialize;
@@ -94,6 +94,7 @@ fn find_parent<'c>(
         None => None,
     };
     let source_volume = args.source_volume.clone();
+    let generation = generation.map(Generation::Number);
     let selection = Selection { source_volume, generation, ..Selection::default() };
     let entry = parents.select(&selection)?.entry;
     Ok(Some((entry, parents.open_set(entry)?)))

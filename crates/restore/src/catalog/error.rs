@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use snapfmt::{Consistency, FormatError, SetContentId, SetId, StateId, VolumeId};
+use snapfmt::{FormatError, SetContentId, SetId, StateId, VolumeId};
 
 use super::files::FileError;
 
@@ -57,22 +57,23 @@ pub struct Candidate {
     pub source_volume_id: VolumeId,
     /// Its generation.
     pub generation: u64,
-    /// When it was taken.
-    pub time: jiff::Timestamp,
-    /// Its consistency.
-    pub consistency: Consistency,
+    /// When it was taken, where that is known.
+    pub time: Option<jiff::Timestamp>,
 }
 
 impl std::fmt::Display for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} (volume {}, generation {}, {})",
+            "{} (volume {}, generation {}, ",
             self.set_id.as_str().escape_debug(),
             self.source_volume_id.as_str().escape_debug(),
             self.generation,
-            self.time
-        )
+        )?;
+        match self.time {
+            Some(time) => write!(f, "{time})"),
+            None => f.write_str("of unknown time)"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod assemble;
 mod error;
 mod files;
 mod select;
+mod selection;
 mod set;
 
 use std::collections::{HashMap, HashSet};
@@ -18,7 +19,10 @@ pub use assemble::OpenSet;
 pub use error::{Ambiguity, Candidate, CatalogError, Missing};
 pub(crate) use files::open_file;
 pub use files::{BadFile, FileError, Lookup, SnapshotFile};
-pub use select::{Instant, Selected, Selection};
+pub use select::Selected;
+pub use selection::{
+    GENERATION_TAG, Generation, Instant, NotAGeneration, Selectable, Selection, SetKey, line,
+};
 pub use set::{MemberFile, SetEntry, SetState};
 
 use files::hidden_set;

@@ -1,54 +1,8 @@
 //! Choosing one set: what was asked for, or the newest, never a guess.
 
-use std::str::FromStr;
-
-use jiff::Timestamp;
-use snapfmt::{SetManifest, VolumeId};
-
+use super::selection::{fitting, newest_first, one_id, one_volume};
 use super::set::{SetEntry, SetState};
-use super::{Ambiguity, Catalog, CatalogError};
-
-/// A point in time, as a user gives it: RFC 3339, or a date, which is its first instant in UTC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Instant(pub Timestamp);
-
-impl FromStr for Instant {
-    type Err = jiff::Error;
-
-    fn from_str(text: &str) -> Result<Self, jiff::Error> {
-        let date = || text.parse::<jiff::civil::Date>();
-        let at_midnight = || date()?.to_zoned(jiff::tz::TimeZone::UTC).map(|z| z.timestamp());
-        text.parse().or_else(|e| at_midnight().map_err(|_: jiff::Error| e)).map(Self)
-    }
-}
-
-/// What a user says of the set that is meant. Empty: the newest.
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    /// How its id begins.
-    pub set_id: Option<String>,
-    /// Its logical volume.
-    pub source_volume: Option<VolumeId>,
-    /// Its generation.
-    pub generation: Option<u64>,
-    /// The newest set not after this.
-    pub at: Option<Timestamp>,
-    /// How its content id begins or, of 64 digits, what it is.
-    pub content_id: Option<String>,
-    /// Whether an older set may be taken because the newest is not complete.
-    pub latest_complete: bool,
-}
-
-impl Selection {
-    /// Whether a set may be the one that is meant, by all that its manifest says of it.
-    pub fn fits(&self, set: &SetManifest) -> bool {
-        let prefix = |prefix: &String| set.id.as_str().starts_with(prefix.as_str());
-        self.set_id.as_ref().is_none_or(prefix)
-            && self.source_volume.as_ref().is_none_or(|v| *v == set.source_volume_id)
-            && self.generation.is_none_or(|g| g == set.generation)
-            && self.at.is_none_or(|at| set.time <= at)
-    }
-}
+use super::{Catalog, CatalogError, Selection};
 
 /// What was selected, and what was passed over for it.
 #[derive(Debug)]
@@ -65,17 +19,9 @@ impl Catalog {
         let by_id = self.matching(selection)?;
         one_volume(&by_id)?;
         self.not_mixed(&by_id, selection)?;
-        if selection.set_id.is_some() {
-            let distinct = |s: &&SetEntry| s.manifest.id.clone();
-            let mut ids: Vec<_> = by_id.iter().map(distinct).collect();
-            ids.dedup();
-            if ids.len() > 1 && selection.generation.is_none() && selection.at.is_none() {
-                return Err(ambiguous(Ambiguity::SetId, &by_id));
-            }
-        }
-        let ordered = newest_first(&by_id, selection)?;
-        let named = selection.set_id.is_some() || selection.generation.is_some();
-        if !named && !selection.latest_complete {
+        one_id(&by_id, selection)?;
+        let ordered = newest_first(without_rivals(&by_id, selection))?;
+        if !selection.is_named() && !selection.latest_complete {
             self.all_identified()?;
         }
         let mut skipped = Vec::new();
@@ -105,14 +51,7 @@ impl Catalog {
     }
 
     fn matching(&self, selection: &Selection) -> Result<Vec<&SetEntry>, CatalogError> {
-        let fits = |s: &&SetEntry| selection.fits(&s.manifest);
-        let mut found: Vec<&SetEntry> = self.sets().iter().filter(fits).collect();
-        // An id that is named in full is meant, even if it begins others.
-        if let Some(id) = &selection.set_id
-            && found.iter().any(|s| s.manifest.id.as_str() == id)
-        {
-            found.retain(|s| s.manifest.id.as_str() == id);
-        }
+        let found = fitting(self.sets(), selection);
         if found.is_empty() {
             self.all_identified()?;
             return Err(CatalogError::NotFound { any: !self.sets().is_empty() });
@@ -148,60 +87,19 @@ impl Catalog {
     }
 }
 
-fn one_volume(sets: &[&SetEntry]) -> Result<(), CatalogError> {
-    let volume = |s: &SetEntry| s.manifest.source_volume_id.clone();
-    match sets.first() {
-        Some(first) if sets.iter().any(|s| volume(s) != volume(first)) => {
-            Err(ambiguous(Ambiguity::SourceVolumes, sets))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The sets of one volume, newest first; refused where that is not one clear line.
-fn newest_first<'s>(
-    sets: &[&'s SetEntry],
-    selection: &Selection,
-) -> Result<Vec<&'s SetEntry>, CatalogError> {
-    let mut line: Vec<&SetEntry> = sets.to_vec();
+/// The sets but for those that share the id of the one whose content id is named.
+fn without_rivals<'s>(sets: &[&'s SetEntry], selection: &Selection) -> Vec<&'s SetEntry> {
+    let mut line = sets.to_vec();
     if let Some(pinned) = pinned(sets, selection) {
         line.retain(|s| s.manifest.id != pinned.manifest.id || std::ptr::eq(*s, pinned));
     }
-    line.sort_by_key(|s| std::cmp::Reverse((s.manifest.generation, s.manifest.time)));
-    let same_generation = |p: &&[&SetEntry]| match p {
-        [a, b] => a.manifest.generation == b.manifest.generation,
-        _ => false,
-    };
-    let forks: Vec<&SetEntry> = line
-        .windows(2)
-        .find(same_generation)
-        .map(<[_]>::to_vec)
-        .or_else(|| one_parent(&line))
-        .unwrap_or_default();
-    if !forks.is_empty() {
-        return Err(ambiguous(Ambiguity::Fork, &forks));
-    }
-    if !line.is_sorted_by_key(|s| std::cmp::Reverse(s.manifest.time)) {
-        return Err(ambiguous(Ambiguity::Order, &line));
-    }
-    Ok(line)
+    line
 }
 
 /// The first set whose content id the selection names.
 fn pinned<'s>(sets: &[&'s SetEntry], selection: &Selection) -> Option<&'s SetEntry> {
     selection.content_id.as_ref()?;
     sets.iter().find(|s| check_content(s, selection).is_ok()).copied()
-}
-
-/// Two sets that build on the same one.
-fn one_parent<'s>(line: &[&'s SetEntry]) -> Option<Vec<&'s SetEntry>> {
-    line.iter().enumerate().find_map(|(n, a)| {
-        let twin = line
-            .iter()
-            .skip(n + 1)
-            .find(|b| a.parent_sets().any(|p| b.parent_sets().any(|q| p == q)))?;
-        Some(vec![*a, *twin])
-    })
 }
 
 fn check_content(entry: &SetEntry, selection: &Selection) -> Result<(), CatalogError> {
@@ -214,8 +112,4 @@ fn check_content(entry: &SetEntry, selection: &Selection) -> Result<(), CatalogE
         }
         _ => Ok(()),
     }
-}
-
-fn ambiguous(why: Ambiguity, sets: &[&SetEntry]) -> CatalogError {
-    CatalogError::Ambiguous { why, candidates: sets.iter().map(|s| s.candidate()).collect() }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use snapfmt::{Manifest, MemberNo, SetContentId, SetId, SetManifest};
 
 use super::files::{BadFile, SnapshotFile};
-use super::{Candidate, Missing};
+use super::{Candidate, Missing, Selectable, SetKey};
 
 /// What the files have of one member of a set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,13 +58,7 @@ impl SetEntry {
 
     /// The set as one of several to choose from.
     pub fn candidate(&self) -> Candidate {
-        Candidate {
-            set_id: self.manifest.id.clone(),
-            source_volume_id: self.manifest.source_volume_id.clone(),
-            generation: self.manifest.generation,
-            time: self.manifest.time,
-            consistency: self.manifest.consistency,
-        }
+        self.key().candidate()
     }
 
     /// The first file of the set.
@@ -101,6 +95,16 @@ impl SetEntry {
         {
             *slot = file;
         }
+    }
+}
+
+impl Selectable for SetEntry {
+    fn key(&self) -> SetKey<'_> {
+        SetKey::from(&self.manifest)
+    }
+
+    fn is_rival_of(&self, other: &Self) -> bool {
+        self.parent_sets().any(|p| other.parent_sets().any(|q| p == q))
     }
 }
 

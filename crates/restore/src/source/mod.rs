@@ -1,6 +1,7 @@
 //! One member's content at one generation, whatever stored it.
 
 mod chain;
+mod fault;
 mod native;
 mod pages;
 mod raw;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use snapfmt::{Decoder, Digest, FormatError};
 
 pub use chain::Chain;
+pub use fault::{BackupFault, Checksum};
 pub use native::NativeSource;
 pub use pages::PageCache;
 pub use raw::RawSource;
@@ -150,6 +152,9 @@ pub enum ReadCause {
     /// A snapshot file is damaged.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// Another system's backup is damaged.
+    #[error(transparent)]
+    Backup(#[from] BackupFault),
     /// Reading failed.
     #[error("cannot be read at offset {offset:#x}: {source}")]
     Io {

@@ -85,7 +85,7 @@ fn restore(
     let manifest = set.manifest().clone();
     let other = |failure| Stopped::Other(Box::new(failure));
     // The set that comes must be the one that is meant.
-    if !args.set.selection.resolve().fits(&manifest) {
+    if !args.set.selection.resolve().fits(&(&manifest).into()) {
         return Err(other(Failure::Catalog(CatalogError::NotFound { any: true })));
     }
     let target = target_of(args);

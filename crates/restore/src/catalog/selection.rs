@@ -1,0 +1,239 @@
+//! What a user says of the set that is meant, and choosing among sets of any kind by it.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use snapfmt::{SetId, SetManifest, VolumeId};
+
+use super::{Ambiguity, Candidate, CatalogError};
+
+/// The tag that holds a generation's id.
+pub const GENERATION_TAG: &str = "datafy:snapshot:generation-id";
+
+/// A point in time, as a user gives it: RFC 3339, or a date, which is its first instant in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Instant(pub Timestamp);
+
+impl FromStr for Instant {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        let date = || text.parse::<jiff::civil::Date>();
+        let at_midnight = || date()?.to_zoned(jiff::tz::TimeZone::UTC).map(|z| z.timestamp());
+        text.parse().or_else(|e| at_midnight().map_err(|_: jiff::Error| e)).map(Self)
+    }
+}
+
+/// A generation, as a user gives it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Generation {
+    /// Its number.
+    Number(u64),
+    /// Its id, as its tag has it.
+    Id(String),
+}
+
+/// Text that is no generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a number, or a generation's id of letters, digits and dashes, is expected")]
+pub struct NotAGeneration;
+
+impl FromStr for Generation {
+    type Err = NotAGeneration;
+
+    fn from_str(text: &str) -> Result<Self, NotAGeneration> {
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Number(number));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        let id = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.contains(|c: char| c.is_ascii_digit())
+            && text.contains(|c: char| !c.is_ascii_digit() && c != '.')
+            && text.chars().all(plain);
+        if id { Ok(Self::Id(text.to_owned())) } else { Err(NotAGeneration) }
+    }
+}
+
+/// What a user says of the set that is meant. Empty: the newest.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// How its id begins.
+    pub set_id: Option<String>,
+    /// Its logical volume.
+    pub source_volume: Option<VolumeId>,
+    /// Its generation.
+    pub generation: Option<Generation>,
+    /// The newest set not after this.
+    pub at: Option<Timestamp>,
+    /// How its content id begins or, of 64 digits, what it is.
+    pub content_id: Option<String>,
+    /// Whether an older set may be taken because the newest is not complete.
+    pub latest_complete: bool,
+}
+
+impl Selection {
+    /// Whether a set may be the one that is meant, by all that it says of itself.
+    pub fn fits(&self, set: &SetKey<'_>) -> bool {
+        let prefix = |prefix: &String| set.id.as_str().starts_with(prefix.as_str());
+        let generation = |generation: &Generation| match generation {
+            Generation::Number(number) => *number == set.generation,
+            Generation::Id(id) => set.generation_id == Some(id.as_str()),
+        };
+        self.set_id.as_ref().is_none_or(prefix)
+            && self.source_volume.as_ref().is_none_or(|v| v == set.source_volume_id)
+            && self.generation.as_ref().is_none_or(generation)
+            && self.at.is_none_or(|at| set.time.is_some_and(|time| time <= at))
+    }
+
+    /// Whether one set is named, rather than the newest asked for.
+    pub const fn is_named(&self) -> bool {
+        self.set_id.is_some() || self.generation.is_some()
+    }
+}
+
+/// What a set is told from others by.
+#[derive(Clone, Copy, Debug)]
+pub struct SetKey<'s> {
+    /// Its id.
+    pub id: &'s SetId,
+    /// Its logical volume.
+    pub source_volume_id: &'s VolumeId,
+    /// Its place in the lineage.
+    pub generation: u64,
+    /// The id of its generation, where it has one.
+    pub generation_id: Option<&'s str>,
+    /// When it was taken, where that is known.
+    pub time: Option<Timestamp>,
+}
+
+impl SetKey<'_> {
+    /// The set as one of several to choose from.
+    pub fn candidate(&self) -> Candidate {
+        Candidate {
+            set_id: self.id.clone(),
+            source_volume_id: self.source_volume_id.clone(),
+            generation: self.generation,
+            time: self.time,
+        }
+    }
+}
+
+impl<'s> From<&'s SetManifest> for SetKey<'s> {
+    fn from(set: &'s SetManifest) -> Self {
+        Self {
+            id: &set.id,
+            source_volume_id: &set.source_volume_id,
+            generation: set.generation,
+            generation_id: set.tags.get(GENERATION_TAG).map(String::as_str),
+            time: Some(set.time),
+        }
+    }
+}
+
+/// A set that can be chosen, whatever stored it.
+pub trait Selectable {
+    /// What it is told from others by.
+    fn key(&self) -> SetKey<'_>;
+
+    /// Whether the two cannot be of one line although their generations differ.
+    fn is_rival_of(&self, _other: &Self) -> bool {
+        false
+    }
+}
+
+/// The sets that fit, newest first; refused where they are not one clear line.
+pub fn line<'s, S: Selectable>(
+    sets: &'s [S],
+    selection: &Selection,
+) -> Result<Vec<&'s S>, CatalogError> {
+    let found = fitting(sets, selection);
+    if found.is_empty() {
+        return Err(CatalogError::NotFound { any: !sets.is_empty() });
+    }
+    one_volume(&found)?;
+    one_id(&found, selection)?;
+    newest_first(found)
+}
+
+/// The sets that fit.
+pub(super) fn fitting<'s, S: Selectable>(sets: &'s [S], selection: &Selection) -> Vec<&'s S> {
+    let mut found: Vec<&S> = sets.iter().filter(|s| selection.fits(&s.key())).collect();
+    // An id that is named in full is meant, even if it begins others.
+    if let Some(id) = &selection.set_id
+        && found.iter().any(|s| s.key().id.as_str() == id)
+    {
+        found.retain(|s| s.key().id.as_str() == id);
+    }
+    found
+}
+
+pub(super) fn one_volume<S: Selectable>(sets: &[&S]) -> Result<(), CatalogError> {
+    let volume = |s: &S| s.key().source_volume_id.clone();
+    match sets.first() {
+        Some(first) if sets.iter().any(|s| volume(s) != volume(first)) => {
+            Err(ambiguous(Ambiguity::SourceVolumes, sets))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A prefix of several ids means none of them.
+pub(super) fn one_id<S: Selectable>(
+    sets: &[&S],
+    selection: &Selection,
+) -> Result<(), CatalogError> {
+    if selection.set_id.is_none() || selection.generation.is_some() || selection.at.is_some() {
+        return Ok(());
+    }
+    let mut ids: Vec<_> = sets.iter().map(|s| s.key().id).collect();
+    ids.dedup();
+    if ids.len() > 1 { Err(ambiguous(Ambiguity::SetId, sets)) } else { Ok(()) }
+}
+
+/// The sets of one volume, newest first.
+pub(super) fn newest_first<S: Selectable>(mut line: Vec<&S>) -> Result<Vec<&S>, CatalogError> {
+    line.sort_by_key(|s| std::cmp::Reverse((s.key().generation, s.key().time)));
+    let same_generation = |p: &&[&S]| match p {
+        [a, b] => a.key().generation == b.key().generation,
+        _ => false,
+    };
+    let forks: Vec<&S> = line
+        .windows(2)
+        .find(same_generation)
+        .map(<[_]>::to_vec)
+        .or_else(|| rivals(&line))
+        .unwrap_or_default();
+    if !forks.is_empty() {
+        return Err(ambiguous(Ambiguity::Fork, &forks));
+    }
+    if !line.is_sorted_by_key(|s| std::cmp::Reverse(s.key().time)) {
+        return Err(ambiguous(Ambiguity::Order, &line));
+    }
+    Ok(line)
+}
+
+fn rivals<'s, S: Selectable>(line: &[&'s S]) -> Option<Vec<&'s S>> {
+    line.iter().enumerate().find_map(|(n, a)| {
+        let twin = line.iter().skip(n + 1).find(|b| a.is_rival_of(b))?;
+        Some(vec![*a, *twin])
+    })
+}
+
+fn ambiguous<S: Selectable>(why: Ambiguity, sets: &[&S]) -> CatalogError {
+    CatalogError::Ambiguous { why, candidates: sets.iter().map(|s| s.key().candidate()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Generation;
+
+    #[test]
+    fn a_generation_is_a_number_or_an_id() {
+        let id = "00000000-0000-0000-0000-000011110001";
+        assert_eq!("7".parse(), Ok(Generation::Number(7)));
+        assert_eq!(id.parse(), Ok(Generation::Id(id.to_owned())));
+        for bad in ["", "last", "-1", "1.5", "g 1", "99999999999999999999"] {
+            assert!(bad.parse::<Generation>().is_err(), "{bad}");
+        }
+    }
+}
