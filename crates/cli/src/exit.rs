@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use restore::capture::CaptureError;
 use restore::catalog::{Ambiguity, CatalogError};
 use restore::engine::RunError;
+use restore::extract::ExtractError;
 use restore::interlock::{Refused, Why};
 use restore::job::{JobError, Unfinished};
 use restore::journal::JournalError;
@@ -54,6 +55,8 @@ impl From<Exit> for ExitCode {
 pub(crate) enum Refusal {
     /// It exists.
     Exists,
+    /// It exists, and only a new file will do.
+    Taken,
     /// It exists, and only a new directory will do.
     DirectoryExists,
     /// It is neither a regular file nor free, but this.
@@ -77,6 +80,8 @@ pub(crate) enum Failure {
     Unfinished { unfinished: Unfinished, in_place: bool, terminated: bool },
     /// A restore from pipes stopped.
     Stream { error: StreamError, terminated: bool },
+    /// Bytes of a volume were not all written.
+    Extract { error: ExtractError, target: PathBuf, terminated: bool },
     /// What is to be compared with the volume cannot be.
     Compare { path: PathBuf, error: io::Error },
     /// A target must not be overwritten.
@@ -124,6 +129,11 @@ impl Failure {
                 job_exit(&unfinished.error, *terminated)
             }
             Self::Stream { error, terminated } => stream_exit(error, *terminated),
+            Self::Extract { error, terminated, .. } => match error {
+                ExtractError::Image { .. } => Exit::SourceDamaged,
+                ExtractError::Output(_) => Exit::TargetFailed,
+                ExtractError::Interrupted => interrupted(*terminated),
+            },
             Self::Survey(SurveyError::Interrupted) => Exit::Interrupted,
             Self::Capture { error, terminated } => match error {
                 CaptureError::Source(_) | CaptureError::Parent(_) => Exit::SourceDamaged,
@@ -176,7 +186,7 @@ impl Failure {
             Self::Refused { path, why } => {
                 let path = path.display();
                 match why {
-                    Refusal::Exists | Refusal::DirectoryExists => {
+                    Refusal::Exists | Refusal::Taken | Refusal::DirectoryExists => {
                         format!("{path}: exists already")
                     }
                     Refusal::NotAFile(kind) => format!("{path}: is {kind}, not a regular file"),
@@ -186,6 +196,10 @@ impl Failure {
                     Refusal::IsSource => format!("{path}: is one of the sources given"),
                 }
             }
+            Self::Extract { error: ExtractError::Output(error), target, .. } => {
+                format!("{}: {error}", target.display())
+            }
+            Self::Extract { error, .. } => error.to_string(),
             Self::Stdout(error) => format!("standard output: {error}"),
             Self::System(error) => error.to_string(),
         }
@@ -199,6 +213,7 @@ impl Failure {
             Self::Run { error, .. } => run_hint(error),
             Self::Unfinished { unfinished, in_place, .. } => job_hint(unfinished, *in_place),
             Self::Stream { error, .. } => stream_hint(error),
+            Self::Extract { error, .. } => extract_hint(error),
             Self::Compare { .. } => "--target is an image or device that is there and can be read",
             Self::Interlock(refused) => interlock_hint(refused),
             Self::Room(NoRoom::System { .. }) => {
@@ -260,6 +275,7 @@ fn refusal_hint(why: Refusal) -> &'static str {
         Refusal::Exists => {
             "--force replaces an existing file, --in-place overwrites the target itself"
         }
+        Refusal::Taken => "choose another name",
         Refusal::DirectoryExists => "--members makes a new directory",
         Refusal::NotAFile(_) => {
             "name a file that does not exist yet; --in-place overwrites a block device"
@@ -288,6 +304,16 @@ fn run_hint(error: &RunError) -> &'static str {
         RunError::ReadBack { .. } => "the medium of the target may be failing",
         RunError::Interrupted => "run the command again",
         RunError::Start(_) => "fewer --jobs need less",
+    }
+}
+
+fn extract_hint(error: &ExtractError) -> &'static str {
+    match error {
+        ExtractError::Image { .. } => {
+            "the bytes before it are written; --offset reads on behind it, another copy of the file may be whole"
+        }
+        ExtractError::Output(_) => "make space or choose another place",
+        ExtractError::Interrupted => "the bytes written so far stay",
     }
 }
 

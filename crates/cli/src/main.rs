@@ -43,6 +43,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Verify(args) => cmd::verify::run(&args, &cli.common, output),
         Command::Restore(args) => cmd::restore::run(&args, &cli.common, output),
         Command::Plan(args) => cmd::plan::run(&args, &cli.common, output),
+        Command::Read(args) => cmd::read::run(&args, &cli.common, output),
         Command::Rebuild(args) => cmd::rebuild::run(&args, output),
     }
 }

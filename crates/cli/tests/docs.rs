@@ -16,7 +16,8 @@ use support::run::{BINARY, Call};
 use support::scratch::{Scratch, copy_tree, flip_bit, set_len, write};
 use support::{Outcome, ensure};
 
-const COMMANDS: [&str; 7] = ["list", "inspect", "verify", "restore", "plan", "rebuild", "capture"];
+const COMMANDS: [&str; 8] =
+    ["list", "inspect", "verify", "restore", "plan", "read", "rebuild", "capture"];
 
 /// The contract. What a script may rely on is changed here and on the page, or not at all.
 const EXIT_CODES: [(&str, &str); 10] = [
@@ -211,6 +212,7 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
             ],
         ),
         ("plan", vec![Call::new("plan").arg(&demo).option("-o", scratch.path("planned")).json()?]),
+        ("read", vec![Call::new("read").arg(&demo).option("-o", scratch.path("bytes")).json()?]),
         ("Raw members", vec![of_raw("list").json()?, of_raw("inspect").json()?]),
         ("rebuild", vec![rebuild.option("--sibling", &cut).json()?]),
         ("capture", vec![capture.json()?]),

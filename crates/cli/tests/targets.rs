@@ -21,6 +21,8 @@ mod plan;
 mod proof;
 #[path = "targets/ranges.rs"]
 mod ranges;
+#[path = "targets/read.rs"]
+mod read;
 mod support;
 #[path = "targets/writing.rs"]
 mod writing;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         interlock::trials(),
         delta::trials(),
         ranges::trials(),
+        read::trials(),
         members::trials(),
         killed::trials(),
         pipes::trials(),

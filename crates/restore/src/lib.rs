@@ -14,6 +14,7 @@ mod digests;
 pub mod engine;
 pub mod filesystem;
 pub mod hydrate;
+pub mod extract;
 pub mod image;
 pub mod in_use;
 pub mod interlock;

@@ -7,6 +7,7 @@ mod set;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use ::restore::ByteSize;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use capture::CaptureArgs;
@@ -73,6 +74,8 @@ pub(crate) enum Command {
     Restore(Box<RestoreArgs>),
     /// Say whether a restore would go through, and what it takes, writing nothing
     Plan(Box<RestoreArgs>),
+    /// Write bytes of a volume to standard output or a new file
+    Read(ReadArgs),
     /// Rebuild the lost index of a snapshot file
     Rebuild(RebuildArgs),
 }
@@ -86,6 +89,23 @@ pub(crate) struct VerifyArgs {
     /// Compare this image or device with the volume instead, byte by byte from its medium
     #[arg(long, value_name = "PATH")]
     pub target: Option<PathBuf>,
+    /// Which set. Last, for its help heading counts for all that follows.
+    #[command(flatten)]
+    pub set: SetArgs,
+}
+
+/// `read`
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// First byte to read
+    #[arg(long, value_name = "BYTES", default_value = "0")]
+    pub offset: ByteSize,
+    /// Read so many bytes [default: up to the end]
+    #[arg(long, value_name = "BYTES")]
+    pub length: Option<ByteSize>,
+    /// A new file for the bytes [default: -, standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Which set. Last, for its help heading counts for all that follows.
     #[command(flatten)]
     pub set: SetArgs,

@@ -4,6 +4,7 @@ pub(crate) mod capture;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod plan;
+pub(crate) mod read;
 pub(crate) mod rebuild;
 pub(crate) mod restore;
 pub(crate) mod verify;

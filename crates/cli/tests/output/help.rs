@@ -10,7 +10,8 @@ use crate::support::run::{Call, Ran};
 use crate::support::scratch::write;
 use crate::support::{Outcome, ensure};
 
-const COMMANDS: [&str; 7] = ["capture", "list", "inspect", "verify", "restore", "plan", "rebuild"];
+const COMMANDS: [&str; 8] =
+    ["capture", "list", "inspect", "verify", "restore", "plan", "read", "rebuild"];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![

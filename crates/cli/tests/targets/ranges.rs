@@ -30,7 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Ranges of a volume of 1,618,432 bytes: offset and, unless to its end, length.
-const RANGES: [(u64, Option<u64>); 6] = [
+pub(super) const RANGES: [(u64, Option<u64>); 6] = [
     (0, None),
     (0, Some(1)),
     (12_345, Some(300_001)),
@@ -39,7 +39,7 @@ const RANGES: [(u64, Option<u64>); 6] = [
     (1_618_431, Some(1)),
 ];
 
-fn with_range(call: Call, (offset, length): (u64, Option<u64>)) -> Call {
+pub(super) fn with_range(call: Call, (offset, length): (u64, Option<u64>)) -> Call {
     let call = call.option("--offset", offset.to_string());
     match length {
         Some(length) => call.option("--length", length.to_string()),
@@ -48,7 +48,10 @@ fn with_range(call: Call, (offset, length): (u64, Option<u64>)) -> Call {
 }
 
 /// The volume's bytes of a range, and where they are.
-fn truth(stage: &Stage, (offset, length): (u64, Option<u64>)) -> Outcome<(Vec<u8>, usize)> {
+pub(super) fn truth(
+    stage: &Stage,
+    (offset, length): (u64, Option<u64>),
+) -> Outcome<(Vec<u8>, usize)> {
     let image = read(&stage.sample.logical)?;
     let start = usize::try_from(offset)?;
     let end = length.map_or(Ok(image.len()), |length| usize::try_from(offset + length))?;

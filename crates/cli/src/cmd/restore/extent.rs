@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use restore::Volume;
+use restore::{ByteSize, Volume};
 
 use crate::args::ExtentArgs;
 use crate::exit::Failure;
@@ -30,15 +30,8 @@ impl Extent {
             }
             Some(target) => Self { range: 0..size, end: target.0 },
             None => {
-                let start = args.offset.0;
-                let end = args.length.map_or(Some(size), |length| start.checked_add(length.0));
-                match end {
-                    Some(end) if end <= size && start <= end => Self { range: start..end, end },
-                    _ => {
-                        let message = format!("the range reaches beyond the volume's {size} bytes");
-                        return usage(message, "--offset and --length lie within the volume");
-                    }
-                }
+                let range = range_of(args.offset, args.length, size)?;
+                Self { end: range.end, range }
             }
         };
         let Some(part) = args.shard else { return Ok(whole) };
@@ -50,5 +43,23 @@ impl Extent {
     /// How long a new target is.
     pub(crate) fn len(&self) -> u64 {
         self.end - self.range.start
+    }
+}
+
+/// Bytes of a volume of `size`, as `--offset` and `--length` say.
+pub(crate) fn range_of(
+    offset: ByteSize,
+    length: Option<ByteSize>,
+    size: u64,
+) -> Result<Range<u64>, Failure> {
+    let start = offset.0;
+    let end = length.map_or(Some(size), |length| start.checked_add(length.0));
+    match end {
+        Some(end) if end <= size && start <= end => Ok(start..end),
+        _ => {
+            let message = format!("the range reaches beyond the volume's {size} bytes");
+            let hint = "--offset and --length lie within the volume";
+            Err(Failure::Usage { message, hint })
+        }
     }
 }

@@ -26,7 +26,7 @@ use crate::output::{Output, PathView, note, size};
 use crate::subject::{Given, Subject};
 use crate::watch::Watch;
 
-pub(crate) use extent::Extent;
+pub(crate) use extent::{Extent, range_of};
 use files::{unfinished, write_map, write_report};
 use names::{check, check_stdout, is_pipe, map_path};
 pub(crate) use names::{check_usage, output as output_path};

@@ -1,0 +1,102 @@
+//! `read`: bytes of a volume to standard output or a new file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use restore::extract::{Output as Extracted, extract};
+use restore::reader::{Options, Reader};
+use restore::snapfmt::{SetContentId, SetId};
+use serde::Serialize;
+
+use super::restore::range_of;
+use crate::args::{Common, ReadArgs};
+use crate::exit::{Exit, Failure, Refusal};
+use crate::output::{Output, PathView, size};
+use crate::subject::Given;
+use crate::watch::Watch;
+
+#[derive(Serialize)]
+struct Read {
+    set_id: Option<SetId>,
+    content_id: Option<SetContentId>,
+    output: PathView,
+    logical_size: u64,
+    range: [u64; 2],
+    seconds: f64,
+}
+
+/// Reads bytes of the volume selected.
+pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
+    let start = Instant::now();
+    let path = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if path.is_none() {
+        check_stdout(output)?;
+    }
+    let subject = Given::look(&args.set).subject(&args.set)?;
+    let volume = Arc::new(subject.volume);
+    let range = range_of(args.offset, args.length, volume.size())?;
+    let options = Options { threads: common.jobs(), ..Options::default() };
+    let reader = Reader::new(Arc::clone(&volume), &options).map_err(Failure::System)?;
+    let target = path.unwrap_or(Path::new("standard output"));
+    let mut file = open(path, target)?;
+    let out = match path {
+        Some(_) => Extracted::File(&mut file),
+        None => Extracted::Stream(&mut file),
+    };
+    let watch = Watch::start(common, "reading");
+    let result = extract(&reader, range.clone(), out, watch.progress());
+    let terminated = watch.finish();
+    result.map_err(|error| Failure::Extract { error, target: target.to_owned(), terminated })?;
+    if let Some(path) = path {
+        let read = Read {
+            set_id: subject.set.as_ref().map(|set| set.set_id.clone()),
+            content_id: subject.set.as_ref().map(|set| set.content_id),
+            output: path.into(),
+            logical_size: volume.size(),
+            range: [range.start, range.end],
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        output.result(&read, |read| read.text(&range))?;
+    }
+    Ok(Exit::Done)
+}
+
+impl Read {
+    fn text(&self, range: &Range<u64>) -> String {
+        let bytes = size(range.end - range.start);
+        format!("{}: {bytes} from byte {} on", self.output, range.start)
+    }
+}
+
+/// Standard output takes the bytes, and nothing else.
+fn check_stdout(output: Output) -> Result<(), Failure> {
+    let message = if io::stdout().is_terminal() {
+        "standard output is a terminal"
+    } else if output.is_json() {
+        "standard output has the bytes, and --json asks for the report there"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Usage { message: message.into(), hint: "-o FILE writes the bytes to a file" })
+}
+
+fn open(path: Option<&Path>, target: &Path) -> Result<File, Failure> {
+    let failed = |error: io::Error| {
+        let path = target.to_owned();
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => Failure::Refused { path, why: Refusal::Taken },
+            _ => Failure::Target { path, error },
+        }
+    };
+    match path {
+        Some(path) => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path),
+        None => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+    }
+    .map_err(failed)
+}
