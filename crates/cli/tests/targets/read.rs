@@ -89,8 +89,9 @@ fn refuses() -> Outcome {
     let bystander = stage.out.join("bystander");
     stage.refuses(of(&stage).option("-o", bystander), 5, &["bystander", "exists already"])?;
     of(&stage).arg("--json").exits(2)?;
-    stage.refuses(of(&stage).option("--offset", "1618433"), 2, &["1618432"])?;
-    stage.refuses(of(&stage).option("--offset", "1").option("--length", "1618432"), 2, &[])?;
-    stage.refuses(of(&stage).option("--set-id", "dsnap-1"), 6, &[])?;
+    let to_file = || of(&stage).option("-o", stage.target());
+    stage.refuses(to_file().option("--offset", "1618433"), 2, &["1618432"])?;
+    stage.refuses(to_file().option("--offset", "1").option("--length", "1618432"), 2, &[])?;
+    stage.refuses(to_file().option("--set-id", "dsnap-1"), 6, &[])?;
     stage.refuses(of(&stage).option("-o", stage.out.join("nowhere/file")), 7, &["nowhere/file"])
 }
