@@ -3,3 +3,11 @@
 //! what it was.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod backup;
+pub mod ebs;
+mod limits;
+mod token_guard;
+mod walk;
+
+pub use limits::Limits;

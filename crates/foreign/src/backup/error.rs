@@ -1,0 +1,310 @@
+//! What can be missing from, or wrong with, a backup.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use restore::catalog::CatalogError;
+use restore::snapfmt::{SetId, VolumeId};
+use restore::source::ReadError;
+
+use super::Name;
+
+/// What a backup needs and does not have.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Missing {
+    /// A snapshot of the set.
+    #[error("snapshot {snapshot} of volume {:?}", volume_id.as_str())]
+    Member {
+        /// Its name.
+        snapshot: Name,
+        /// The volume it is of.
+        volume_id: VolumeId,
+    },
+    /// A snapshot that another one builds on.
+    #[error("snapshot {snapshot}, which {child} builds on")]
+    Parent {
+        /// Its name.
+        snapshot: Name,
+        /// The one that builds on it.
+        child: Name,
+    },
+    /// What a list of changes builds on: no name says it.
+    #[error("the name of the snapshot that {} builds on", path.display())]
+    ParentName {
+        /// The list.
+        path: PathBuf,
+    },
+    /// More of a list that goes on.
+    #[error("the page that follows {}: it ends with a NextToken", path.display())]
+    NextPage {
+        /// The last page there is.
+        path: PathBuf,
+    },
+    /// One of a row of numbered pages.
+    #[error("page {}", path.display())]
+    Page {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A page with a block that is there.
+    #[error("the page that lists block {block}: {} is there, and no page names it", path.display())]
+    PageOf {
+        /// The block's number.
+        block: u32,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// The list of the blocks.
+    #[error("the list of the blocks in {}", path.display())]
+    List {
+        /// The directory with the blocks.
+        path: PathBuf,
+    },
+    /// The rest of a snapshot that was still being made when it was described.
+    #[error("the end of snapshot {snapshot}: its state is {state:?}")]
+    Rest {
+        /// Its name.
+        snapshot: Name,
+        /// The state it was in.
+        state: Box<str>,
+    },
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// It cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is not the JSON it should be.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It is longer than documents may be.
+    #[error("{found} bytes are more than the {max} a document may have")]
+    TooLong {
+        /// Its bytes.
+        found: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// There are more documents than may be.
+    #[error("there are more documents than the {max} that are read")]
+    Documents {
+        /// The limit.
+        max: u32,
+    },
+    /// There are more files and directories than may be.
+    #[error("there are too many files")]
+    Files,
+    /// Directories lie deeper in each other than may be.
+    #[error("directories lie too deep in each other")]
+    Depth,
+    /// Its blocks have a size that no such snapshot has.
+    #[error("blocks of {found} bytes; {expected} are expected")]
+    BlockSize {
+        /// The size of real ones.
+        expected: u64,
+        /// What it says.
+        found: u64,
+    },
+    /// Nothing says how large the volume is, or it cannot be.
+    #[error("a volume of {found} GiB; 1 to {max} are possible")]
+    VolumeSize {
+        /// What it says; 0 where nothing does.
+        found: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Two files give a volume different sizes.
+    #[error("a volume of {found} GiB, but {other} says {expected} GiB", other = other.display())]
+    OtherSize {
+        /// What it says.
+        found: u64,
+        /// What the other says.
+        expected: u64,
+        /// The other.
+        other: PathBuf,
+    },
+    /// A block lies beyond the end of the volume.
+    #[error("block {block} is beyond the end of the volume, which has {blocks} blocks")]
+    Beyond {
+        /// The block's number.
+        block: u32,
+        /// How many the volume has.
+        blocks: u64,
+    },
+    /// It holds more than one file does.
+    #[error("holds {found} blocks, at most {expected} are expected")]
+    RunLength {
+        /// The most.
+        expected: u64,
+        /// What its name says.
+        found: u64,
+    },
+    /// One thing stands in two places, and nothing says which is meant.
+    #[error("has block {block}, and so has {other}", other = other.display())]
+    Twice {
+        /// The block's number.
+        block: u32,
+        /// The other file.
+        other: PathBuf,
+    },
+    /// Two documents give a block different checksums.
+    #[error("gives block {block} another checksum than stood before, as in {other}", other = other.display())]
+    OtherChecksum {
+        /// The block's number.
+        block: u32,
+        /// The first document with checksums.
+        other: PathBuf,
+    },
+    /// It says something else than another file about the same thing.
+    #[error("contradicts {other} about {about}", other = other.display())]
+    Contradicts {
+        /// The other file.
+        other: PathBuf,
+        /// What they speak of.
+        about: Name,
+    },
+}
+
+/// A file that cannot be used, and why.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {fault}", path.display())]
+pub struct FileFault {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    #[source]
+    pub fault: Arc<Fault>,
+}
+
+impl FileFault {
+    pub(crate) fn new(path: &Path, fault: Fault) -> Self {
+        Self { path: path.to_owned(), fault: Arc::new(fault) }
+    }
+}
+
+/// Why a set or a member cannot be used as it is.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Problem {
+    /// Something of it is not there.
+    #[error("{0} is missing")]
+    Missing(Missing),
+    /// A file of it is not what it should be.
+    #[error(transparent)]
+    File(#[from] FileFault),
+    /// Blocks that are listed have no file.
+    #[error("{lost} of its blocks have no file; the first is {}", first.display())]
+    Blocks {
+        /// How many.
+        lost: u64,
+        /// The first of the files.
+        first: PathBuf,
+    },
+    /// Two members disagree about a tag that must be the same.
+    #[error("snapshots {first} and {second} have different tags {tag}")]
+    Tags {
+        /// The tag.
+        tag: &'static str,
+        /// One member.
+        first: Name,
+        /// The other.
+        second: Name,
+    },
+    /// Two snapshots of one volume are in one set.
+    #[error("snapshots {first} and {second} are of one volume")]
+    OneVolume {
+        /// One member.
+        first: Name,
+        /// The other.
+        second: Name,
+    },
+    /// A chain is longer than the limit, or returns to itself.
+    #[error("snapshot {snapshot}: the chain of what it builds on is longer than {max}")]
+    Chain {
+        /// The newest of it.
+        snapshot: Name,
+        /// The limit.
+        max: u32,
+    },
+}
+
+impl From<Missing> for Problem {
+    fn from(missing: Missing) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+/// What should be known of a backup that can be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Warning {
+    /// A program that is known to leave something out wrote it.
+    #[error(
+        "{}: flexible-snapshot-proxy is known to leave out the last run of blocks, up to 32 MiB; \
+         they would read as zeros", path.display()
+    )]
+    LastRun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file that no snapshot was found for.
+    #[error("{}: nothing says which snapshot it is of; it is not used", path.display())]
+    Stray {
+        /// The file or directory.
+        path: PathBuf,
+    },
+}
+
+/// Why no backup could be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// None could be chosen.
+    #[error(transparent)]
+    Select(#[from] CatalogError),
+    /// Something of the set is not there.
+    #[error("set {:?} is incomplete: {} missing", set_id.as_str(), list(missing))]
+    Incomplete {
+        /// The set.
+        set_id: SetId,
+        /// All that is missing.
+        missing: Vec<Missing>,
+    },
+    /// The set cannot be used.
+    #[error("set {:?} cannot be used: {problem}", set_id.as_str())]
+    Unusable {
+        /// The set.
+        set_id: SetId,
+        /// The first thing that is wrong.
+        problem: Problem,
+    },
+    /// Files of the set are not there or not as long as they must be.
+    #[error("set {:?} is damaged in {count} places; the first: {first}", set_id.as_str())]
+    Damaged {
+        /// The set.
+        set_id: SetId,
+        /// How many places.
+        count: usize,
+        /// The first of them.
+        #[source]
+        first: Box<ReadError>,
+    },
+    /// A file cannot be read, and what it describes could be the newest set.
+    #[error("{file}; what it describes is not known, it may be the newest set")]
+    Unidentified {
+        /// The file and what is wrong with it.
+        file: FileFault,
+    },
+    /// Backups of this kind have no content id.
+    #[error("set {:?} has no content id, {expected} is expected", set_id.as_str())]
+    NoContentId {
+        /// The set.
+        set_id: SetId,
+        /// What the caller expects.
+        expected: String,
+    },
+}
+
+fn list(items: &[Missing]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,312 @@
+//! Other systems' backups as sets of members, whatever their format: found, chosen, opened.
+//!
+//! A format finds its files while [`find`] walks a tree, and makes [`BackupSet`]s of them; each member
+//! then is a [`Stored`], which is opened only when its set is the one that is meant.
+
+mod error;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use restore::VolumeMember;
+use restore::catalog::{CatalogError, Selectable, Selection, SetKey, SetState, line};
+use restore::snapfmt::{SetId, VolumeId};
+use restore::source::{ReadError, Source};
+
+pub use error::{BackupError, Fault, FileFault, Missing, Problem, Warning};
+
+use crate::ebs;
+use crate::limits::Limits;
+
+/// A name that a backup gives to something, shown with control characters escaped.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<str>);
+
+impl Name {
+    /// As it is.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_debug())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// What wrote a backup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// The EBS direct APIs, or flexible-snapshot-proxy on top of them.
+    Ebs,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ebs => "EBS snapshots",
+        })
+    }
+}
+
+/// A member's content as its format stores it: found, and not yet opened.
+pub trait Stored: Send + Sync {
+    /// Reads whatever index it has, and looks whether its files are there and as long as they must be;
+    /// reads no data.
+    fn open(&self, limits: &Limits) -> Result<Opened, Problem>;
+}
+
+/// A member that can be read.
+pub struct Opened {
+    /// Its content.
+    pub source: Arc<dyn Source>,
+    /// What is known to be lost of it.
+    pub damage: Vec<ReadError>,
+}
+
+/// One member of a set.
+#[derive(Clone)]
+pub struct BackupMember {
+    /// The underlying volume's id.
+    pub volume_id: VolumeId,
+    /// What the format calls the snapshot.
+    pub snapshot: Name,
+    /// Size in bytes, where that is known.
+    pub size: Option<u64>,
+    /// Whether it builds on another snapshot.
+    pub is_incremental: bool,
+    /// Where it is; `None` where it is missing.
+    pub path: Option<PathBuf>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// Its content; `None` where it cannot be opened.
+    pub stored: Option<Arc<dyn Stored>>,
+}
+
+/// Snapshots of all volumes below one logical volume, or of one volume.
+#[derive(Clone)]
+pub struct BackupSet {
+    /// What wrote it.
+    pub format: Format,
+    /// Its id.
+    pub id: SetId,
+    /// The logical volume.
+    pub source_volume_id: VolumeId,
+    /// Its place in the lineage.
+    pub generation: u64,
+    /// The id of its generation, where it has one.
+    pub generation_id: Option<String>,
+    /// When it was taken, where that is known.
+    pub time: Option<Timestamp>,
+    /// The tags that all members share.
+    pub tags: BTreeMap<String, String>,
+    /// Its members.
+    pub members: Vec<BackupMember>,
+    /// What is wrong with it as a whole.
+    pub problems: Vec<Problem>,
+    /// What should be known of it.
+    pub warnings: Vec<Warning>,
+}
+
+/// A set whose members can be read. How they make the logical volume is not known here.
+pub struct OpenBackup {
+    /// The members.
+    pub members: Vec<VolumeMember>,
+    /// What is known to be lost of them.
+    pub damage: Vec<ReadError>,
+}
+
+impl Selectable for BackupSet {
+    fn key(&self) -> SetKey<'_> {
+        SetKey {
+            id: &self.id,
+            source_volume_id: &self.source_volume_id,
+            generation: self.generation,
+            generation_id: self.generation_id.as_deref(),
+            time: self.time,
+        }
+    }
+}
+
+impl BackupSet {
+    /// All that is wrong with the set and its members.
+    pub fn all_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().chain(self.members.iter().flat_map(|m| &m.problems))
+    }
+
+    /// Whether it can be used, by all that is known without opening it.
+    pub fn state(&self) -> SetState {
+        let is_missing = |p: &Problem| matches!(p, Problem::Missing(_));
+        if self.all_problems().any(is_missing) {
+            SetState::Incomplete
+        } else if self.all_problems().next().is_some() {
+            SetState::Damaged
+        } else {
+            SetState::Complete
+        }
+    }
+
+    /// The snapshot of one member as a set of its own.
+    fn alone(&self, member: &BackupMember) -> Option<Self> {
+        Some(Self {
+            id: member.snapshot.as_str().parse().ok()?,
+            source_volume_id: member.volume_id.clone(),
+            members: vec![member.clone()],
+            problems: Vec::new(),
+            ..self.clone()
+        })
+    }
+
+    /// Opens all members. Where blocks are lost the rest can still be read.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is missing, in one error; otherwise the first thing that is wrong.
+    pub fn open(&self, limits: &Limits) -> Result<OpenBackup, BackupError> {
+        let missing: Vec<Missing> = self
+            .all_problems()
+            .filter_map(|p| match p {
+                Problem::Missing(missing) => Some(missing.clone()),
+                _ => None,
+            })
+            .collect();
+        if !missing.is_empty() {
+            return Err(BackupError::Incomplete { set_id: self.id.clone(), missing });
+        }
+        let unusable = |problem| match problem {
+            Problem::Missing(missing) => {
+                BackupError::Incomplete { set_id: self.id.clone(), missing: vec![missing] }
+            }
+            problem => BackupError::Unusable { set_id: self.id.clone(), problem },
+        };
+        let is_loss = |p: &&Problem| matches!(p, Problem::Blocks { .. });
+        if let Some(problem) = self.all_problems().find(|p| !is_loss(p)) {
+            return Err(unusable(problem.clone()));
+        }
+        let mut open = OpenBackup { members: Vec::new(), damage: Vec::new() };
+        for member in &self.members {
+            let Some(stored) = &member.stored else { continue };
+            let Opened { source, damage } = stored.open(limits).map_err(unusable)?;
+            open.members.push(VolumeMember { volume_id: member.volume_id.clone(), source });
+            open.damage.extend(damage);
+        }
+        Ok(open)
+    }
+
+    /// The error that `damage` is where nothing may be lost.
+    pub fn damaged(&self, damage: Vec<ReadError>) -> Option<BackupError> {
+        let count = damage.len();
+        let first = Box::new(damage.into_iter().next()?);
+        Some(BackupError::Damaged { set_id: self.id.clone(), count, first })
+    }
+}
+
+/// The backups found under some paths.
+#[derive(Default)]
+pub struct Backups {
+    /// The sets: by source volume, generation and time.
+    pub sets: Vec<BackupSet>,
+    /// Files that could not be read.
+    pub unreadable: Vec<FileFault>,
+    /// What else should be known.
+    pub warnings: Vec<Warning>,
+    /// Every directory that files were found in, and every document: what must not be overwritten.
+    pub evidence: Vec<PathBuf>,
+}
+
+/// What was selected, and what was passed over for it.
+pub struct Selected<'b> {
+    /// The set.
+    pub set: BackupSet,
+    /// Newer sets that are not complete, with [`Selection::latest_complete`].
+    pub skipped: Vec<&'b BackupSet>,
+}
+
+/// Looks for the backups of all known formats under `paths`, by content.
+pub fn find(paths: &[PathBuf], limits: &Limits) -> Backups {
+    ebs::find(paths, limits)
+}
+
+impl Backups {
+    /// Whether nothing was found at all.
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+
+    /// The set that is meant. An id that is a member's snapshot means that snapshot alone.
+    pub fn select(&self, selection: &Selection) -> Result<Selected<'_>, BackupError> {
+        if let Some(set) = self.snapshot(selection) {
+            return self.proved(set, selection, Vec::new());
+        }
+        let ordered = match line(&self.sets, selection) {
+            Err(CatalogError::NotFound { .. }) if !self.unreadable.is_empty() => {
+                return self.all_identified().and(Err(CatalogError::NotFound { any: true }.into()));
+            }
+            ordered => ordered?,
+        };
+        if !selection.is_named() && !selection.latest_complete {
+            self.all_identified()?;
+        }
+        let complete = |set: &&BackupSet| set.state() == SetState::Complete;
+        let taken = ordered.iter().position(|set| !selection.latest_complete || complete(&set));
+        // None is complete: the newest says why.
+        let taken = taken.unwrap_or(0);
+        let skipped = ordered.iter().take(taken).copied().collect();
+        match ordered.get(taken) {
+            Some(set) => self.proved((*set).clone(), selection, skipped),
+            None => Err(CatalogError::NotFound { any: !self.sets.is_empty() }.into()),
+        }
+    }
+
+    /// The member that the selection names by its snapshot.
+    fn snapshot(&self, selection: &Selection) -> Option<BackupSet> {
+        let id = selection.set_id.as_deref()?;
+        if self.sets.iter().any(|set| set.id.as_str() == id) {
+            return None;
+        }
+        let mut all = self.sets.iter().flat_map(|set| set.members.iter().map(move |m| (set, m)));
+        let (set, member) = all.find(|(_, member)| member.snapshot.as_str() == id)?;
+        let whole = Selection { set_id: None, ..selection.clone() };
+        let alone = set.alone(member)?;
+        (whole.fits(&set.key()) || whole.fits(&alone.key())).then_some(alone)
+    }
+
+    fn proved<'b>(
+        &self,
+        set: BackupSet,
+        selection: &Selection,
+        skipped: Vec<&'b BackupSet>,
+    ) -> Result<Selected<'b>, BackupError> {
+        match &selection.content_id {
+            None => Ok(Selected { set, skipped }),
+            Some(expected) => {
+                let (set_id, expected) = (set.id, expected.clone());
+                Err(BackupError::NoContentId { set_id, expected })
+            }
+        }
+    }
+
+    /// A file that cannot be read could describe the newest set.
+    fn all_identified(&self) -> Result<(), BackupError> {
+        match self.unreadable.first() {
+            Some(file) => Err(BackupError::Unidentified { file: file.clone() }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The block files of a snapshot, and the checksums that came with them.
+
+use std::path::{Path, PathBuf};
+
+use super::answer::{self, Answer, Sha256};
+use super::find::{Beside, Folder};
+use super::names::Form;
+use super::runs::Runs;
+use crate::backup::{Fault, FileFault};
+use crate::limits::Limits;
+
+/// The files with a snapshot's blocks, in any number of directories. Paths are not kept: a number and
+/// the way files are called give them.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// Where each block is: which of the places.
+    files: Runs<u16>,
+    places: Vec<Place>,
+    checksums: Vec<PathBuf>,
+}
+
+/// A directory and how its block files are called.
+#[derive(Clone, Debug)]
+struct Place {
+    directory: PathBuf,
+    form: Form,
+    beside: Beside,
+}
+
+/// The checksums of a list's blocks, by their place in it. All zeros where there is none.
+#[derive(Debug, Default)]
+pub(super) struct Checksums(Vec<Sha256>);
+
+impl Blocks {
+    /// Joins the files of all directories; of a block that several have, the first counts.
+    pub(super) fn new(folders: Vec<Folder>) -> Result<Self, FileFault> {
+        let mut blocks = Self::default();
+        let mut all: Vec<(u32, u16)> = Vec::new();
+        for mut folder in folders {
+            blocks.checksums.append(&mut folder.checksums);
+            let mut forms: Vec<_> = folder.files.into_iter().collect();
+            forms.sort_unstable_by_key(|(form, _)| *form);
+            for (form, numbers) in forms {
+                // There are as many ways to call files as directories times a handful.
+                let Ok(place) = u16::try_from(blocks.places.len()) else { break };
+                let (directory, beside) = (folder.path.clone(), folder.beside);
+                blocks.places.push(Place { directory, form, beside });
+                all.extend(numbers.into_iter().map(|number| (number, place)));
+            }
+        }
+        all.sort_unstable();
+        let mut before: Option<(u32, u16)> = None;
+        for (number, place) in all {
+            match before {
+                Some((other, held)) if other == number => {
+                    blocks.same_folder(number, held, place)?
+                }
+                _ if blocks.files.push(number, place) => before = Some((number, place)),
+                _ => {}
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// A directory that has a block twice does not say which one is meant.
+    fn same_folder(&self, block: u32, held: u16, place: u16) -> Result<(), FileFault> {
+        let at = |place: u16| self.places.get(usize::from(place));
+        match (at(held), at(place)) {
+            (Some(held), Some(twin)) if held.directory == twin.directory => {
+                let other = held.form.path(&held.directory, block);
+                let path = twin.form.path(&twin.directory, block);
+                Err(FileFault::new(&path, Fault::Twice { block, other }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) const fn files(&self) -> &Runs<u16> {
+        &self.files
+    }
+
+    fn place(&self, block: u32) -> Option<&Place> {
+        let (place, _) = self.files.get(block)?;
+        self.places.get(usize::from(place))
+    }
+
+    /// The file of a block; where there is none, that it would be.
+    pub(super) fn path(&self, block: u32) -> PathBuf {
+        match self.place(block).or(self.places.first()) {
+            Some(Place { directory, form, .. }) => form.path(directory, block),
+            None => PathBuf::from(format!("{block}")),
+        }
+    }
+
+    /// The directory that the first block is in.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.places.first().map(|place| place.directory.as_path())
+    }
+
+    /// The checksum in the answer that lies beside a block's file.
+    pub(super) fn checksum_beside(
+        &self,
+        block: u32,
+        limits: &Limits,
+    ) -> Result<Option<Sha256>, FileFault> {
+        let Some(Place { directory, form, beside }) = self.place(block) else { return Ok(None) };
+        let file = form.path(directory, block);
+        let mut appended = file.clone().into_os_string();
+        appended.push(".json");
+        let names = [
+            beside.appended.then(|| PathBuf::from(appended)),
+            beside.replaced.then(|| file.with_extension("json")),
+        ];
+        for path in names.into_iter().flatten().filter(|path| path.exists()) {
+            for answer in answer::open(&path, limits, &mut |_, _| ())? {
+                if let Answer::Block(checksum) = answer {
+                    return Ok(checksum);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The checksums that documents have of the blocks of a list.
+    pub(super) fn checksums<T: Copy + PartialEq>(
+        &self,
+        list: &Runs<T>,
+        limits: &Limits,
+    ) -> Result<Checksums, FileFault> {
+        let mut checksums = Checksums::default();
+        let mut wrong = None;
+        for path in &self.checksums {
+            // Room for all of them only where there is one of any.
+            let take = &mut |block: u32, checksum: Sha256| {
+                if let Some((_, place)) = list.get(block)
+                    && !checksums.set(place, list.len(), checksum)
+                {
+                    wrong.get_or_insert(block);
+                }
+            };
+            answer::open(path, limits, take)?;
+            if let Some(block) = wrong {
+                let other = self.checksums.first().unwrap_or(path).clone();
+                return Err(FileFault::new(path, Fault::OtherChecksum { block, other }));
+            }
+        }
+        Ok(checksums)
+    }
+}
+
+impl Checksums {
+    /// Keeps a checksum; `false` when there is another one already.
+    fn set(&mut self, place: u32, of: u32, checksum: Sha256) -> bool {
+        if self.0.is_empty() {
+            self.0.resize(of as usize, Sha256::default());
+        }
+        match self.0.get_mut(place as usize) {
+            Some(held) if *held == Sha256::default() => *held = checksum,
+            Some(held) => return *held == checksum,
+            None => {}
+        }
+        true
+    }
+
+    pub(super) fn get(&self, place: u32) -> Option<Sha256> {
+        self.0.get(place as usize).copied().filter(|checksum| *checksum != Sha256::default())
+    }
+}

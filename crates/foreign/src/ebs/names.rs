@@ -1,0 +1,152 @@
+//! What the names of directories and files say: snapshots, block numbers, pages.
+
+use std::path::Path;
+
+use crate::backup::Name;
+
+/// `snap-` and hexadecimal digits, 8 in old ids and 17 in those since 2016.
+const DIGITS: std::ops::RangeInclusive<usize> = 8..=40;
+
+/// Whether a text is a snapshot's id.
+pub(super) fn is_snapshot(text: &str) -> bool {
+    text.strip_prefix("snap-").is_some_and(|rest| {
+        DIGITS.contains(&rest.len())
+            && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
+}
+
+/// The snapshot ids that stand in a text, in their order.
+pub(super) fn snapshots_in(text: &str) -> Vec<Name> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    // A prefix such as `gen0-` belongs to the word.
+    let id = |word: &str| {
+        let at = word.match_indices("snap-").map(|(at, _)| at);
+        let starts = |at: &usize| *at == 0 || word.as_bytes().get(at - 1) == Some(&b'-');
+        let ids = at.filter(starts).filter_map(|at| {
+            let digits = word.get(at + 5..)?.split('-').next()?;
+            let id = word.get(at..at + 5 + digits.len())?;
+            is_snapshot(id).then(|| Name::from(id))
+        });
+        ids.collect::<Vec<_>>()
+    };
+    words.flat_map(id).collect()
+}
+
+/// How the block files of a directory are called: the number, between these.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Form {
+    prefix: &'static str,
+    /// How many digits the number has at least.
+    width: u8,
+    /// Whether the file is in `blocks/` below the directory.
+    is_below: bool,
+}
+
+/// The directory that block files are kept in below that of their snapshot.
+pub(super) const BLOCKS: &str = "blocks";
+const SUFFIX: &str = ".bin";
+const PREFIXES: [&str; 3] = ["", "block-", "block_"];
+
+impl Form {
+    /// The form and number of a block file's name, if it is one.
+    pub(super) fn of(name: &str, is_below: bool) -> Option<(Self, u32)> {
+        let stem = name.strip_suffix(SUFFIX)?;
+        let parse = |prefix: &'static str| {
+            let digits = stem.strip_prefix(prefix)?;
+            let number: u32 = decimal(digits)?;
+            let natural = number.checked_ilog10().unwrap_or(0) as usize + 1;
+            let width = if digits.len() == natural { 0 } else { digits.len() };
+            let width = u8::try_from(width).ok()?;
+            Some((Self { prefix, width, is_below }, number))
+        };
+        PREFIXES.into_iter().find_map(parse)
+    }
+
+    /// The path of a block's file below its snapshot's directory.
+    pub(super) fn path(self, directory: &Path, number: u32) -> std::path::PathBuf {
+        let Self { prefix, width, is_below } = self;
+        let name = format!("{prefix}{number:0width$}{SUFFIX}", width = usize::from(width));
+        if is_below { directory.join(BLOCKS).join(name) } else { directory.join(name) }
+    }
+}
+
+/// Digits and nothing else: no sign, no more than fit.
+pub(super) fn decimal<T: std::str::FromStr>(digits: &str) -> Option<T> {
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if plain { digits.parse().ok() } else { None }
+}
+
+/// What a document's name has before its last number, that number, and how many digits it has.
+pub(super) fn page_number(name: &str) -> (&str, Option<(u32, usize)>) {
+    let stem = name.len().checked_sub(5).and_then(|at| name.get(..at)).unwrap_or(name);
+    let kept = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = stem.get(kept.len()..).unwrap_or_default();
+    // The digits of an id are no page's number.
+    if kept.ends_with(|c: char| c.is_ascii_alphabetic()) && !snapshots_in(stem).is_empty() {
+        return (stem, None);
+    }
+    match decimal(digits) {
+        Some(number) => (kept, Some((number, digits.len()))),
+        None => (stem, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, page_number, snapshots_in};
+    use std::path::Path;
+
+    fn ids(text: &str) -> Vec<String> {
+        snapshots_in(text).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn snapshots_are_found_in_names() {
+        let (a, b) = ("snap-72c89b87fef997e87", "snap-90a5b666e55ef4506");
+        assert_eq!(ids(&format!("list-changed-blocks.{a}..{b}.json")), [a, b]);
+        assert_eq!(ids(&format!("awscli-{a}")), [a]);
+        assert_eq!(ids(&format!("gen0-{a}")), [a]);
+        assert_eq!(ids(&format!("{a}.8")), [a]);
+        assert_eq!(ids(&format!("{a}-{b}")), [a, b]);
+        assert_eq!(ids(&format!("{a}_{b}")), [a, b]);
+        for none in ["dsnap-00000000000abc000", "snap-12", "snap-xyz45678", "snapshot-12345678", ""]
+        {
+            assert_eq!(ids(none), [""; 0], "{none}");
+        }
+    }
+
+    #[test]
+    fn a_block_files_name_is_found_again() {
+        for (name, number) in [
+            ("00000012.bin", 12),
+            ("block-0.bin", 0),
+            ("block-15.bin", 15),
+            ("00000000.bin", 0),
+            ("123456789.bin", 123_456_789),
+            ("block_0007.bin", 7),
+        ] {
+            let (form, found) = Form::of(name, false).unwrap();
+            assert_eq!(found, number);
+            assert_eq!(form.path(Path::new("d"), number), Path::new("d").join(name));
+        }
+        let far = "4294967296.bin";
+        for none in
+            ["block-15.bin.json", "-1.bin", "+1.bin", "1.BIN", ".bin", far, "1_0.bin", "x1.bin"]
+        {
+            assert!(Form::of(none, false).is_none(), "{none}");
+        }
+    }
+
+    #[test]
+    fn pages_have_numbers() {
+        assert_eq!(page_number("list.0001.json"), ("list.", Some((1, 4))));
+        assert_eq!(
+            page_number("list-snapshot-blocks.1.json"),
+            ("list-snapshot-blocks.", Some((1, 1)))
+        );
+        assert_eq!(page_number("blocks.json"), ("blocks", None));
+        let id = "list.snap-72c89b87fef997e87.json";
+        assert_eq!(page_number(id), ("list.snap-72c89b87fef997e87", None));
+        assert_eq!(page_number("7.json"), ("", Some((7, 1))));
+    }
+}

@@ -1,0 +1,153 @@
+//! Pages of a list of blocks → the list, or which page is missing.
+//!
+//! A page says that another follows, by a token which that one does not repeat. So pages are put in
+//! order by their blocks; names only show that one of a numbered row is not there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::answer::{Listed, Page};
+use super::names::page_number;
+use super::runs::Runs;
+use super::{BLOCK_SIZE, block_count, gib};
+use crate::backup::{Fault, FileFault, Missing, Problem};
+use crate::limits::Limits;
+
+/// A page and where it was found.
+#[derive(Clone, Debug)]
+pub(super) struct PageFile {
+    pub path: PathBuf,
+    /// Its place among the pages of its file.
+    pub place: usize,
+    pub page: Page,
+}
+
+/// A whole list of blocks.
+#[derive(Clone, Debug)]
+pub(super) struct List {
+    pub blocks: Runs<Listed>,
+    /// In bytes, where the pages say it.
+    pub volume_size: Option<u64>,
+    /// The file of its first page.
+    pub path: PathBuf,
+}
+
+/// Joins the pages that a directory has of one list. Where it has the list several times, under
+/// different names, all must say the same.
+pub(super) fn join(pages: Vec<PageFile>, limits: &Limits) -> Result<List, Problem> {
+    let mut rows: BTreeMap<String, Vec<PageFile>> = BTreeMap::new();
+    for page in &pages {
+        let name = page.path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+        rows.entry(page_number(&name).0.to_owned()).or_default().push(page.clone());
+    }
+    let whole = row(pages, limits);
+    if whole.is_ok() || rows.len() < 2 {
+        return whole;
+    }
+    let mut lists: Vec<List> = rows.into_values().filter_map(|r| row(r, limits).ok()).collect();
+    let Some(list) = lists.pop() else { return whole };
+    match lists.iter().find(|other| other.blocks != list.blocks) {
+        None => Ok(list),
+        Some(other) => Err(contradiction(&list, other)),
+    }
+}
+
+/// Two lists of one snapshot that are not the same.
+pub(super) fn contradiction(list: &List, other: &List) -> Problem {
+    let about = "the blocks of a snapshot".into();
+    let other = other.path.clone();
+    FileFault::new(&list.path, Fault::Contradicts { other, about }).into()
+}
+
+/// Joins pages that are all of one list.
+fn row(mut pages: Vec<PageFile>, limits: &Limits) -> Result<List, Problem> {
+    pages.sort_by_key(|p| (p.first(), p.path.clone(), p.place));
+    no_gap(&pages)?;
+    let volume_size = volume_size(&pages, limits)?;
+    let mut blocks = Runs::default();
+    let mut last: Option<&PageFile> = None;
+    // Pages without blocks are first.
+    for page in &pages {
+        if !blocks.extend(&page.page.blocks) {
+            let other = last.map_or(&page.path, |last| &last.path).clone();
+            let block = page.first().unwrap_or_default();
+            return Err(FileFault::new(&page.path, Fault::Twice { block, other }).into());
+        }
+        last = Some(page);
+    }
+    let mut ends = pages.iter().filter(|page| !page.page.goes_on);
+    match (ends.next(), ends.next(), last) {
+        (Some(end), Some(other), _) => {
+            let (other, about) = (other.path.clone(), "the end of a list".into());
+            return Err(FileFault::new(&end.path, Fault::Contradicts { other, about }).into());
+        }
+        // The end may be a page without blocks; otherwise it is the one with the last of them.
+        (Some(end), None, Some(last)) if end.first().is_none() || std::ptr::eq(end, last) => {}
+        (_, _, Some(last)) => return Err(Missing::NextPage { path: last.path.clone() }.into()),
+        (_, _, None) => {}
+    }
+    let path = pages.into_iter().next().map(|page| page.path).unwrap_or_default();
+    Ok(List { blocks, volume_size, path })
+}
+
+impl PageFile {
+    fn first(&self) -> Option<u32> {
+        self.page.blocks.bounds().map(|(first, _)| first)
+    }
+}
+
+/// Names that count their pages from 0 or 1 must count all of them.
+fn no_gap(pages: &[PageFile]) -> Result<(), Missing> {
+    let mut rows: BTreeMap<(PathBuf, String), BTreeMap<u32, usize>> = BTreeMap::new();
+    for page in pages {
+        let name = page.path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+        if let (stem, Some((number, digits))) = page_number(&name) {
+            let stem = (page.path.with_file_name(""), stem.to_owned());
+            rows.entry(stem).or_default().insert(number, digits);
+        }
+    }
+    for ((directory, stem), row) in rows {
+        let mut expected = row.keys().next().copied().filter(|first| *first <= 1);
+        for (number, digits) in row {
+            let Some(next) = expected else { break };
+            if number != next {
+                let path = directory.join(format!("{stem}{next:0digits$}.json"));
+                return Err(Missing::Page { path });
+            }
+            expected = next.checked_add(1);
+        }
+    }
+    Ok(())
+}
+
+/// The size that all pages give, in bytes, if any does; all blocks are within it.
+fn volume_size(pages: &[PageFile], limits: &Limits) -> Result<Option<u64>, FileFault> {
+    let mut said: Option<(&PageFile, u64)> = None;
+    for page in pages {
+        let fault = |fault| Err(FileFault::new(&page.path, fault));
+        if let Some(found) = page.page.block_size.filter(|size| *size != BLOCK_SIZE) {
+            return fault(Fault::BlockSize { expected: BLOCK_SIZE, found });
+        }
+        let Some(found) = page.page.volume_size else { continue };
+        match said {
+            Some((other, expected)) if expected != found => {
+                let other = other.path.clone();
+                return fault(Fault::OtherSize { found, expected, other });
+            }
+            _ => said = Some((page, found)),
+        }
+        if let Some((_, block)) = page.page.blocks.bounds() {
+            let blocks =
+                block_count(gib(found, limits).map_err(|e| FileFault::new(&page.path, e))?);
+            if u64::from(block) >= blocks {
+                return fault(Fault::Beyond { block, blocks });
+            }
+        }
+    }
+    match said {
+        Some((page, found)) => {
+            gib(found, limits).map(Some).map_err(|fault| FileFault::new(&page.path, fault))
+        }
+        None => Ok(None),
+    }
+}

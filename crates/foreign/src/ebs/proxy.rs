@@ -1,0 +1,221 @@
+//! What flexible-snapshot-proxy's `movetos3` leaves in a bucket: a directory `SNAPSHOT.GIB` with a file
+//! `FIRST.SHA.COUNT.zstd` for each run of blocks (awslabs/flexible-snapshot-proxy, `src/fsp.py`). The
+//! names are the index; nothing says what should be there and is not.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use restore::source::{
+    BackupFault, ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source,
+    StoredAt,
+};
+
+use super::answer::Sha256;
+use super::names::{decimal, is_snapshot};
+use super::source::{opened, proved};
+use super::{BLOCK_LEN, BLOCK_SIZE, block_count, gib};
+use crate::backup::{Fault, FileFault, Name};
+use crate::limits::Limits;
+
+/// Most blocks in a file: 32 MiB.
+const MAX_COUNT: u32 = 64;
+
+/// A run of blocks, by its file's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Segment {
+    first: u32,
+    count: u32,
+    sha256: Sha256,
+}
+
+impl Segment {
+    /// What a file's name says.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".zstd")?.split('.');
+        let mut next = || parts.next();
+        let (first, sha, count) = (next()?, next()?, next()?);
+        let sha256 = URL_SAFE.decode(sha).ok()?.try_into().ok()?;
+        let segment = Self { first: decimal(first)?, count: decimal(count)?, sha256 };
+        // Otherwise its file would not be found again.
+        (segment.to_string() == name && segment.count > 0).then_some(segment)
+    }
+
+    const fn range(&self) -> Range<u64> {
+        let start = self.first as u64 * BLOCK_SIZE;
+        start..start + self.count as u64 * BLOCK_SIZE
+    }
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}.zstd", self.first, URL_SAFE.encode(self.sha256), self.count)
+    }
+}
+
+/// The snapshot and size in GiB that a directory's name says.
+pub(super) fn folder(path: &Path) -> Option<(Name, u64)> {
+    let (snapshot, size) = path.file_name()?.to_str()?.split_once('.')?;
+    Some((is_snapshot(snapshot).then(|| Name::from(snapshot))?, decimal(size)?))
+}
+
+/// A directory with such files.
+#[derive(Clone, Debug)]
+pub(super) struct Dump {
+    pub path: PathBuf,
+    /// In bytes.
+    pub size: u64,
+    /// Sorted, disjoint, within the volume.
+    segments: Vec<Segment>,
+}
+
+impl Dump {
+    pub(super) fn new(
+        path: PathBuf,
+        size: u64,
+        mut segments: Vec<Segment>,
+        limits: &Limits,
+    ) -> Result<Self, FileFault> {
+        let fault = |at: &Path, fault| Err(FileFault::new(at, fault));
+        let bytes = gib(size, limits).map_err(|e| FileFault::new(&path, e))?;
+        let blocks = block_count(bytes);
+        segments.sort_unstable_by_key(|segment| segment.first);
+        let mut before: Option<&Segment> = None;
+        for segment in &segments {
+            let Segment { first: block, count, .. } = *segment;
+            let file = path.join(segment.to_string());
+            if count > MAX_COUNT {
+                let (expected, found) = (u64::from(MAX_COUNT), u64::from(count));
+                return fault(&file, Fault::RunLength { expected, found });
+            }
+            if u64::from(block) + u64::from(count) > blocks {
+                return fault(&file, Fault::Beyond { block, blocks });
+            }
+            if let Some(other) = before.filter(|other| other.range().end > segment.range().start) {
+                let other = path.join(other.to_string());
+                return fault(&file, Fault::Twice { block, other });
+            }
+            before = Some(segment);
+        }
+        Ok(Self { path, size: bytes, segments })
+    }
+
+    fn file(&self, segment: &Segment) -> PathBuf {
+        self.path.join(segment.to_string())
+    }
+
+    /// The segments from the one that holds byte `at` on.
+    fn from(&self, at: u64) -> &[Segment] {
+        let at = self.segments.partition_point(|segment| segment.range().end <= at);
+        self.segments.get(at..).unwrap_or_default()
+    }
+}
+
+/// Most bytes a frame of so many can have: what zstd allows for incompressible data, and a little.
+fn frame_bound(plain: u64) -> u64 {
+    plain + plain / 128 + 1024
+}
+
+impl Source for Dump {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        self.segments.iter().map(|segment| segment.count).max().unwrap_or(1) * BLOCK_LEN
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        let mut at = range.start;
+        for segment in self.from(range.start) {
+            let own = segment.range();
+            if own.start >= range.end {
+                break;
+            }
+            if own.start > at {
+                out.push(Extent { range: at..own.start, kind: ExtentKind::Hole });
+            }
+            let stored = StoredAt { offset: own.start, len: 0, crc: 0 };
+            let chunk = ChunkRef::new(own.clone(), None, stored);
+            at = own.end;
+            out.push(Extent { range: own, kind: ExtentKind::Data(chunk) });
+        }
+        if at < range.end {
+            let end = self.from(at).first().map_or(self.size, |next| next.range().start);
+            out.push(Extent { range: at..end, kind: ExtentKind::Hole });
+        }
+        Ok(())
+    }
+
+    fn read(&self, chunk: &ChunkRef, out: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
+        let range = chunk.range.clone();
+        let Some(segment) = self.from(range.start).first().filter(|s| s.range() == range) else {
+            unreachable!("a chunk is read from the source that named it")
+        };
+        let path = self.file(segment);
+        let fault = |fault: BackupFault| ReadError::new(&path, fault);
+        let (file, found) = opened(&path, &range)?;
+        let most = frame_bound(range.end - range.start);
+        if found > most {
+            return Err(fault(BackupFault::Length { range, expected: most, found }));
+        }
+        let stored = stored(file, found)
+            .map_err(|source| ReadError::new(&path, ReadCause::Io { offset: 0, source }))?;
+        let mut plain = &mut *out;
+        let expected = plain.len() as u64;
+        let compressed = |source| fault(BackupFault::Compressed { range: range.clone(), source });
+        let length = zstd::bulk::decompress_to_buffer(&stored, &mut plain).map_err(compressed)?;
+        if length as u64 != expected {
+            let found = length as u64;
+            return Err(fault(BackupFault::Length { range, expected, found }));
+        }
+        proved(&path, &range, out, &segment.sha256)
+    }
+}
+
+fn stored(file: File, len: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Segment, folder};
+    use std::path::Path;
+
+    const SHA: &str = "B4VNL-8pega6gWheZgwzLeNtXRjVRpJ9MNqtbX_aFUE=";
+
+    #[test]
+    fn names_are_read_strictly() {
+        let segment = Segment::of(&format!("64.{SHA}.3.zstd")).unwrap();
+        assert_eq!((segment.first, segment.count), (64, 3));
+        assert_eq!(segment.to_string(), format!("64.{SHA}.3.zstd"));
+        let plus = SHA.replace('-', "+");
+        for bad in [
+            format!("064.{SHA}.3.zstd"),
+            format!("64.{SHA}.+3.zstd"),
+            format!("64.{SHA}.0.zstd"),
+            format!("64.{SHA}.3.4.zstd"),
+            format!("64.{plus}.3.zstd"),
+            format!("64.{}.3.zstd", SHA.trim_end_matches('=')),
+            format!("4294967296.{SHA}.3.zstd"),
+            format!("64.{SHA}.3.zst"),
+        ] {
+            assert_eq!(Segment::of(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_directory_says_snapshot_and_size() {
+        let (id, size) = folder(Path::new("x/snap-72c89b87fef997e87.8")).unwrap();
+        assert_eq!((id.as_str(), size), ("snap-72c89b87fef997e87", 8));
+        for bad in ["snap-72c89b87fef997e87", "snap-72c89b87fef997e87.8G", "vol-1.8"] {
+            assert!(folder(Path::new(bad)).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Snapshots → the sets they make, by what describe-snapshots says of them. A set is proposed where tags
+//! tie its snapshots together; any other snapshot is a set of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use restore::catalog::GENERATION_TAG;
+use restore::snapfmt::{SetId, VolumeId};
+
+use super::describe::Described;
+use super::dump::{Dump, Dumps, Line};
+use super::find::{DescribedIn, Snapshots};
+use super::gib;
+use crate::backup::{
+    BackupMember, BackupSet, Backups, Fault, FileFault, Format, Missing, Name, Problem, Stored,
+    Warning,
+};
+use crate::limits::Limits;
+
+/// The tag that all snapshots of a set share.
+const SET_TAG: &str = "datafy:snapshot:id";
+/// The tag that names the logical volume.
+const SOURCE_VOLUME_TAG: &str = "datafy:source-volume:id";
+/// Tags that name the instance that a multi-volume snapshot was taken of. Data Lifecycle Manager sets
+/// the first (EBS user guide, "Tagging" of lifecycle policies).
+const INSTANCE_TAGS: [&str; 3] = ["instance-id", "InstanceId", "instance_id"];
+
+/// The states of a snapshot that is not whole (EC2 API reference, `Snapshot`).
+const UNFINISHED: [&str; 2] = ["pending", "error"];
+
+/// One snapshot that was dumped, described, or both.
+struct Snapshot {
+    described: Option<Described>,
+    /// Where its description ends without being whole.
+    unfinished: Option<Missing>,
+    member: BackupMember,
+    warnings: Vec<Warning>,
+}
+
+/// What ties snapshots together.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Tie {
+    /// The tag of their set.
+    Tag(SetId),
+    /// One instance, one instant, one account and one description.
+    Instance { id: String, time: Timestamp, owner: Option<Box<str>>, description: Box<str> },
+    /// Nothing: a snapshot by itself.
+    Alone(Name),
+}
+
+/// Makes sets of all that was found.
+pub(super) fn sets(found: Snapshots, unreadable: Vec<FileFault>, limits: &Limits) -> Backups {
+    let Snapshots { parts, described, warnings, evidence } = found;
+    let mut all = descriptions(described);
+    let mut dumps = Dumps::new();
+    for (id, parts) in parts {
+        let said = all.get(&id).and_then(|(d, ..)| d.volume_size);
+        let size = said.and_then(|said| gib(said, limits).ok());
+        if let Some(dump) = Dump::new(&id, parts, size, limits) {
+            dumps.insert(id, dump.map(Arc::new));
+        }
+    }
+    let ids: BTreeSet<Name> = all.keys().chain(dumps.keys()).cloned().collect();
+    let mut ties: BTreeMap<Tie, Vec<Snapshot>> = BTreeMap::new();
+    for id in ids {
+        let snapshot = Snapshot::new(&id, all.remove(&id), &dumps, limits);
+        ties.entry(Tie::of(&id, snapshot.described.as_ref())).or_default().push(snapshot);
+    }
+    let mut sets = Vec::new();
+    for (tie, snapshots) in split(ties) {
+        sets.extend(tie.set(snapshots));
+    }
+    number(&mut sets);
+    drop_undumped(&mut sets);
+    sets.sort_by(|a, b| {
+        let key = |s: &BackupSet| (s.source_volume_id.clone(), s.generation, s.time);
+        key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+    });
+    Backups { sets, unreadable, warnings, evidence }
+}
+
+type Descriptions = BTreeMap<Name, (Described, Option<Missing>, Vec<Problem>)>;
+
+/// One description for each snapshot; a snapshot may be described in several documents.
+fn descriptions(found: Vec<DescribedIn>) -> Descriptions {
+    let mut all = Descriptions::new();
+    let mut paths = BTreeMap::new();
+    for DescribedIn { path, snapshot, unfinished } in found {
+        let unfinished = unfinished.map(|path| Missing::NextPage { path });
+        let id = snapshot.snapshot_id.clone();
+        let Some((known, open, problems)) = all.get_mut(&id) else {
+            paths.insert(id.clone(), path);
+            all.insert(id, (snapshot, unfinished, Vec::new()));
+            continue;
+        };
+        if identity(known) != identity(&snapshot) {
+            let other = paths.get(&id).cloned().unwrap_or_default();
+            let fault = Fault::Contradicts { other, about: id };
+            problems.push(FileFault::new(&path, fault).into());
+        }
+        if !is_unfinished(&snapshot) {
+            known.state.clone_from(&snapshot.state);
+        }
+        if unfinished.is_none() {
+            *open = None;
+        }
+    }
+    all
+}
+
+/// What two descriptions of one snapshot must agree on.
+fn identity(of: &Described) -> impl PartialEq {
+    let tags =
+        [SET_TAG, SOURCE_VOLUME_TAG, GENERATION_TAG].map(|tag| of.tag(tag).map(str::to_owned));
+    (of.volume_id.clone(), of.volume_size, of.start_time.map(Timestamp::as_second), tags)
+}
+
+fn is_unfinished(of: &Described) -> bool {
+    of.state.as_deref().is_some_and(|state| UNFINISHED.contains(&state))
+}
+
+impl Snapshot {
+    fn new(
+        id: &Name,
+        described: Option<(Described, Option<Missing>, Vec<Problem>)>,
+        dumps: &Dumps,
+        limits: &Limits,
+    ) -> Self {
+        let (described, unfinished, mut problems) = match described {
+            Some((described, unfinished, problems)) => (Some(described), unfinished, problems),
+            None => (None, None, Vec::new()),
+        };
+        let volume_id = described.as_ref().and_then(|d| d.volume_id.clone()).or_else(|| volume(id));
+        let Some(volume_id) = volume_id else { unreachable!("a snapshot's id is short and plain") };
+        let (mut warnings, mut path, mut stored, mut is_incremental) = (vec![], None, None, false);
+        let said = described.as_ref().and_then(|d| d.volume_size);
+        let mut size = said.and_then(|said| gib(said, limits).ok());
+        if let Some(state) = described.as_ref().filter(|d| is_unfinished(d)) {
+            let (snapshot, state) = (id.clone(), state.state.clone().unwrap_or_default());
+            problems.push(Missing::Rest { snapshot, state }.into());
+        }
+        match dumps.get(id) {
+            Some(Ok(dump)) => {
+                (path, size) = (Some(dump.path.clone()), Some(dump.size));
+                is_incremental = dump.parent().is_some();
+                match Line::of(dump, dumps, limits) {
+                    Ok(line) => {
+                        let last_run =
+                            |path: &std::path::Path| Warning::LastRun { path: path.into() };
+                        warnings.extend(line.proxies().map(last_run));
+                        problems.extend(line.lost());
+                        stored = Some(Arc::new(line) as Arc<dyn Stored>);
+                    }
+                    Err(more) => problems.extend(more),
+                }
+            }
+            Some(Err(more)) => problems.extend(more.iter().cloned()),
+            None => {
+                let (snapshot, volume_id) = (id.clone(), volume_id.clone());
+                problems.push(Missing::Member { snapshot, volume_id }.into());
+            }
+        }
+        let snapshot = id.clone();
+        let member =
+            BackupMember { volume_id, snapshot, size, is_incremental, path, problems, stored };
+        Self { described, unfinished, member, warnings }
+    }
+
+    fn tag(&self, key: &str) -> Option<&str> {
+        self.described.as_ref()?.tag(key)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.described.as_ref()?.start_time
+    }
+}
+
+/// The id of a volume that is known by its snapshot only.
+fn volume(snapshot: &Name) -> Option<VolumeId> {
+    snapshot.as_str().parse().ok()
+}
+
+impl Tie {
+    fn of(id: &Name, described: Option<&Described>) -> Self {
+        let alone = || Self::Alone(id.clone());
+        let Some(described) = described else { return alone() };
+        if let Some(set) = described.tag(SET_TAG).and_then(|id| id.parse().ok()) {
+            return Self::Tag(set);
+        }
+        let instance = INSTANCE_TAGS.iter().find_map(|tag| described.tag(tag));
+        let description = described.description.clone().filter(|text| !text.is_empty());
+        match (instance, described.start_time, description) {
+            (Some(instance), Some(time), Some(description)) if !instance.is_empty() => {
+                let (id, owner) = (instance.to_owned(), described.owner_id.clone());
+                Self::Instance { id, time, owner, description }
+            }
+            _ => alone(),
+        }
+    }
+
+    fn set(self, mut snapshots: Vec<Snapshot>) -> Option<BackupSet> {
+        snapshots.sort_by_key(|s| (s.time(), s.member.snapshot.clone()));
+        let first = snapshots.first()?;
+        let member_volume = first.member.volume_id.clone();
+        let (id, source_volume_id) = match self {
+            Self::Tag(id) => {
+                let tagged = first.tag(SOURCE_VOLUME_TAG).and_then(|id| id.parse().ok());
+                (id, tagged.unwrap_or(member_volume))
+            }
+            Self::Instance { id, time, .. } => {
+                (format!("{id}@{time}").parse().ok()?, id.parse().ok()?)
+            }
+            Self::Alone(name) => (name.as_str().parse().ok()?, member_volume),
+        };
+        let generation_id = first.tag(GENERATION_TAG).map(str::to_owned);
+        let problems = contradictions(&snapshots);
+        let time = snapshots.iter().filter_map(Snapshot::time).max();
+        let tags = shared_tags(&snapshots);
+        let (mut warnings, mut members) = (Vec::new(), Vec::new());
+        for mut snapshot in snapshots {
+            warnings.append(&mut snapshot.warnings);
+            members.push(snapshot.member);
+        }
+        Some(BackupSet {
+            format: Format::Ebs,
+            id,
+            source_volume_id,
+            generation: 0,
+            generation_id,
+            time,
+            tags,
+            members,
+            problems,
+            warnings,
+        })
+    }
+}
+
+/// What is of one instance and one instant is a set only if it is of several volumes, each once.
+fn split(ties: BTreeMap<Tie, Vec<Snapshot>>) -> Vec<(Tie, Vec<Snapshot>)> {
+    let mut all = Vec::new();
+    for (tie, snapshots) in ties {
+        let volumes: BTreeSet<_> = snapshots.iter().map(|s| s.member.volume_id.clone()).collect();
+        let is_one = matches!(tie, Tie::Instance { .. })
+            && (snapshots.len() < 2 || volumes.len() < snapshots.len());
+        if is_one {
+            let alone = |s: Snapshot| (Tie::Alone(s.member.snapshot.clone()), vec![s]);
+            all.extend(snapshots.into_iter().map(alone));
+        } else {
+            all.push((tie, snapshots));
+        }
+    }
+    all
+}
+
+/// What members of one set must not disagree on.
+fn contradictions(snapshots: &[Snapshot]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    problems.extend(snapshots.iter().find_map(|s| s.unfinished.clone()).map(Problem::from));
+    let Some(first) = snapshots.first() else { return problems };
+    for tag in [SOURCE_VOLUME_TAG, GENERATION_TAG] {
+        if let Some(other) = snapshots.iter().find(|s| s.tag(tag) != first.tag(tag)) {
+            let (first, second) = (first.member.snapshot.clone(), other.member.snapshot.clone());
+            problems.push(Problem::Tags { tag, first, second });
+        }
+    }
+    let mut volumes = BTreeMap::new();
+    for snapshot in snapshots {
+        let (volume, id) = (&snapshot.member.volume_id, &snapshot.member.snapshot);
+        if let Some(first) = volumes.insert(volume, id) {
+            let (first, second): (&Name, &Name) = (first, id);
+            problems.push(Problem::OneVolume { first: first.clone(), second: second.clone() });
+        }
+    }
+    problems
+}
+
+fn shared_tags(snapshots: &[Snapshot]) -> BTreeMap<String, String> {
+    let mut described = snapshots.iter().filter_map(|s| s.described.as_ref());
+    let mut tags = described.next().map(|d| d.tags.0.clone()).unwrap_or_default();
+    for other in described {
+        tags.retain(|key, value| other.tag(key) == Some(value));
+    }
+    tags
+}
+
+/// Gives the generations of each source volume their numbers: those of their ids, where all of these
+/// are numbers; otherwise they are counted from 0, by time.
+fn number(sets: &mut [BackupSet]) {
+    let mut volumes: BTreeMap<VolumeId, Vec<&mut BackupSet>> = BTreeMap::new();
+    for set in sets {
+        volumes.entry(set.source_volume_id.clone()).or_default().push(set);
+    }
+    for mut line in volumes.into_values() {
+        let own = |set: &&mut BackupSet| set.generation_id.as_deref()?.parse::<u64>().ok();
+        if line.iter().all(|set| own(&set).is_some()) {
+            line.iter_mut().for_each(|set| set.generation = own(&set).unwrap_or_default());
+            continue;
+        }
+        line.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        let mut numbers: BTreeMap<String, u64> = BTreeMap::new();
+        for set in line {
+            let id = set.generation_id.clone().unwrap_or_else(|| set.id.to_string());
+            let next = numbers.len() as u64;
+            set.generation = *numbers.entry(id).or_insert(next);
+        }
+    }
+}
+
+/// Descriptions may be of a whole account: only volumes are kept of which something was dumped.
+fn drop_undumped(sets: &mut Vec<BackupSet>) {
+    let is_dumped = |set: &&BackupSet| {
+        let absent = |p: &Problem| matches!(p, Problem::Missing(Missing::Member { .. }));
+        set.members.iter().any(|member| !member.problems.iter().any(absent))
+    };
+    let volumes: BTreeSet<VolumeId> =
+        sets.iter().filter(is_dumped).map(|set| set.source_volume_id.clone()).collect();
+    sets.retain(|set| volumes.contains(&set.source_volume_id));
+}

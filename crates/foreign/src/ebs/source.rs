@@ -1,0 +1,162 @@
+//! A snapshot's blocks as a source.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use restore::source::{
+    BackupFault, Checksum, ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch,
+    Source, StoredAt,
+};
+use sha2::{Digest, Sha256};
+
+use super::answer::Listed;
+use super::blocks::{Blocks, Checksums};
+use super::runs::Runs;
+use super::{BLOCK_LEN, BLOCK_SIZE};
+use crate::backup::Fault;
+use crate::limits::Limits;
+
+/// The blocks that a list names, each in a file.
+pub(super) struct BlockSource {
+    /// In bytes.
+    pub size: u64,
+    /// How many bytes from the start are the parent's where the list does not name them.
+    pub inherited: u64,
+    pub list: Arc<Runs<Listed>>,
+    pub blocks: Arc<Blocks>,
+    pub checksums: Checksums,
+    pub limits: Limits,
+}
+
+/// The bytes of the blocks from `first` to before `end`.
+pub(super) const fn bytes(first: u32, end: u32) -> Range<u64> {
+    first as u64 * BLOCK_SIZE..end as u64 * BLOCK_SIZE
+}
+
+impl BlockSource {
+    /// Appends what the list does not name.
+    fn unnamed(&self, range: Range<u64>, out: &mut Vec<Extent>) {
+        let split = self.inherited.clamp(range.start, range.end);
+        for (range, kind) in
+            [(range.start..split, ExtentKind::Inherit), (split..range.end, ExtentKind::Hole)]
+        {
+            if !range.is_empty() {
+                out.push(Extent { range, kind });
+            }
+        }
+    }
+
+    /// The checksum of a block, wherever it stands.
+    fn checksum(&self, block: u32) -> Result<Option<[u8; 32]>, ReadError> {
+        let place = self.list.get(block).map(|(_, place)| place);
+        if let Some(checksum) = place.and_then(|place| self.checksums.get(place)) {
+            return Ok(Some(checksum));
+        }
+        self.blocks.checksum_beside(block, &self.limits).map_err(|e| {
+            let source = match &*e.fault {
+                Fault::Io(error) => io::Error::new(error.kind(), error.to_string()),
+                other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+            };
+            ReadError::new(&e.path, ReadCause::Io { offset: 0, source })
+        })
+    }
+}
+
+impl Source for BlockSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        BLOCK_LEN
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        let mut at = range.start - range.start % BLOCK_SIZE;
+        let end = range.end.min(self.size);
+        let first = u32::try_from(at / BLOCK_SIZE).unwrap_or(u32::MAX);
+        for run in self.list.from(first) {
+            let own = bytes(run.first, run.end());
+            if at >= end {
+                return Ok(());
+            }
+            if own.start > at {
+                self.unnamed(at..own.start, out);
+                at = own.start;
+            }
+            if run.value == Listed::Gone {
+                out.push(Extent { range: at..own.end, kind: ExtentKind::Zero });
+                at = own.end;
+            }
+            while at < own.end.min(end) {
+                let block = at..at + BLOCK_SIZE;
+                let stored = StoredAt { offset: at, len: BLOCK_LEN, crc: 0 };
+                let chunk = ChunkRef::new(block.clone(), None, stored);
+                at = block.end;
+                out.push(Extent { range: block, kind: ExtentKind::Data(chunk) });
+            }
+        }
+        if at < end {
+            self.unnamed(at..self.size, out);
+        }
+        Ok(())
+    }
+
+    fn read(&self, chunk: &ChunkRef, out: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
+        let range = chunk.range.clone();
+        let block = u32::try_from(range.start / BLOCK_SIZE).unwrap_or(u32::MAX);
+        let path = self.blocks.path(block);
+        let (mut file, found) = opened(&path, &range)?;
+        let expected = BLOCK_SIZE;
+        if found != expected {
+            return Err(ReadError::new(&path, BackupFault::Length { range, expected, found }));
+        }
+        file.read_exact(out)
+            .map_err(|source| ReadError::new(&path, ReadCause::Io { offset: 0, source }))?;
+        match self.checksum(block)? {
+            Some(expected) => proved(&path, &range, out, &expected),
+            None => Ok(Proof::None),
+        }
+    }
+}
+
+/// Opens the file of some bytes; gives its length as well.
+pub(super) fn opened(path: &Path, range: &Range<u64>) -> Result<(File, u64), ReadError> {
+    let open = || {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok((file, len))
+    };
+    open().map_err(|source: io::Error| not_read(path, range, source))
+}
+
+/// A file that cannot be read, or is not there.
+pub(super) fn not_read(path: &Path, range: &Range<u64>, source: io::Error) -> ReadError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return ReadError::new(path, BackupFault::Missing { range: range.clone() });
+    }
+    ReadError::new(path, ReadCause::Io { offset: 0, source })
+}
+
+/// Compares bytes with their checksum.
+pub(super) fn proved(
+    path: &Path,
+    range: &Range<u64>,
+    bytes: &[u8],
+    expected: &[u8; 32],
+) -> Result<Proof, ReadError> {
+    let found = Sha256::digest(bytes);
+    if found.as_slice() == expected {
+        return Ok(Proof::Digest);
+    }
+    let fault = BackupFault::Checksum {
+        range: range.clone(),
+        algorithm: "SHA-256",
+        expected: Checksum::from(expected.as_slice()),
+        found: Checksum::from(found.as_slice()),
+    };
+    Err(ReadError::new(path, fault))
+}

@@ -1,0 +1,117 @@
+//! One walk over a tree of files, for all formats at once. Symbolic links below what was named are
+//! not followed.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::backup::{Fault, FileFault};
+use crate::limits::Limits;
+
+/// What looks for the backups of one format.
+pub(crate) trait Finder {
+    /// Looks at a regular file; those of a directory come in any order.
+    fn file(&mut self, found: &Found<'_>);
+}
+
+/// A regular file. One whose name is not UTF-8 is no file of any format and not looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'f> {
+    pub directory: &'f Path,
+    pub name: &'f str,
+}
+
+impl Found<'_> {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.join(self.name)
+    }
+}
+
+/// Shows every regular file under `paths` to `finder`; gives what could not be looked at.
+pub(crate) fn walk(paths: &[PathBuf], limits: &Limits, finder: &mut dyn Finder) -> Vec<FileFault> {
+    let mut walk = Walk { left: limits.files, seen: HashSet::new(), faults: Vec::new(), finder };
+    let is_directory = |path: &&PathBuf| fs::metadata(path).is_ok_and(|m| m.is_dir());
+    // A file that is named as well as found counts once, so directories go first.
+    let (directories, files): (Vec<_>, Vec<_>) = paths.iter().partition(is_directory);
+    for directory in directories {
+        walk.directory(directory, limits.depth);
+    }
+    for file in files {
+        walk.named(file);
+    }
+    walk.faults
+}
+
+struct Walk<'w> {
+    left: u64,
+    /// Directories by device and inode.
+    seen: HashSet<(u64, u64)>,
+    faults: Vec<FileFault>,
+    finder: &'w mut dyn Finder,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, path: &Path, depth: u32) {
+        let Some(below) = depth.checked_sub(1) else { return self.fault(path, Fault::Depth) };
+        match fs::metadata(path) {
+            Ok(meta) if !self.seen.insert((meta.dev(), meta.ino())) => return,
+            Ok(_) => {}
+            Err(e) => return self.fault(path, e.into()),
+        }
+        let mut inner = Vec::new();
+        match self.entries(path, &mut inner) {
+            Ok(true) => {}
+            Ok(false) => return self.fault(path, Fault::Files),
+            Err(e) => self.fault(path, e.into()),
+        }
+        inner.sort_unstable();
+        for directory in inner {
+            self.directory(&directory, below);
+        }
+    }
+
+    /// Shows the files of a directory; `false` when there are more than may be.
+    fn entries(&mut self, path: &Path, inner: &mut Vec<PathBuf>) -> io::Result<bool> {
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            self.left = match self.left.checked_sub(1) {
+                Some(left) => left,
+                None => return Ok(false),
+            };
+            if kind.is_dir() {
+                inner.push(entry.path());
+            } else if kind.is_file()
+                && let Some(name) = entry.file_name().to_str()
+            {
+                self.finder.file(&Found { directory: path, name });
+            }
+        }
+        Ok(true)
+    }
+
+    fn named(&mut self, path: &Path) {
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        match (fs::metadata(path), fs::metadata(directory)) {
+            (Ok(file), Ok(parent)) => {
+                let known = self.seen.contains(&(parent.dev(), parent.ino()));
+                if file.is_file()
+                    && !known
+                    && let Some(name) = path.file_name().and_then(|name| name.to_str())
+                {
+                    self.finder.file(&Found { directory, name });
+                }
+            }
+            (Err(e), _) | (_, Err(e)) => self.fault(path, e.into()),
+        }
+    }
+
+    fn fault(&mut self, path: &Path, fault: Fault) {
+        self.faults.push(FileFault::new(path, fault));
+    }
+}
