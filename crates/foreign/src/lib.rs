@@ -11,3 +11,7 @@ mod token_guard;
 mod walk;
 
 pub use limits::Limits;
+mod fields;
+pub mod lvm2;
+pub mod md;
+pub mod pieces;

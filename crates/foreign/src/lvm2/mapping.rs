@@ -1,0 +1,351 @@
+//! Where the bytes of a logical volume are on its group's physical volumes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use restore::snapfmt::ReadAt;
+
+use super::group::{Group, PvState};
+use super::segment::{AreaRef, Leg, On, Segment, SegmentKind};
+use super::thin::{self, ThinError};
+use super::vg::LogicalVolume;
+use crate::pieces::{PieceBytes, Pieces, PiecesError, Spot};
+
+/// Deepest nesting of logical volumes; lvm2 makes four levels.
+const MAX_DEPTH: u32 = 8;
+
+/// Why a logical volume cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// There is none of that name.
+    #[error("there is no logical volume {0:?}")]
+    None(String),
+    /// It is of a kind that is not read.
+    #[error("{lv:?} is of the type {kind:?}, which is not supported")]
+    Kind {
+        /// Which logical volume.
+        lv: String,
+        /// Its type, as lvm2 calls it.
+        kind: String,
+    },
+    /// It is a classic snapshot.
+    #[error(
+        "{lv:?} is a copy-on-write snapshot of {origin:?}, which is not supported; {origin:?} itself is"
+    )]
+    Snapshot {
+        /// Which logical volume.
+        lv: String,
+        /// What it is a snapshot of.
+        origin: String,
+    },
+    /// A snapshot was being merged into it.
+    #[error("{lv:?} is having a snapshot merged into it")]
+    Merging {
+        /// Which logical volume.
+        lv: String,
+    },
+    /// It has no content.
+    #[error("{lv:?} is a thin pool: only the volumes in it have content")]
+    Pool {
+        /// Which logical volume.
+        lv: String,
+    },
+    /// None of its legs is whole.
+    #[error("no leg of {lv:?} is there and in sync")]
+    NoLeg {
+        /// Which logical volume.
+        lv: String,
+    },
+    /// Logical volumes are on each other in a circle, or too deep.
+    #[error("{lv:?} is nested too deep")]
+    Nested {
+        /// Which logical volume.
+        lv: String,
+    },
+    /// Its pieces do not fit together.
+    #[error("{lv:?}: {source}")]
+    Pieces {
+        /// Which logical volume.
+        lv: String,
+        /// What does not fit.
+        #[source]
+        source: PiecesError,
+    },
+    /// The metadata of its thin pool cannot be believed.
+    #[error("{lv:?}: {source}")]
+    Thin {
+        /// Which logical volume.
+        lv: String,
+        /// What is wrong.
+        #[source]
+        source: Box<ThinError>,
+    },
+}
+
+/// Maps the logical volumes of one group.
+pub struct Mapper<'g> {
+    group: &'g Group,
+    /// The physical volumes' bytes, for what must be read to know where a volume is.
+    devices: Vec<Option<Arc<dyn ReadAt>>>,
+    done: BTreeMap<String, Arc<Pieces>>,
+}
+
+impl<'g> Mapper<'g> {
+    /// For `group`; `open` gives the bytes of a device.
+    pub fn new(group: &'g Group, open: impl Fn(usize) -> Arc<dyn ReadAt>) -> Self {
+        let usable = group.members.iter().map(|member| match member.state {
+            PvState::Usable => member.device.map(&open),
+            _ => None,
+        });
+        Self { group, devices: usable.collect(), done: BTreeMap::new() }
+    }
+
+    /// Where the bytes of the logical volume `name` are, on physical volumes by their place in the
+    /// group's list. Whether these can be used is not looked at unless there is a choice.
+    pub fn map(&mut self, name: &str) -> Result<Arc<Pieces>, Unreadable> {
+        let lv = name.to_owned();
+        for segment in self.group.vg.logical_volumes.values().flat_map(|lv| &lv.segments) {
+            match &segment.kind {
+                SegmentKind::Snapshot { origin, store, .. } if store == name => {
+                    return Err(Unreadable::Snapshot { lv, origin: origin.clone() });
+                }
+                SegmentKind::Snapshot { origin, merging: true, .. } if origin == name => {
+                    return Err(Unreadable::Merging { lv });
+                }
+                _ => {}
+            }
+        }
+        self.at_depth(name, 0)
+    }
+
+    fn at_depth(&mut self, name: &str, depth: u32) -> Result<Arc<Pieces>, Unreadable> {
+        if let Some(done) = self.done.get(name) {
+            return Ok(Arc::clone(done));
+        }
+        let group = self.group;
+        let Some(lv) = group.vg.logical_volumes.get(name) else {
+            return Err(Unreadable::None(name.to_owned()));
+        };
+        if depth > MAX_DEPTH {
+            return Err(Unreadable::Nested { lv: name.to_owned() });
+        }
+        let mut pieces = Pieces::new();
+        for segment in &lv.segments {
+            self.segment(lv, segment, depth, &mut pieces)?;
+        }
+        let pieces = Arc::new(pieces);
+        self.done.insert(name.to_owned(), Arc::clone(&pieces));
+        Ok(pieces)
+    }
+
+    fn segment(
+        &mut self,
+        lv: &LogicalVolume,
+        segment: &Segment,
+        depth: u32,
+        out: &mut Pieces,
+    ) -> Result<(), Unreadable> {
+        let name = || lv.name.clone();
+        let failed = |source| Unreadable::Pieces { lv: lv.name.clone(), source };
+        match &segment.kind {
+            SegmentKind::Striped { stripe, areas } => {
+                self.striped(*stripe, areas, segment.length, depth, out).map_err(|e| e.of(lv))
+            }
+            SegmentKind::Mirror { areas } => {
+                let area = self.mirror(lv, areas, segment.length, depth)?;
+                out.push_slice(&area, &(0..area.size())).map_err(failed)
+            }
+            SegmentKind::Raid1 { legs } => {
+                let image = self.leg(lv, legs, depth)?;
+                out.push_slice(&image, &(0..segment.length)).map_err(failed)
+            }
+            SegmentKind::Zero => out.push_zeros(segment.length).map_err(failed),
+            SegmentKind::Thin { pool, device, external_origin, merging } => {
+                if *merging {
+                    return Err(Unreadable::Merging { lv: name() });
+                }
+                let origin = match external_origin {
+                    Some(origin) => Some(self.at_depth(origin, depth + 1)?),
+                    None => None,
+                };
+                let thin = self.thin(lv, pool, *device, depth)?;
+                thin.push_onto(out, segment.length, origin.as_deref()).map_err(failed)
+            }
+            SegmentKind::ThinPool { .. } => Err(Unreadable::Pool { lv: name() }),
+            SegmentKind::Snapshot { .. } => {
+                Err(Unreadable::Kind { lv: name(), kind: "snapshot".into() })
+            }
+            SegmentKind::Error => Err(Unreadable::Kind { lv: name(), kind: "error".into() }),
+            SegmentKind::Other(kind) => Err(Unreadable::Kind { lv: name(), kind: kind.clone() }),
+        }
+    }
+
+    /// Stripes on physical volumes, on logical ones, or on both.
+    fn striped(
+        &mut self,
+        stripe: u64,
+        areas: &[AreaRef],
+        length: u64,
+        depth: u32,
+        out: &mut Pieces,
+    ) -> Result<(), Nested> {
+        // The areas, each a device of its own that starts at its first byte.
+        let each = length / areas.len().max(1) as u64;
+        let mut below = Vec::new();
+        for area in areas {
+            below.push(self.area(area, each, depth)?);
+        }
+        let spots: Vec<Spot> = (0..areas.len()).map(|device| Spot { device, offset: 0 }).collect();
+        let mut top = Pieces::new();
+        top.push_striped(stripe, &spots, length)?;
+        let flat = top.over(&below)?;
+        Ok(out.push_slice(&flat, &(0..flat.size()))?)
+    }
+
+    /// The `length` bytes from where an area starts.
+    fn area(&mut self, area: &AreaRef, length: u64, depth: u32) -> Result<Pieces, Nested> {
+        let mut pieces = Pieces::new();
+        match &area.on {
+            On::Pv(device) => {
+                pieces.push_linear(Spot { device: *device, offset: area.offset }, length)?;
+            }
+            On::Lv(name) => {
+                let below = self.at_depth(name, depth + 1)?;
+                let end = area.offset.saturating_add(length);
+                pieces.push_slice(&below, &(area.offset..end))?;
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// The first area that can be read; that is also the one a mirror is copied from.
+    fn mirror(
+        &mut self,
+        lv: &LogicalVolume,
+        areas: &[AreaRef],
+        length: u64,
+        depth: u32,
+    ) -> Result<Pieces, Unreadable> {
+        for area in areas {
+            let pieces = self.area(area, length, depth).map_err(|e| e.of(lv))?;
+            if self.usable(&pieces) {
+                return Ok(pieces);
+            }
+        }
+        Err(Unreadable::NoLeg { lv: lv.name.clone() })
+    }
+
+    /// The leg of a RAID 1 that can be read and has seen most.
+    fn leg(
+        &mut self,
+        lv: &LogicalVolume,
+        legs: &[Leg],
+        depth: u32,
+    ) -> Result<Arc<Pieces>, Unreadable> {
+        let mut best: Option<(u64, Arc<Pieces>)> = None;
+        for leg in legs {
+            let rebuilding =
+                |name| self.group.vg.logical_volumes.get(name).is_some_and(|lv| lv.rebuilding);
+            if rebuilding(&leg.image) {
+                continue;
+            }
+            let image = self.at_depth(&leg.image, depth + 1)?;
+            if !self.usable(&image) {
+                continue;
+            }
+            let events = match &leg.meta {
+                Some(meta) => {
+                    let meta = self.at_depth(meta, depth + 1)?;
+                    if !self.usable(&meta) {
+                        continue;
+                    }
+                    raid_events(&self.bytes(&meta))
+                }
+                None => Some(0),
+            };
+            if let Some(events) = events
+                && best.as_ref().is_none_or(|(most, _)| events > *most)
+            {
+                best = Some((events, image));
+            }
+        }
+        best.map(|(_, image)| image).ok_or_else(|| Unreadable::NoLeg { lv: lv.name.clone() })
+    }
+
+    /// What a thin pool's metadata says of one device.
+    fn thin(
+        &mut self,
+        lv: &LogicalVolume,
+        pool: &str,
+        device: u64,
+        depth: u32,
+    ) -> Result<thin::ThinVolume, Unreadable> {
+        let segments = self.group.vg.logical_volumes.get(pool).map(|pool| pool.segments.as_slice());
+        let Some([Segment { kind, .. }]) = segments else {
+            return Err(Unreadable::None(pool.to_owned()));
+        };
+        let SegmentKind::ThinPool { metadata, data, block, transaction, pending } = kind else {
+            return Err(Unreadable::None(pool.to_owned()));
+        };
+        let metadata = self.at_depth(metadata, depth + 1)?;
+        let data = self.at_depth(data, depth + 1)?;
+        let bytes = self.bytes(&metadata);
+        let expected =
+            thin::Expected { block: *block, transaction: (!pending).then_some(*transaction) };
+        thin::ThinVolume::read(&bytes, &expected, device, data)
+            .map_err(|source| Unreadable::Thin { lv: lv.name.clone(), source: Box::new(source) })
+    }
+
+    fn usable(&self, pieces: &Pieces) -> bool {
+        pieces.devices().into_iter().all(|pv| matches!(self.devices.get(pv), Some(Some(_))))
+    }
+
+    fn bytes(&self, pieces: &Pieces) -> PieceBytes {
+        PieceBytes::new(pieces.clone(), self.devices.clone())
+    }
+}
+
+/// How much a leg has seen, by its superblock (`drivers/md/dm-raid.c`, `struct dm_raid_superblock`):
+/// `None` if it failed or is not in sync.
+fn raid_events(meta: &dyn ReadAt) -> Option<u64> {
+    use crate::fields::{le32, le64};
+    const MAGIC: u32 = 0x6452_6d44;
+    let mut bytes = [0; 512];
+    meta.read_exact_at(&mut bytes, 0).ok()?;
+    if bytes == [0; 512] {
+        // It was never activated: no leg has seen anything.
+        return Some(0);
+    }
+    let position = le32(&bytes, 12)?;
+    let failed = 1_u64.checked_shl(position).map(|bit| le64(&bytes, 24).unwrap_or(0) & bit);
+    let recovered = le64(&bytes, 32)? == u64::MAX;
+    let good = le32(&bytes, 0)? == MAGIC && failed.unwrap_or(0) == 0 && recovered;
+    if good { le64(&bytes, 16) } else { None }
+}
+
+/// An error within a logical volume, whose name is not known yet.
+enum Nested {
+    Below(Unreadable),
+    Pieces(PiecesError),
+}
+
+impl Nested {
+    fn of(self, lv: &LogicalVolume) -> Unreadable {
+        match self {
+            Self::Below(error) => error,
+            Self::Pieces(source) => Unreadable::Pieces { lv: lv.name.clone(), source },
+        }
+    }
+}
+
+impl From<Unreadable> for Nested {
+    fn from(error: Unreadable) -> Self {
+        Self::Below(error)
+    }
+}
+
+impl From<PiecesError> for Nested {
+    fn from(error: PiecesError) -> Self {
+        Self::Pieces(error)
+    }
+}

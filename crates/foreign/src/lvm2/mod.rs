@@ -1,0 +1,29 @@
+//! LVM2: physical volumes, the metadata written on them, and where the logical volumes lie.
+//!
+//! Facts are from lvm2's `lib/label/label.h`, `lib/format_text/` and `lib/*/*.c`, one a segment type.
+
+mod area;
+mod crc;
+mod error;
+mod group;
+mod id;
+mod label;
+mod mapping;
+mod segment;
+mod text;
+mod thin;
+mod vg;
+
+pub use area::{MetadataArea, read_area};
+pub use error::LvmError;
+pub use group::{FoundPv, Group, Member, OldCopy, PvState, groups};
+pub use id::LvmId;
+pub use label::{Area, PvLabel};
+pub use mapping::{Mapper, Unreadable};
+pub use segment::{AreaRef, Leg, On, Segment, SegmentKind};
+pub use text::{Section, TextFault, Value};
+pub use thin::ThinError;
+pub use vg::{LogicalVolume, PvEntry, VolumeGroup};
+
+/// Unit of sizes in labels and metadata, in bytes, whatever the device's own sectors.
+pub const SECTOR: u64 = 512;

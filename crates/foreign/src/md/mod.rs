@@ -1,0 +1,16 @@
+//! Linux software RAID (MD): superblocks, which devices make an array, and where its bytes are.
+//!
+//! Facts are from the kernel's `include/uapi/linux/raid/md_p.h`, `drivers/md/md.c`, `raid0.c`,
+//! `md-linear.c` and `raid10.c`.
+
+mod assemble;
+mod layout;
+mod superblock;
+mod v090;
+
+pub use assemble::{Array, FoundMember, Member, MemberState, arrays};
+pub use layout::Refused;
+pub use superblock::{ArrayId, Level, MdError, Role, Superblock, Version};
+
+/// Unit of sizes and offsets in superblocks, in bytes.
+pub const SECTOR: u64 = 512;
