@@ -38,10 +38,7 @@ impl Parameters {
             "source-volume" => {
                 selection.source_volume = Some(value.parse().map_err(|e| wrong(&e))?);
             }
-            "generation" => {
-                let number = value.parse().map_err(|e: std::num::ParseIntError| wrong(&e))?;
-                selection.generation = Some(number);
-            }
+            "generation" => selection.generation = Some(value.parse().map_err(|e| wrong(&e))?),
             "at" => {
                 let instant: Instant = value.parse().map_err(|e| wrong(&e))?;
                 selection.at = Some(instant.0);
