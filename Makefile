@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
-SCRIPTS = scripts/* .ci/run $(wildcard testdata/*/make-*)
+SCRIPTS = scripts/* .ci/run benches/compare benches/on-demand $(wildcard testdata/*/make-*)
 
 # mkfs and friends are in sbin, which is not on an ordinary user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
