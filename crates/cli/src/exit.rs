@@ -1,9 +1,11 @@
 //! What can go wrong, the exit code it gives and the hint that goes with it.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
+use restore::attach::{AttachError, DetachError};
 use restore::capture::CaptureError;
 use restore::catalog::{Ambiguity, CatalogError};
 use restore::engine::RunError;
@@ -42,6 +44,25 @@ pub enum Exit {
     Interrupted = 130,
     /// SIGTERM.
     Terminated = 143,
+}
+
+impl Exit {
+    /// Of another run of this program.
+    pub(crate) fn of(status: ExitStatus) -> Self {
+        let all = [
+            Self::Done,
+            Self::Usage,
+            Self::DoneWithDamage,
+            Self::SourceDamaged,
+            Self::TargetRefused,
+            Self::Incomplete,
+            Self::TargetFailed,
+            Self::Interrupted,
+            Self::Terminated,
+        ];
+        let code = status.code().or_else(|| Some(128 + status.signal()?));
+        all.into_iter().find(|exit| code == Some(i32::from(*exit as u8))).unwrap_or(Self::Failed)
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -104,6 +125,12 @@ pub(crate) enum Failure {
     Target { path: PathBuf, error: io::Error },
     /// The report cannot be written, after the work was done.
     Report { path: PathBuf, error: io::Error },
+    /// A volume cannot be attached.
+    Attach(AttachError),
+    /// A volume cannot be detached.
+    Detach(DetachError),
+    /// There is no directory for what a user without root attaches.
+    NoRuntimeDirectory,
     /// Standard output failed, after the work was done.
     Stdout(io::Error),
     /// The system failed.
@@ -113,6 +140,18 @@ pub(crate) enum Failure {
 impl From<CatalogError> for Failure {
     fn from(error: CatalogError) -> Self {
         Self::Catalog(error)
+    }
+}
+
+impl From<AttachError> for Failure {
+    fn from(error: AttachError) -> Self {
+        Self::Attach(error)
+    }
+}
+
+impl From<DetachError> for Failure {
+    fn from(error: DetachError) -> Self {
+        Self::Detach(error)
     }
 }
 
@@ -161,7 +200,11 @@ impl Failure {
             | Self::Compare { .. }
             | Self::Target { .. } => Exit::TargetFailed,
             Self::Interlock(_) | Self::Refused { .. } => Exit::TargetRefused,
-            Self::Report { .. } | Self::Stdout(_) | Self::System(_) => Exit::Failed,
+            Self::Attach(error) => attach_exit(error),
+            Self::Detach(error) => detach_exit(error),
+            Self::NoRuntimeDirectory | Self::Report { .. } | Self::Stdout(_) | Self::System(_) => {
+                Exit::Failed
+            }
         }
     }
 
@@ -179,6 +222,9 @@ impl Failure {
             Self::Capture { error, .. } => error.to_string(),
             Self::Rebuild(error) => error.to_string(),
             Self::Layout(error) => error.to_string(),
+            Self::Attach(error) => error.to_string(),
+            Self::Detach(error) => error.to_string(),
+            Self::NoRuntimeDirectory => "XDG_RUNTIME_DIR is not set".to_owned(),
             Self::Member { path, error }
             | Self::Compare { path, error }
             | Self::Target { path, error }
@@ -264,9 +310,57 @@ impl Failure {
             Self::Member { .. } => "a member is a readable raw image or block device",
             Self::Refused { why, .. } => refusal_hint(*why),
             Self::Target { .. } => "nothing was left under the target's name",
+            Self::Attach(error) => attach_hint(error),
+            Self::Detach(error) => detach_hint(error),
+            Self::NoRuntimeDirectory => {
+                "set it to a private directory of yours; root needs none, and gets a loop device too"
+            }
             Self::Report { .. } | Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
+    }
+}
+
+fn attach_exit(error: &AttachError) -> Exit {
+    match error {
+        AttachError::InUse { .. } => Exit::TargetRefused,
+        AttachError::Stale { source, .. } => detach_exit(source),
+        AttachError::Place { .. }
+        | AttachError::Fuse { .. }
+        | AttachError::NoHelper
+        | AttachError::Loop { .. }
+        | AttachError::Start { .. } => Exit::Failed,
+    }
+}
+
+fn attach_hint(error: &AttachError) -> &'static str {
+    match error {
+        AttachError::InUse { .. } => "detach it, or attach this under another --name",
+        AttachError::Stale { source, .. } => detach_hint(source),
+        AttachError::Place { .. } => "check the path and its permissions",
+        AttachError::Fuse { .. } => "modprobe fuse; a container needs /dev/fuse and leave to mount",
+        AttachError::NoHelper => "install fuse3, or run this as root",
+        AttachError::Loop { .. } => {
+            "modprobe loop; Linux 5.8 or later is needed, and in a container the loop devices"
+        }
+        AttachError::Start { .. } => "fewer --jobs need less",
+    }
+}
+
+fn detach_exit(error: &DetachError) -> Exit {
+    match error {
+        DetachError::Busy { .. } => Exit::TargetRefused,
+        DetachError::Unknown { .. } => Exit::Usage,
+        DetachError::Silent { .. } | DetachError::System { .. } => Exit::Failed,
+    }
+}
+
+fn detach_hint(error: &DetachError) -> &'static str {
+    match error {
+        DetachError::Unknown { .. } => "snaprestore attached lists what is",
+        DetachError::Busy { .. } => "let them end, or unmount it, and detach again",
+        DetachError::Silent { .. } => "kill that process, then detach again",
+        DetachError::System { .. } => "see what uses it, then detach again",
     }
 }
 

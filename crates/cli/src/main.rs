@@ -44,6 +44,9 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Restore(args) => cmd::restore::run(&args, &cli.common, output),
         Command::Plan(args) => cmd::plan::run(&args, &cli.common, output),
         Command::Read(args) => cmd::read::run(&args, &cli.common, output),
+        Command::Attach(args) => cmd::attach::run(&args, &cli.common, output),
+        Command::Attached => cmd::attached::run(output),
+        Command::Detach(args) => cmd::detach::run(&args, output),
         Command::Rebuild(args) => cmd::rebuild::run(&args, output),
     }
 }

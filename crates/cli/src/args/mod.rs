@@ -1,5 +1,6 @@
 //! The command line as clap sees it.
 
+mod attach;
 mod capture;
 mod restore;
 mod set;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use ::restore::ByteSize;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use attach::{AttachArgs, DetachArgs};
 pub(crate) use capture::CaptureArgs;
 pub(crate) use restore::{ExtentArgs, RestoreArgs, SyncEvery};
 pub(crate) use set::{LayoutArgs, SelectionArgs, SetArgs};
@@ -76,6 +78,12 @@ pub(crate) enum Command {
     Plan(Box<RestoreArgs>),
     /// Write bytes of a volume to standard output or a new file
     Read(ReadArgs),
+    /// Show a set as a raw file and a loop device at once, without restoring it
+    Attach(Box<AttachArgs>),
+    /// List what is attached
+    Attached,
+    /// Take down what attach made
+    Detach(DetachArgs),
     /// Rebuild the lost index of a snapshot file
     Rebuild(RebuildArgs),
 }

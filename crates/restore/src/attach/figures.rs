@@ -66,6 +66,15 @@ pub struct Figures {
     pub bytes_written: u64,
 }
 
+/// What a cache of chunks has done since a server began.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct CacheFigures {
+    /// How often a chunk that was needed was there already, or on its way.
+    pub hits: u64,
+    /// Chunks read from their files, those read ahead included.
+    pub loads: u64,
+}
+
 /// [`Figures`] in the making.
 #[derive(Default, Debug)]
 pub(super) struct Counters {

@@ -85,10 +85,7 @@ impl RawFile {
     fn attributes(&self, node: INodeNo) -> Option<FileAttr> {
         let (kind, perm, size) = match node {
             INodeNo::ROOT => (FileType::Directory, 0o500, 0),
-            FILE if self.disk.writable().is_some() => {
-                (FileType::RegularFile, 0o600, self.disk.image().size())
-            }
-            FILE => (FileType::RegularFile, 0o400, self.disk.image().size()),
+            FILE => (FileType::RegularFile, 0o600, self.disk.image().size()),
             _ => return None,
         };
         let time = self.modified;

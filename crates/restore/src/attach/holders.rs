@@ -49,20 +49,22 @@ impl fmt::Display for Holder {
 
 /// All who use the volume, but for its server and for the mounts made on this program's account.
 pub(super) fn all(place: &Place, state: Option<&State>) -> Vec<Holder> {
-    let server = state.map(|state| state.pid);
-    let mut holders = below(&place.disk(), server);
+    // Descriptors that this process was given are its parent's, too.
+    let not_counted = [Some(std::process::id()), state.map(|state| state.pid)];
+    let not_counted: Vec<u32> = not_counted.into_iter().flatten().collect();
+    let mut holders = below(&place.disk(), &not_counted);
     if let Some(state) = state {
         for device in state.devices.iter().filter(|device| device.is_there()) {
-            holders.extend(of_device(device, state));
+            holders.extend(of_device(device, state, &not_counted));
         }
         for at in &state.mounts {
-            holders.extend(below(at, server));
+            holders.extend(below(at, &not_counted));
         }
     }
     holders
 }
 
-fn of_device(device: &LoopState, state: &State) -> Vec<Holder> {
+fn of_device(device: &LoopState, state: &State, not_counted: &[u32]) -> Vec<Holder> {
     let Ok(meta) = fs::metadata(&device.path) else { return Vec::new() };
     let id = Id::of(&meta);
     let path = || device.path.clone();
@@ -75,17 +77,18 @@ fn of_device(device: &LoopState, state: &State) -> Vec<Holder> {
     let by_kernel = in_use::by_kernel(id).into_iter().filter(|used| !own(used));
     let mut holders: Vec<Holder> =
         by_kernel.map(|used| Holder::Kernel { device: path(), used }).collect();
-    let openers = in_use::openers(id).into_iter().filter(|process| process.pid != state.pid);
+    let openers =
+        in_use::openers(id).into_iter().filter(|process| !not_counted.contains(&process.pid));
     holders.extend(openers.map(|process| Holder::Process { process, held: path() }));
     holders
 }
 
 /// The processes that have something at or below a directory open, mapped, or as the directory they work
 /// in. Links in `/proc` are read, never followed: what they lead to may not answer any more.
-pub(super) fn below(directory: &Path, but: Option<u32>) -> Vec<Holder> {
+pub(super) fn below(directory: &Path, not_counted: &[u32]) -> Vec<Holder> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-    let found = pids.filter(|pid| Some(*pid) != but).filter_map(|pid| {
+    let found = pids.filter(|pid| !not_counted.contains(pid)).filter_map(|pid| {
         let held = held_below(pid, directory)?;
         let process = Process::numbered(pid);
         Some(Holder::Process { process, held })
@@ -125,22 +128,22 @@ mod tests {
     fn a_directory_worked_in_and_a_file_open() {
         let base = tempfile::tempdir().unwrap();
         let directory = base.path().canonicalize().unwrap();
-        let held = |but| {
-            let holders = below(&directory, but);
+        let held = |not_counted: &[u32]| {
+            let holders = below(&directory, not_counted);
             let pid = |holder: &Holder| match holder {
                 Holder::Process { process, .. } => process.pid,
                 other => panic!("{other}"),
             };
             holders.iter().map(pid).collect::<Vec<_>>()
         };
-        assert!(held(None).is_empty());
+        assert!(held(&[]).is_empty());
         let file = std::fs::File::create(directory.join("file")).unwrap();
-        assert_eq!(held(None), [std::process::id()]);
-        assert!(held(Some(std::process::id())).is_empty());
+        assert_eq!(held(&[]), [std::process::id()]);
+        assert!(held(&[std::process::id()]).is_empty());
         drop(file);
         let mut child =
             Command::new("cat").current_dir(&directory).stdin(Stdio::piped()).spawn().unwrap();
-        assert_eq!(held(None), [child.id()]);
+        assert_eq!(held(&[]), [child.id()]);
         drop(child.stdin.take());
         child.wait().unwrap();
     }

@@ -167,8 +167,9 @@ impl Place {
         let failed = |source| AttachError::Place { path: self.directory.clone(), source };
         let private = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
         loop {
-            private(&self.directory).map_err(failed)?;
-            let directory = match File::open(&self.directory) {
+            // The last one to leave a home removes that, too.
+            let made = private(&self.directory).and_then(|()| File::open(&self.directory));
+            let directory = match made {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(failed)?,
             };
@@ -211,7 +212,10 @@ impl Claim {
             absent(fs::remove_file(file))?;
         }
         absent(fs::remove_dir(self.place.disk()))?;
-        absent(fs::remove_dir(&self.place.directory))
+        absent(fs::remove_dir(&self.place.directory))?;
+        // The home, unless there are others.
+        let _ = self.place.directory.parent().map(fs::remove_dir);
+        Ok(())
     }
 }
 

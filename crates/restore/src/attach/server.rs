@@ -18,7 +18,7 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use super::AttachError;
 use super::attached::{Attached, Life};
 use super::control::{self, Ending, Question, Status};
-use super::figures::{Counters, Event};
+use super::figures::{CacheFigures, Counters, Event};
 use super::fuse::{Disk, Log, RawFile};
 use super::leftovers;
 use super::loop_device::{LoopDevice, Wanted};
@@ -47,8 +47,8 @@ pub struct Options {
     pub devices: Vec<Device>,
     /// How many reads are worked on at the same time.
     pub workers: NonZeroUsize,
-    /// How often a chunk was wanted and at hand so far.
-    pub cache: Option<Box<dyn Fn() -> (u64, u64) + Send + Sync>>,
+    /// What the cache behind the volume has done so far, where there is one.
+    pub cache: Option<Box<dyn Fn() -> CacheFigures + Send + Sync>>,
     /// Who is told what happens.
     pub log: Arc<dyn Fn(&Event) + Send + Sync>,
 }
@@ -72,7 +72,7 @@ pub struct Device {
 pub struct Server {
     state: State,
     counters: Arc<Counters>,
-    cache: Option<Box<dyn Fn() -> (u64, u64) + Send + Sync>>,
+    cache: Option<Box<dyn Fn() -> CacheFigures + Send + Sync>>,
     log: Log,
     opened: Arc<AtomicUsize>,
     listener: UnixListener,

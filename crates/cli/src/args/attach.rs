@@ -1,0 +1,41 @@
+//! Arguments of `attach`, `attached` and `detach`.
+
+use clap::Args;
+use restore::ByteSize;
+use restore::attach::Name;
+
+use super::SetArgs;
+
+/// `attach`
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// What to call it [default: the set's id]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<Name>,
+    /// Most memory for decoded chunks
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    pub cache: ByteSize,
+    /// Let the kernel make devices of the partitions it finds
+    #[arg(long)]
+    pub partscan: bool,
+    /// Stay, and detach on SIGINT or SIGTERM
+    #[arg(long)]
+    pub foreground: bool,
+    /// Be the server that `attach` starts.
+    #[arg(long, hide = true)]
+    pub serve: bool,
+    /// Which set. Last, for its help heading counts for all that follows.
+    #[command(flatten)]
+    pub set: SetArgs,
+}
+
+/// `detach`
+#[derive(Debug, Args)]
+pub(crate) struct DetachArgs {
+    /// Names, or loop devices
+    #[arg(value_name = "NAME|DEVICE", required_unless_present = "all", conflicts_with = "all")]
+    pub what: Vec<String>,
+    /// Everything that this user has attached
+    #[arg(long)]
+    pub all: bool,
+}

@@ -1,0 +1,130 @@
+//! The server's side: opens the set, shows it, and goes on in the background.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use restore::attach::{CacheFigures, Device, Disk, Event, Name, Options, Place, Server};
+use restore::device;
+use restore::image::Image;
+use restore::reader::{self, Reader};
+use rustix::process::Signal;
+
+use super::{Ready, Signals, home};
+use crate::args::{AttachArgs, Common};
+use crate::exit::{Exit, Failure};
+use crate::members;
+use crate::output::{Output, note};
+use crate::subject::{Given, Subject};
+
+/// Reads wait for storage more than for processors, and as many as this cost little.
+const LEAST_WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
+/// Serves the set selected until it is detached.
+pub(super) fn run(args: &AttachArgs, common: &Common, _: Output) -> Result<Exit, Failure> {
+    let subject = Given::look(&args.set).subject(&args.set)?;
+    let place = home()?.place(name(args, &subject));
+    let set = subject.set.as_ref().map(|s| (s.set_id.to_string(), s.content_id.to_string()));
+    let (time, sector_size) = (taken(&subject), sector_size(args, &subject)?);
+    let cache = reader::Options { cache: args.cache.0, threads: common.jobs() };
+    let reader = Reader::new(Arc::new(subject.volume), &cache).map_err(Failure::System)?;
+    let reader = Arc::new(reader);
+    // From here on there is something to take down.
+    let signals = Signals::heard().map_err(Failure::System)?;
+    let is_root = rustix::process::geteuid().is_root();
+    let devices = is_root.then(|| whole(reader.size(), sector_size, args.partscan));
+    let options = Options {
+        place: place.clone(),
+        set,
+        modified: time.map_or(SystemTime::UNIX_EPOCH, SystemTime::from),
+        devices: devices.into_iter().collect(),
+        workers: common.jobs().max(LEAST_WORKERS),
+        cache: Some(cache_figures(&reader)),
+        log: log(common.verbose),
+    };
+    let server = Server::start(Disk::ReadOnly(reader), options)?;
+    leave(&Ready { state: server.state().clone() }, &place, args.foreground)
+        .map_err(Failure::System)?;
+    server.serve(&|| signals.is_set()).map_err(Failure::System)?;
+    Ok(Exit::Done)
+}
+
+/// What it is called: as asked, as its set, or as the first of its members.
+fn name(args: &AttachArgs, subject: &Subject) -> Name {
+    let member = || args.set.raw.members.first().map(|(id, _)| id.as_str());
+    let id = subject.set.as_ref().map(|set| set.set_id.as_str()).or_else(member);
+    args.name.clone().unwrap_or_else(|| Name::of_id(id.unwrap_or_default()))
+}
+
+/// When the set was taken.
+fn taken(subject: &Subject) -> Option<Timestamp> {
+    let open = subject.open.as_ref()?;
+    Some(open.chains.first()?.first()?.snapshot.manifest().set.time)
+}
+
+/// The largest logical sector size among the members: what was written in smaller sectors can be read in
+/// larger ones of that size, not the other way round.
+fn sector_size(args: &AttachArgs, subject: &Subject) -> Result<u32, Failure> {
+    let mut sizes = Vec::new();
+    for (_, path) in &args.set.raw.members {
+        let sectors = File::open(path).and_then(|file| device::sectors(&file));
+        sizes.push(sectors.map_err(|e| members::failure(path, e))?.0);
+    }
+    let chains = subject.open.iter().flat_map(|open| &open.chains);
+    for file in chains.filter_map(|chain| chain.first()) {
+        let members = &file.snapshot.manifest().set.members;
+        sizes.extend(members.iter().map(|member| member.logical_sector));
+    }
+    Ok(sizes.into_iter().max().unwrap_or(512))
+}
+
+/// A device over the whole volume. A loop device has no sectors larger than a page, and a volume that is
+/// no multiple of its sectors has a part of one at its end that only smaller ones show.
+fn whole(size: u64, sector_size: u32, scan_partitions: bool) -> Device {
+    let fits = |sector: &u32| size.is_multiple_of((*sector).into());
+    let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
+    let sector_size = Some(sector_size.min(page)).filter(fits).unwrap_or(512);
+    Device { partition: None, start: 0, length: size, sector_size, scan_partitions }
+}
+
+fn cache_figures(reader: &Arc<Reader>) -> Box<dyn Fn() -> CacheFigures + Send + Sync> {
+    let reader = reader.clone();
+    Box::new(move || {
+        let counts = reader.counts();
+        CacheFigures { hits: counts.hits, loads: counts.loads }
+    })
+}
+
+/// Says what happens, with the time: what is said later is in a log.
+fn log(verbose: bool) -> Arc<dyn Fn(&Event) + Send + Sync> {
+    Arc::new(move |event| {
+        if verbose || !matches!(event, Event::Without { .. }) {
+            note(&format!("{:.0} {event}", Timestamp::now()));
+        }
+    })
+}
+
+/// Tells who waits that all can be used, and goes on without them.
+fn leave(ready: &Ready, place: &Place, foreground: bool) -> io::Result<()> {
+    if foreground {
+        // Who stays takes the volume down before it ends; this is for one that is killed.
+        rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    }
+    rustix::process::setsid()?;
+    let text = serde_json::to_vec(ready).map_err(io::Error::from)?;
+    io::stdout().write_all(&text)?;
+    io::stdout().flush()?;
+    if !foreground {
+        let mut log = OpenOptions::new();
+        let log = log.create(true).append(true).mode(0o600).open(place.log())?;
+        rustix::stdio::dup2_stderr(&log)?;
+    }
+    std::env::set_current_dir("/")?;
+    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    Ok(())
+}
