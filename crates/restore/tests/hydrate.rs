@@ -67,7 +67,7 @@ fn begin(place: &Place, volume: Volume, sources: &Arc<Sources>) -> (Hydrated, Ba
     journal.points = SyncPoints { bytes: 1 << 20, time: Duration::from_millis(5) };
     let request = Request { target: place.target(), journal, io: Io::Auto, jobs: jobs(2) };
     let image: Arc<Sources> = Arc::clone(sources);
-    start(Arc::new(volume), image, request).unwrap()
+    start(Arc::new(volume), image, request, |_| {}).unwrap()
 }
 
 /// Reads of many lengths all over the image are right.
@@ -116,7 +116,7 @@ fn what_is_not_proved_comes_from_the_sources() {
     for seed in 0..20 {
         reads_are_right(&image, &bytes, seed);
     }
-    assert!(background.status().local >= proven, "an earlier run's ranges count at once");
+    assert!(image.local() >= proven, "an earlier run's ranges count at once");
     assert!(matches!(background.wait(), End::Whole));
     check::same(&fs::read(place.target()).unwrap(), &bytes, 0);
 }
@@ -129,7 +129,7 @@ fn stopped_it_goes_on_the_next_time() {
     for _ in 0..3 {
         let (image, background) = begin(&place, volume(&model), &sources);
         reads_are_right(&image, &bytes, 3);
-        let before = background.status().local;
+        let before = image.local();
         assert!(before >= local, "{before} after {local}");
         local = before;
         match background.stop() {

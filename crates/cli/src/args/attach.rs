@@ -1,5 +1,7 @@
 //! Arguments of `attach`, `attached` and `detach`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use restore::ByteSize;
 use restore::attach::Name;
@@ -15,6 +17,9 @@ pub(crate) struct AttachArgs {
     /// Most memory for decoded chunks
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     pub cache: ByteSize,
+    /// Restore it to this raw image meanwhile, and read from there what is there
+    #[arg(long, value_name = "IMAGE")]
+    pub hydrate: Option<PathBuf>,
     /// Let the kernel make devices of the partitions it finds
     #[arg(long)]
     pub partscan: bool,

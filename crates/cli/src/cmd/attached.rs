@@ -73,8 +73,11 @@ impl Entry {
 fn figures(status: &Status) -> String {
     let figures = &status.figures;
     let mut out = format!("{} reads, {}", figures.reads, size(figures.bytes_read));
-    if let Some(cache) = &status.cache {
+    if let Some(cache) = &status.behind.cache {
         let _ = write!(out, ", {} chunks loaded, {} at hand", cache.loads, cache.hits);
+    }
+    if let Some(local) = status.behind.local {
+        let _ = write!(out, ", {} in the local copy", size(local));
     }
     if figures.bytes_written > 0 {
         let _ = write!(out, ", {} written", size(figures.bytes_written));

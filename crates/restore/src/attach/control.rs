@@ -11,7 +11,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::figures::{CacheFigures, Figures};
+use super::figures::{Behind, Figures};
 use super::place::Place;
 
 /// A server answers at once, but may be short of memory or processor time.
@@ -34,8 +34,9 @@ pub(super) enum Question {
 pub struct Status {
     /// What it has done.
     pub figures: Figures,
-    /// What its cache has done; `None` where nothing is cached.
-    pub cache: Option<CacheFigures>,
+    /// What is behind the image.
+    #[serde(flatten)]
+    pub behind: Behind,
 }
 
 /// What a server says when it was asked to end.

@@ -33,6 +33,11 @@ pub enum Event {
         /// Why not.
         why: String,
     },
+    /// A local copy that was made in the background is finished, or will not be.
+    LocalCopy {
+        /// How it ended.
+        end: String,
+    },
     /// Asked to end while somebody uses the volume; it goes on.
     StillInUse,
 }
@@ -46,6 +51,7 @@ impl fmt::Display for Event {
             }
             Self::Unwritable { error } => write!(f, "cannot be written: {error}"),
             Self::Without { what, why } => write!(f, "going on without {what}: {why}"),
+            Self::LocalCopy { end } => f.write_str(end),
             Self::StillInUse => f.write_str("asked to end, but still in use: detach says by whom"),
         }
     }
@@ -73,6 +79,15 @@ pub struct CacheFigures {
     pub hits: u64,
     /// Chunks read from their files, those read ahead included.
     pub loads: u64,
+}
+
+/// What is behind the image that is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Behind {
+    /// What the cache has done; `None` where nothing is cached.
+    pub cache: Option<CacheFigures>,
+    /// How many bytes are local already; `None` where no local copy is made.
+    pub local: Option<u64>,
 }
 
 /// [`Figures`] in the making.

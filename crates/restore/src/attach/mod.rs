@@ -26,7 +26,7 @@ mod sys;
 pub use attached::{Attached, Life};
 pub use control::Status;
 pub use error::{AttachError, DetachError};
-pub use figures::{CacheFigures, Event, Figures};
+pub use figures::{Behind, CacheFigures, Event, Figures};
 pub use fuse::Disk;
 pub use holders::Holder;
 pub use place::{Home, Name, NotAName, Place};

@@ -18,7 +18,7 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use super::AttachError;
 use super::attached::{Attached, Life};
 use super::control::{self, Ending, Question, Status};
-use super::figures::{CacheFigures, Counters, Event};
+use super::figures::{Behind, Counters, Event};
 use super::fuse::{Disk, Log, RawFile};
 use super::leftovers;
 use super::loop_device::{LoopDevice, Wanted};
@@ -47,8 +47,8 @@ pub struct Options {
     pub devices: Vec<Device>,
     /// How many reads are worked on at the same time.
     pub workers: NonZeroUsize,
-    /// What the cache behind the volume has done so far, where there is one.
-    pub cache: Option<Box<dyn Fn() -> CacheFigures + Send + Sync>>,
+    /// Says what is behind the image, so far.
+    pub behind: Box<dyn Fn() -> Behind + Send + Sync>,
     /// Who is told what happens.
     pub log: Arc<dyn Fn(&Event) + Send + Sync>,
 }
@@ -72,7 +72,7 @@ pub struct Device {
 pub struct Server {
     state: State,
     counters: Arc<Counters>,
-    cache: Option<Box<dyn Fn() -> CacheFigures + Send + Sync>>,
+    behind: Box<dyn Fn() -> Behind + Send + Sync>,
     log: Log,
     opened: Arc<AtomicUsize>,
     listener: UnixListener,
@@ -119,7 +119,7 @@ impl Server {
         let mut server = Self {
             state,
             counters,
-            cache: options.cache,
+            behind: options.behind,
             log: options.log,
             opened,
             listener,
@@ -189,8 +189,7 @@ impl Server {
     }
 
     fn status(&self) -> Status {
-        let cache = self.cache.as_ref().map(|cache| cache());
-        Status { figures: self.counters.figures(), cache }
+        Status { figures: self.counters.figures(), behind: (self.behind)() }
     }
 
     /// Whether anybody uses the file or a device. It is not asked of the file system: that would wait for

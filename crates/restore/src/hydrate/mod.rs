@@ -7,6 +7,7 @@
 mod foreground;
 mod local;
 
+use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -67,39 +68,31 @@ pub enum End {
     Failed(JobError),
 }
 
-/// How far a restore in the background is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Status {
-    /// Bytes that are durable in the local copy, and read from there.
-    pub local: u64,
-    /// Bytes in all.
-    pub size: u64,
-}
-
 /// A restore in the background. Dropped, it is stopped.
 #[derive(Debug)]
 pub struct Background {
     shared: Arc<Shared>,
-    size: u64,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Begins to restore `volume` in the background; `image` is the same volume, read on demand.
+/// Begins to restore `volume` in the background; `image` is the same volume, read on demand. `told`
+/// hears how it ended.
 pub fn start(
     volume: Arc<Volume>,
     image: Arc<dyn Image>,
     request: Request,
+    told: impl FnOnce(&End) + Send + 'static,
 ) -> io::Result<(Hydrated, Background)> {
     let shared = Arc::new(Shared::default());
-    let size = volume.size();
     let behind = Arc::clone(&shared);
     let run = move || {
         let end = behind.restore(&volume, request);
+        told(&end);
         *behind.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     };
     let thread = thread::Builder::new().name("hydrate".into()).spawn(run)?;
     let hydrated = Hydrated { image, shared: Arc::clone(&shared) };
-    Ok((hydrated, Background { shared, size, thread: Some(thread) }))
+    Ok((hydrated, Background { shared, thread: Some(thread) }))
 }
 
 impl Shared {
@@ -131,20 +124,11 @@ impl Shared {
 }
 
 impl Background {
-    /// How far it is.
-    pub fn status(&self) -> Status {
-        Status { local: self.shared.local.bytes(), size: self.size }
-    }
-
-    /// How it ended, if it has; gives that once.
-    pub fn ended(&self) -> Option<End> {
-        self.shared.end.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
     /// Waits until it has ended by itself.
     pub fn wait(mut self) -> End {
         self.join();
-        self.ended().unwrap_or(End::Stopped)
+        let end = self.shared.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        end.unwrap_or(End::Stopped)
     }
 
     /// Stops it, and waits until it has.
@@ -165,6 +149,27 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.shared.progress.cancel();
         self.join();
+    }
+}
+
+impl Hydrated {
+    /// How many bytes are durable in the local copy, and read from there.
+    pub fn local(&self) -> u64 {
+        self.shared.local.bytes()
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str("the local copy is whole"),
+            Self::Damaged(damage) => {
+                let places = damage.len();
+                write!(f, "the local copy is whole but for damage in {places} places")
+            }
+            Self::Stopped => f.write_str("the local copy is not finished"),
+            Self::Failed(error) => write!(f, "the local copy cannot be finished: {error}"),
+        }
     }
 }
 

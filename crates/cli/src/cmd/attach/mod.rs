@@ -4,6 +4,7 @@
 //! all there is to be opened, says on its standard output what it made, and serves. Until then its messages
 //! go where the user's do, and its exit code is the command's.
 
+mod hydrate;
 mod serve;
 mod view;
 

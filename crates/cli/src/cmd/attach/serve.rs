@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use restore::attach::{CacheFigures, Device, Disk, Event, Name, Options, Place, Server};
+use restore::attach::{Behind, CacheFigures, Device, Disk, Event, Name, Options, Place, Server};
 use restore::device;
+use restore::hydrate::{End, Hydrated};
 use restore::image::Image;
 use restore::reader::{self, Reader};
 use rustix::process::Signal;
 
+use super::hydrate::LocalCopy;
 use super::{Ready, Signals, home};
 use crate::args::{AttachArgs, Common};
 use crate::exit::{Exit, Failure};
@@ -26,15 +28,33 @@ const LEAST_WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// Serves the set selected until it is detached.
 pub(super) fn run(args: &AttachArgs, common: &Common, _: Output) -> Result<Exit, Failure> {
-    let subject = Given::look(&args.set).subject(&args.set)?;
+    let given = Given::look(&args.set);
+    let subject = given.subject(&args.set)?;
+    let local = match &args.hydrate {
+        Some(target) => {
+            let word = given.word(&subject)?;
+            Some(LocalCopy::check(target, &subject.volume, word, &given.sources())?)
+        }
+        None => None,
+    };
     let place = home()?.place(name(args, &subject));
     let set = subject.set.as_ref().map(|s| (s.set_id.to_string(), s.content_id.to_string()));
     let (time, sector_size) = (taken(&subject), sector_size(args, &subject)?);
     let cache = reader::Options { cache: args.cache.0, threads: common.jobs() };
-    let reader = Reader::new(Arc::new(subject.volume), &cache).map_err(Failure::System)?;
-    let reader = Arc::new(reader);
+    let volume = Arc::new(subject.volume);
+    let reader = Arc::new(Reader::new(volume.clone(), &cache).map_err(Failure::System)?);
     // From here on there is something to take down.
     let signals = Signals::heard().map_err(Failure::System)?;
+    let log = log(common.verbose);
+    let behind = match local {
+        Some(local) => Some(local.begin(&volume, reader.clone(), common, tell(log.clone()))?),
+        None => None,
+    };
+    let (hydrated, background) = behind.unzip();
+    let image: Arc<dyn Image> = match &hydrated {
+        Some(hydrated) => hydrated.clone(),
+        None => reader.clone(),
+    };
     let is_root = rustix::process::geteuid().is_root();
     let devices = is_root.then(|| whole(reader.size(), sector_size, args.partscan));
     let options = Options {
@@ -43,13 +63,15 @@ pub(super) fn run(args: &AttachArgs, common: &Common, _: Output) -> Result<Exit,
         modified: time.map_or(SystemTime::UNIX_EPOCH, SystemTime::from),
         devices: devices.into_iter().collect(),
         workers: common.jobs().max(LEAST_WORKERS),
-        cache: Some(cache_figures(&reader)),
-        log: log(common.verbose),
+        behind: figures(reader, hydrated),
+        log,
     };
-    let server = Server::start(Disk::ReadOnly(reader), options)?;
+    let server = Server::start(Disk::ReadOnly(image), options)?;
     leave(&Ready { state: server.state().clone() }, &place, args.foreground)
         .map_err(Failure::System)?;
     server.serve(&|| signals.is_set()).map_err(Failure::System)?;
+    // What is durable of the local copy stays for the next time.
+    drop(background);
     Ok(Exit::Done)
 }
 
@@ -91,12 +113,23 @@ fn whole(size: u64, sector_size: u32, scan_partitions: bool) -> Device {
     Device { partition: None, start: 0, length: size, sector_size, scan_partitions }
 }
 
-fn cache_figures(reader: &Arc<Reader>) -> Box<dyn Fn() -> CacheFigures + Send + Sync> {
-    let reader = reader.clone();
+/// What is behind the image, for others to ask.
+fn figures(
+    reader: Arc<Reader>,
+    hydrated: Option<Arc<Hydrated>>,
+) -> Box<dyn Fn() -> Behind + Send + Sync> {
     Box::new(move || {
         let counts = reader.counts();
-        CacheFigures { hits: counts.hits, loads: counts.loads }
+        Behind {
+            cache: Some(CacheFigures { hits: counts.hits, loads: counts.loads }),
+            local: hydrated.as_ref().map(|hydrated| hydrated.local()),
+        }
     })
+}
+
+/// Says how a local copy ended.
+fn tell(log: Arc<dyn Fn(&Event) + Send + Sync>) -> impl FnOnce(&End) + Send {
+    move |end| log(&Event::LocalCopy { end: end.to_string() })
 }
 
 /// Says what happens, with the time: what is said later is in a log.

@@ -29,9 +29,9 @@ use crate::watch::Watch;
 pub(crate) use extent::{Extent, range_of};
 use files::{unfinished, write_map, write_report};
 use names::{check, check_stdout, is_pipe, map_path};
-pub(crate) use names::{check_usage, output as output_path};
+pub(crate) use names::{check_new, check_usage, output as output_path};
 pub(crate) use pipes::are_given as are_pipes;
-pub(crate) use place::Place;
+pub(crate) use place::{Place, image_room};
 use place::{claim, journal_at};
 use report::Restored;
 

@@ -107,7 +107,7 @@ pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failu
     targets.iter().skip(own).try_for_each(|path| check_new(path, args.target.force, sources))
 }
 
-fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failure> {
+pub(crate) fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failure> {
     let refuse = |why| Err(Failure::Refused { path: path.to_owned(), why });
     let Ok(target) = fs::metadata(path) else {
         return match path.symlink_metadata() {

@@ -145,7 +145,7 @@ pub(crate) fn claim(
 }
 
 /// Room for a new image; what an unfinished run has left of it is not needed again.
-fn image_room(path: &Path, needs: room::Needs) -> Result<room::Room, Failure> {
+pub(crate) fn image_room(path: &Path, needs: room::Needs) -> Result<room::Room, Failure> {
     let temporary = ImageSink::temporary_path(path).ok().filter(|path| path.is_file());
     check_room(temporary.as_deref().unwrap_or(path), needs).map_err(Failure::Room)
 }
