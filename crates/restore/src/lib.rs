@@ -26,6 +26,7 @@ mod lock;
 pub mod mapfile;
 mod mmap;
 mod mounts;
+pub mod overlay;
 mod part;
 pub mod partitions;
 mod plan;

@@ -7,11 +7,13 @@ pub(crate) mod check;
 pub(crate) mod crash;
 pub(crate) mod files;
 pub(crate) mod hand;
+pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod lineage;
 pub(crate) mod memory;
 pub(crate) mod model;
 pub(crate) mod place;
+pub(crate) mod power;
 pub(crate) mod scenario;
 pub(crate) mod sinks;
 
