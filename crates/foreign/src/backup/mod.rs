@@ -252,7 +252,7 @@ impl Backups {
     /// The set that is meant. An id that is a member's snapshot means that snapshot alone.
     pub fn select(&self, selection: &Selection) -> Result<Selected<'_>, BackupError> {
         if let Some(set) = self.snapshot(selection) {
-            return self.proved(set, selection, Vec::new());
+            return proved(set, selection, Vec::new());
         }
         let ordered = match line(&self.sets, selection) {
             Err(CatalogError::NotFound { .. }) if !self.unreadable.is_empty() => {
@@ -264,12 +264,12 @@ impl Backups {
             self.all_identified()?;
         }
         let complete = |set: &&BackupSet| set.state() == SetState::Complete;
-        let taken = ordered.iter().position(|set| !selection.latest_complete || complete(&set));
+        let taken = ordered.iter().position(|set| !selection.latest_complete || complete(set));
         // None is complete: the newest says why.
         let taken = taken.unwrap_or(0);
         let skipped = ordered.iter().take(taken).copied().collect();
         match ordered.get(taken) {
-            Some(set) => self.proved((*set).clone(), selection, skipped),
+            Some(set) => proved((*set).clone(), selection, skipped),
             None => Err(CatalogError::NotFound { any: !self.sets.is_empty() }.into()),
         }
     }
@@ -287,26 +287,26 @@ impl Backups {
         (whole.fits(&set.key()) || whole.fits(&alone.key())).then_some(alone)
     }
 
-    fn proved<'b>(
-        &self,
-        set: BackupSet,
-        selection: &Selection,
-        skipped: Vec<&'b BackupSet>,
-    ) -> Result<Selected<'b>, BackupError> {
-        match &selection.content_id {
-            None => Ok(Selected { set, skipped }),
-            Some(expected) => {
-                let (set_id, expected) = (set.id, expected.clone());
-                Err(BackupError::NoContentId { set_id, expected })
-            }
-        }
-    }
-
     /// A file that cannot be read could describe the newest set.
     fn all_identified(&self) -> Result<(), BackupError> {
         match self.unreadable.first() {
             Some(file) => Err(BackupError::Unidentified { file: file.clone() }),
             None => Ok(()),
+        }
+    }
+}
+
+/// There is no content id to compare with the one expected.
+fn proved<'b>(
+    set: BackupSet,
+    selection: &Selection,
+    skipped: Vec<&'b BackupSet>,
+) -> Result<Selected<'b>, BackupError> {
+    match &selection.content_id {
+        None => Ok(Selected { set, skipped }),
+        Some(expected) => {
+            let (set_id, expected) = (set.id, expected.clone());
+            Err(BackupError::NoContentId { set_id, expected })
         }
     }
 }

@@ -53,7 +53,7 @@ impl Blocks {
         for (number, place) in all {
             match before {
                 Some((other, held)) if other == number => {
-                    blocks.same_folder(number, held, place)?
+                    blocks.same_folder(number, held, place)?;
                 }
                 _ if blocks.files.push(number, place) => before = Some((number, place)),
                 _ => {}

@@ -36,8 +36,10 @@ pub(super) struct Folder {
     segments: Vec<Segment>,
     pages: Vec<PageFile>,
     described: Vec<Described>,
-    /// Descriptions whose end is not among them.
-    unfinished: Option<PathBuf>,
+    /// Documents with descriptions after which more follow.
+    going_on: Vec<PathBuf>,
+    /// Whether there is one after which nothing follows.
+    has_end: bool,
 }
 
 /// How the answer that came with a block is called.
@@ -95,18 +97,18 @@ impl<'l> Tree<'l> {
         }
     }
 
-    fn document(&mut self, home: &Path, path: PathBuf) {
+    fn document(&mut self, home: &Path, path: &Path) {
         self.documents = self.documents.saturating_add(1);
         let max = self.limits.documents;
         if self.documents > max {
             if self.documents == max + 1 {
-                self.faults.push(FileFault::new(&path, Fault::Documents { max }));
+                self.faults.push(FileFault::new(path, Fault::Documents { max }));
             }
             return;
         }
-        match answer::open(&path, self.limits, &mut |_, _| ()) {
+        match answer::open(path, self.limits, &mut |_, _| ()) {
             Ok(answers) if answers.is_empty() => {}
-            Ok(answers) => self.folder(home).take(&path, answers),
+            Ok(answers) => self.folder(home).take(path, answers),
             Err(fault) => self.folder(home).broken.push(fault),
         }
     }
@@ -137,7 +139,7 @@ impl Finder for Tree<'_> {
             } else if Form::of(&format!("{stem}.bin"), is_below).is_some() {
                 self.folder(home).beside.replaced = true;
             } else {
-                self.document(home, found.path());
+                self.document(home, &found.path());
             }
         } else if let Some(segment) = Segment::of(found.name)
             && proxy::folder(found.directory).is_some()
@@ -149,7 +151,6 @@ impl Finder for Tree<'_> {
 
 impl Folder {
     fn take(&mut self, path: &Path, answers: Vec<Answer>) {
-        let (mut starts, mut ends) = (0_u32, 0_u32);
         for (place, answer) in answers.into_iter().enumerate() {
             match answer {
                 Answer::Page(page) => {
@@ -157,21 +158,14 @@ impl Folder {
                 }
                 Answer::Descriptions { snapshots, goes_on } => {
                     if goes_on {
-                        starts += 1
-                    } else {
-                        ends += 1
+                        self.going_on.push(path.to_owned());
                     }
+                    self.has_end |= !goes_on;
                     self.described.extend(snapshots);
                 }
                 Answer::Checksums(_) => self.checksums.push(path.to_owned()),
                 Answer::Block(_) | Answer::Other => {}
             }
-        }
-        if starts > 0 && ends == 0 {
-            self.unfinished = Some(path.to_owned());
-        } else if ends > 0 && starts == 0 {
-            // The last page of those that the directory has.
-            self.unfinished = None;
         }
     }
 
@@ -270,8 +264,9 @@ impl Snapshots {
                 Kind::Changes => parts.changes.push((identity.parent, list)),
             }
         }
+        let unfinished = folder.going_on.iter().min().filter(|_| !folder.has_end).cloned();
         for snapshot in std::mem::take(&mut folder.described) {
-            let (path, unfinished) = (folder.path.clone(), folder.unfinished.clone());
+            let (path, unfinished) = (folder.path.clone(), unfinished.clone());
             self.described.push(DescribedIn { path, snapshot, unfinished });
         }
         self.proxy(&mut folder, unreadable, limits);

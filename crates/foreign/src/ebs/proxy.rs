@@ -165,10 +165,9 @@ impl Source for Dump {
         }
         let stored = stored(file, found)
             .map_err(|source| ReadError::new(&path, ReadCause::Io { offset: 0, source }))?;
-        let mut plain = &mut *out;
-        let expected = plain.len() as u64;
+        let expected = out.len() as u64;
         let compressed = |source| fault(BackupFault::Compressed { range: range.clone(), source });
-        let length = zstd::bulk::decompress_to_buffer(&stored, &mut plain).map_err(compressed)?;
+        let length = zstd::bulk::decompress_to_buffer(&stored, out).map_err(compressed)?;
         if length as u64 != expected {
             let found = length as u64;
             return Err(fault(BackupFault::Length { range, expected, found }));

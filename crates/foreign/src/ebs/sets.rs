@@ -293,9 +293,11 @@ fn number(sets: &mut [BackupSet]) {
         volumes.entry(set.source_volume_id.clone()).or_default().push(set);
     }
     for mut line in volumes.into_values() {
-        let own = |set: &&mut BackupSet| set.generation_id.as_deref()?.parse::<u64>().ok();
-        if line.iter().all(|set| own(&set).is_some()) {
-            line.iter_mut().for_each(|set| set.generation = own(&set).unwrap_or_default());
+        let own = |set: &BackupSet| set.generation_id.as_deref()?.parse::<u64>().ok();
+        if line.iter().all(|set| own(set).is_some()) {
+            for set in line {
+                set.generation = own(set).unwrap_or_default();
+            }
             continue;
         }
         line.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));

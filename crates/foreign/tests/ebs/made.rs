@@ -1,0 +1,222 @@
+//! What the real sample does not show.
+
+use std::fs;
+
+use foreign::Limits;
+use foreign::backup::{Fault, Missing, Problem, Warning};
+use restore::catalog::SetState;
+use restore::source::{BackupFault, ExtentKind, ReadCause};
+use serde_json::json;
+
+use crate::tree::{A, B, BLOCK, C, Tree, changes_page, full_page, plain};
+use crate::{found, missing, opened};
+
+#[test]
+fn what_is_gone_reads_as_zeros_and_what_is_not_named_is_the_parents() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(0, 1), (1, 2), (2, 3), (5, 6)]);
+    tree.changes(B, A, 1, &[(1, None), (2, Some(9)), (4, Some(8)), (7, None)]);
+    tree.changes(C, B, 1, &[(0, None), (1, Some(7))]);
+    assert_eq!(tree.content(A, 8), [1, 2, 3, 0, 0, 6, 0, 0]);
+    assert_eq!(tree.content(B, 8), [1, 0, 9, 0, 8, 6, 0, 0]);
+    assert_eq!(tree.content(C, 8), [0, 7, 9, 0, 8, 6, 0, 0]);
+}
+
+#[test]
+fn what_a_volume_has_grown_by_is_zeros() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(0, 1), (2047, 2)]);
+    tree.changes(B, A, 2, &[(2048, Some(3))]);
+    let open = opened(&found(tree.path()), B).unwrap();
+    let source = &open.members[0].source;
+    assert_eq!(source.size(), 2 << 30);
+    let mut extents = Vec::new();
+    source.extents(0..2 << 30, &mut extents).unwrap();
+    let last = extents.last().unwrap();
+    assert_eq!((last.range.clone(), &last.kind), (2049 << 19..4096 << 19, &ExtentKind::Hole));
+    let content = tree.content(B, 2050);
+    assert_eq!((content[0], &content[2046..]), (1, [0, 2, 3, 0].as_slice()));
+}
+
+#[test]
+fn what_a_full_list_does_not_name_is_a_hole() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(3, 1)]);
+    let open = opened(&found(tree.path()), A).unwrap();
+    let mut extents = Vec::new();
+    open.members[0].source.extents(0..1 << 30, &mut extents).unwrap();
+    let holes = extents.iter().filter(|e| e.kind == ExtentKind::Hole).count();
+    assert_eq!((extents.len(), holes), (3, 2));
+}
+
+#[test]
+fn an_empty_snapshot_needs_no_files() {
+    let tree = Tree::new();
+    tree.json(&format!("{A}/list.json"), &full_page(1, &[]));
+    assert_eq!(tree.content(A, 2), [0, 0]);
+}
+
+#[test]
+fn a_list_alone_is_no_dump() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(0, 1)]);
+    tree.json(&format!("list-snapshot-blocks.{B}.json"), &full_page(1, &[0]));
+    assert_eq!(found(tree.path()).sets.len(), 1);
+}
+
+#[test]
+fn a_full_list_beside_files_of_changes_only() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(0, 1), (1, 2)]);
+    tree.changes(B, A, 1, &[(1, Some(9))]);
+    tree.json(&format!("{B}/list.json"), &full_page(1, &[0, 1]));
+    assert_eq!(tree.content(B, 2), [1, 9]);
+    // With a file that is not of the changes it is a full dump that has lost something.
+    tree.json(&format!("{B}/list.json"), &full_page(1, &[0, 1, 2]));
+    tree.write(&format!("{B}/blocks/00000002.bin"), &plain(0));
+    assert_eq!(opened(&found(tree.path()), B).unwrap().damage.len(), 1);
+}
+
+#[test]
+fn snapshots_of_changes_in_a_circle() {
+    let tree = Tree::new();
+    tree.changes(A, B, 1, &[(0, Some(1))]);
+    tree.changes(B, A, 1, &[(0, Some(1))]);
+    let backups = found(tree.path());
+    let problems: Vec<_> = backups.sets[0].all_problems().collect();
+    assert!(matches!(problems.as_slice(), [Problem::Chain { .. }]), "{problems:?}");
+}
+
+#[test]
+fn changes_on_nobody_knows_what() {
+    let tree = Tree::new();
+    tree.blocks(B, &[(0, 1)]);
+    let path = tree.json(&format!("{B}/changes.json"), &changes_page(1, &[(0, Some(1))]));
+    assert_eq!(missing(&found(tree.path()), B), [Missing::ParentName { path }]);
+    // It may be written down with the answer.
+    tree.full(A, 1, &[(1, 2)]);
+    let mut page = changes_page(1, &[(0, Some(1))]);
+    page["FirstSnapshotId"] = json!(A);
+    tree.json(&format!("{B}/changes.json"), &page);
+    assert_eq!(tree.content(B, 2), [1, 2]);
+}
+
+#[test]
+fn answers_after_each_other_in_one_file() {
+    let tree = Tree::new();
+    tree.blocks(A, &[(0, 1), (1, 2), (3, 4)]);
+    let mut first = full_page(1, &[0, 1]);
+    first["NextToken"] = json!("more");
+    let mut second = full_page(1, &[3]);
+    second["NextToken"] = json!(null);
+    tree.write(&format!("{A}/list.json"), format!("{first}\n{second}\n").as_bytes());
+    assert_eq!(tree.content(A, 4), [1, 2, 0, 4]);
+    let path = tree.json(&format!("{A}/list.json"), &json!([second, first]));
+    assert_eq!(tree.content(A, 4), [1, 2, 0, 4], "their order does not matter");
+    fs::remove_file(tree.path().join(A).join("blocks/00000003.bin")).unwrap();
+    tree.json(&format!("{A}/list.json"), &first);
+    assert_eq!(missing(&found(tree.path()), A), [Missing::NextPage { path }]);
+}
+
+#[test]
+fn one_block_by_two_names() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(0, 1)]);
+    tree.write(&format!("{A}/block-0.bin"), &plain(2));
+    let backups = found(tree.path());
+    let problems: Vec<_> = backups.sets[0].all_problems().collect();
+    let [Problem::File(fault)] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(matches!(*fault.fault, Fault::Twice { block: 0, .. }), "{fault}");
+}
+
+#[test]
+fn runs_of_flexible_snapshot_proxy() {
+    let tree = Tree::new();
+    let files = tree.proxy(A, 1, &[(0, 3, 1), (64, 64, 2), (130, 1, 3)]);
+    let content = tree.content(A, 132);
+    assert_eq!((content[..4].to_vec(), &content[127..]), (vec![1, 1, 1, 0], &[2, 0, 0, 3, 0][..]));
+    let backups = found(tree.path());
+    assert_eq!(backups.sets[0].state(), SetState::Complete);
+    assert!(matches!(backups.sets[0].warnings.as_slice(), [Warning::LastRun { .. }]));
+    // Changes may lie over it.
+    tree.changes(B, A, 1, &[(1, Some(9)), (64, None), (131, Some(7))]);
+    let content = tree.content(B, 132);
+    assert_eq!((&content[..4], content[64], content[65]), ([1, 9, 1, 0].as_slice(), 0, 2));
+    assert_eq!(content[130..], [3, 7]);
+    // A frame of something else.
+    fs::write(&files[0], frame(1, 3 * BLOCK - 1)).unwrap();
+    let cause = first_read(&tree, A);
+    assert!(matches!(cause, BackupFault::Length { .. }), "{cause}");
+    fs::write(&files[0], frame(2, 3 * BLOCK)).unwrap();
+    let cause = first_read(&tree, A);
+    assert!(matches!(cause, BackupFault::Checksum { .. }), "{cause}");
+    fs::write(&files[0], frame(1, 4 * BLOCK)).unwrap();
+    let cause = first_read(&tree, A);
+    assert!(matches!(cause, BackupFault::Compressed { .. }), "{cause}");
+    fs::write(&files[0], [0; 100]).unwrap();
+    let cause = first_read(&tree, A);
+    assert!(matches!(cause, BackupFault::Compressed { .. }), "{cause}");
+}
+
+fn frame(fill: u8, len: usize) -> Vec<u8> {
+    zstd::encode_all(vec![fill; len].as_slice(), 1).unwrap()
+}
+
+/// What is wrong with the first chunk of a snapshot.
+fn first_read(tree: &Tree, snapshot: &str) -> BackupFault {
+    let open = opened(&found(tree.path()), snapshot).unwrap();
+    let error = crate::sample::bytes(&*open.members[0].source, 0..1).unwrap_err();
+    match error.cause {
+        ReadCause::Backup(fault) => fault,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn runs_that_overlap_or_lie_outside_are_refused() {
+    for runs in [&[(0, 3, 1), (2, 1, 2)][..], &[(2047, 2, 1)], &[(0, 65, 1)]] {
+        let tree = Tree::new();
+        tree.proxy(A, 1, runs);
+        let backups = found(tree.path());
+        assert!(backups.sets.is_empty());
+        assert_eq!(backups.unreadable.len(), 1, "{runs:?}");
+    }
+}
+
+#[test]
+fn sizes_must_agree() {
+    let tree = Tree::new();
+    tree.full(A, 2, &[(0, 1)]);
+    tree.describe(&[crate::tree::described(A, "vol-1", "2026-01-01T00:00:00Z", &[])]);
+    let backups = found(tree.path());
+    let problems: Vec<_> = backups.sets[0].all_problems().collect();
+    let [Problem::File(fault)] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(matches!(*fault.fault, Fault::OtherSize { found: 2, expected: 1, .. }), "{fault}");
+}
+
+#[test]
+fn blocks_beyond_the_end_are_refused() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(2048, 1)]);
+    let backups = found(tree.path());
+    let problems: Vec<_> = backups.sets[0].all_problems().collect();
+    let [Problem::File(fault)] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(matches!(*fault.fault, Fault::Beyond { block: 2048, blocks: 2048 }), "{fault}");
+}
+
+#[test]
+fn links_are_not_followed_and_depth_is_bounded() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(0, 1)]);
+    std::os::unix::fs::symlink(tree.path(), tree.path().join("loop")).unwrap();
+    assert_eq!(found(tree.path()).sets.len(), 1);
+    let limits = Limits { depth: 2, ..Limits::DEFAULT };
+    let backups = foreign::backup::find(&[tree.path().to_owned()], &limits);
+    assert!(backups.unreadable.iter().any(|f| matches!(*f.fault, Fault::Depth)));
+    let limits = Limits { files: 3, ..Limits::DEFAULT };
+    let backups = foreign::backup::find(&[tree.path().to_owned()], &limits);
+    assert!(backups.unreadable.iter().any(|f| matches!(*f.fault, Fault::Files)));
+    let limits = Limits { documents: 1, ..Limits::DEFAULT };
+    let backups = foreign::backup::find(&[tree.path().to_owned()], &limits);
+    assert!(backups.unreadable.iter().any(|f| matches!(*f.fault, Fault::Documents { .. })));
+}
