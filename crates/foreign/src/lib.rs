@@ -7,6 +7,10 @@
 pub mod backup;
 pub mod ebs;
 mod limits;
+pub mod lvm2;
+pub mod md;
+pub mod pieces;
+pub mod stack;
 mod token_guard;
 mod walk;
 

@@ -1,5 +1,7 @@
 //! Volume groups of the real lvm2 are read as it and the kernel read them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
 mod support;
 
 use std::collections::BTreeMap;

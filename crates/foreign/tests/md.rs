@@ -1,5 +1,7 @@
 //! Arrays of the real mdadm and kernel are read as the kernel read them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
 mod support;
 
 use std::sync::Arc;

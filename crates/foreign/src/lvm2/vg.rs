@@ -62,6 +62,13 @@ pub struct LogicalVolume {
     pub segments: Vec<Segment>,
 }
 
+impl LogicalVolume {
+    /// Whether it is a thin pool, which has no content of its own.
+    pub fn is_pool(&self) -> bool {
+        self.segments.iter().any(|s| matches!(s.kind, SegmentKind::ThinPool { .. }))
+    }
+}
+
 /// What segments count in.
 pub(super) struct Extents {
     size: u64,

@@ -11,7 +11,7 @@ use crate::fields::{array, le16, le32, le64};
 pub(super) const MAGIC: u32 = 0xa92b_4efc;
 const LEN: usize = 256;
 /// A superblock with its table of roles fits in 4 KiB.
-const MOST_ROLES: u32 = (4096 - LEN as u32) / 2;
+const MOST_ROLES: u32 = (4096 - 256) / 2;
 /// Most bytes that are believed of anything.
 pub(super) const MAX_BYTES: u64 = 1 << 62;
 

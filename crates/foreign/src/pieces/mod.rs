@@ -208,6 +208,23 @@ impl Pieces {
         devices
     }
 
+    /// What a layout says, on its members by their numbers.
+    pub fn of_layout(layout: &Layout) -> Result<Self, PiecesError> {
+        let mut pieces = Self::new();
+        for segment in layout.map().segments() {
+            let spot = |c: &Column| Spot { device: c.member.index(), offset: c.offset };
+            match segment.mapping {
+                Mapping::Unmapped => pieces.push_zeros(segment.length)?,
+                Mapping::Linear(column) => pieces.push_linear(spot(&column), segment.length)?,
+                Mapping::Striped { stripe, columns } => {
+                    let columns: Vec<Spot> = columns.iter().map(spot).collect();
+                    pieces.push_striped(stripe.into(), &columns, segment.length)?;
+                }
+            }
+        }
+        Ok(pieces)
+    }
+
     /// As a layout over members, which are the devices below in the order of `members`; `sizes` are
     /// those of the members.
     pub fn layout(&self, members: &[usize], sizes: &[u64]) -> Result<Layout, LayoutError> {

@@ -1,12 +1,18 @@
 //! The samples in `testdata/stacks`: disks made by lvm2 and mdadm, and the hashes of what is on them.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use restore::image::ImageBytes;
+use restore::reader::{Options, Reader};
 use restore::snapfmt::ReadAt;
+use restore::source::{ChunkRef, Extent, ExtentKind, Proof, ReadError, Scratch, Source, StoredAt};
+use restore::{Volume, VolumeMember};
 use sha2::{Digest, Sha256};
 
 /// A file of the samples, shared by all tests of a process.
@@ -43,6 +49,48 @@ pub(crate) fn expected(sample: &str) -> Vec<(String, String, String, u64)> {
     manifest["expected"].as_array().unwrap().iter().map(entry).collect()
 }
 
+/// A disk as a member of a volume; its name is its volume id.
+pub(crate) fn member(name: &str, bytes: &Bytes) -> VolumeMember {
+    VolumeMember { volume_id: name.parse().unwrap(), source: Arc::new(Memory(Arc::clone(bytes))) }
+}
+
+/// SHA-256 of what a restore of the volume would write.
+pub(crate) fn sha256_of(volume: Volume) -> String {
+    let reader = Reader::new(Arc::new(volume), &Options::default()).unwrap();
+    sha256(&ImageBytes(&reader))
+}
+
+struct Memory(Bytes);
+
+const CHUNK: u64 = 64 << 10;
+
+impl Source for Memory {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        u32::try_from(CHUNK).unwrap()
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        let mut start = range.start - range.start % CHUNK;
+        while start < range.end {
+            let end = (start + CHUNK).min(self.size());
+            let at = StoredAt { offset: start, len: 0, crc: 0 };
+            let kind = ExtentKind::Data(ChunkRef::new(start..end, None, at));
+            out.push(Extent { range: start..end, kind });
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn read(&self, chunk: &ChunkRef, out: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
+        self.0.read_exact_at(out, chunk.range.start).unwrap();
+        Ok(Proof::None)
+    }
+}
+
 /// SHA-256 of all bytes, in hexadecimal.
 pub(crate) fn sha256(bytes: &dyn ReadAt) -> String {
     let mut hash = Sha256::new();
@@ -54,7 +102,7 @@ pub(crate) fn sha256(bytes: &dyn ReadAt) -> String {
         hash.update(&buf[..len]);
         at += len as u64;
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn unpack() -> BTreeMap<String, Bytes> {

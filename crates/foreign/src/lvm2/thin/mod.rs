@@ -18,11 +18,11 @@ pub(crate) const BLOCK: u64 = 4096;
 const BLOCK_LEN: usize = 4096;
 
 /// What the group's metadata says of a pool, which its own must say, too.
-pub struct Expected {
+pub(crate) struct Expected {
     /// Bytes of a block of data.
-    pub block: u64,
+    pub(crate) block: u64,
     /// Which transaction it is at, if none is pending.
-    pub transaction: Option<u64>,
+    pub(crate) transaction: Option<u64>,
 }
 
 /// Why the metadata of a pool cannot be believed.
@@ -83,7 +83,7 @@ pub enum ThinError {
 }
 
 /// A volume of a pool.
-pub struct ThinVolume {
+pub(crate) struct ThinVolume {
     /// Its blocks and where each is in the pool's data, in order: runs of (block, data block, count).
     runs: Vec<(u64, u64, u64)>,
     block: u64,
@@ -93,7 +93,7 @@ pub struct ThinVolume {
 impl ThinVolume {
     /// Reads where the blocks of `device` are. `metadata` are the bytes of the pool's metadata,
     /// `data` is where its data are.
-    pub fn read(
+    pub(crate) fn read(
         metadata: &dyn ReadAt,
         expected: &Expected,
         device: u64,
@@ -134,7 +134,7 @@ impl ThinVolume {
 
     /// Appends the volume's first `length` bytes. What the pool has no block for is `origin`'s, and
     /// zeros where that has nothing either.
-    pub fn push_onto(
+    pub(crate) fn push_onto(
         &self,
         out: &mut Pieces,
         length: u64,

@@ -1,0 +1,166 @@
+//! Which device of a stack is meant.
+
+use super::{Device, DeviceNo, Holds, Origin, Stack};
+
+/// What a partition is looked for on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Of {
+    /// The only thing that can be meant.
+    #[default]
+    Only,
+    /// A logical volume: its group's name or id, and its own name.
+    LogicalVolume {
+        /// The group.
+        group: String,
+        /// The volume.
+        name: String,
+    },
+    /// An array: its id or its name.
+    Array(String),
+}
+
+/// A device, as a user names it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Choice {
+    /// The device, or the one with the partition.
+    pub of: Of,
+    /// The number of a partition on it.
+    pub partition: Option<u32>,
+}
+
+/// A device that can be chosen, as it is named in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Chosen {
+    /// A logical volume.
+    LogicalVolume {
+        /// Its group.
+        group: String,
+        /// Its name.
+        name: String,
+    },
+    /// An array, by its id.
+    Array(String),
+    /// A member as a whole, by its volume id.
+    Member(String),
+    /// What all members make together.
+    Volume,
+    /// A partition of one of these.
+    Partition {
+        /// Its number.
+        number: u32,
+        /// What it is on.
+        of: Box<Chosen>,
+    },
+}
+
+/// Why no device is meant, or not only one.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotChosen {
+    /// There is none of that name.
+    #[error("there is no such volume")]
+    None {
+        /// What there is.
+        candidates: Vec<Chosen>,
+    },
+    /// There are several.
+    #[error("several volumes could be meant")]
+    Several {
+        /// All of them.
+        candidates: Vec<Chosen>,
+    },
+}
+
+impl Stack {
+    /// The device that is meant.
+    pub fn choose(&self, choice: &Choice) -> Result<DeviceNo, NotChosen> {
+        let tops = self.numbered().filter(|(no, device)| self.is_meant(*no, device, choice));
+        let mut found: Vec<DeviceNo> = tops.map(|(no, _)| no).collect();
+        if let Some(number) = choice.partition {
+            let partition = |no: &DeviceNo| {
+                self.partitions(*no).find(|(_, p)| p.number == number).map(|(no, _)| no)
+            };
+            found = found.iter().filter_map(partition).collect();
+        }
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(NotChosen::None { candidates: self.candidates() }),
+            several => {
+                let candidates = several.iter().filter_map(|no| self.name(*no)).collect();
+                Err(NotChosen::Several { candidates })
+            }
+        }
+    }
+
+    /// What there is to be chosen.
+    pub fn candidates(&self) -> Vec<Chosen> {
+        let free = self.numbered().filter(|(no, device)| {
+            self.is_free(*no) || matches!(device.origin, Origin::Partition { .. })
+        });
+        free.filter(|(no, _)| self.is_free(*no)).filter_map(|(no, _)| self.name(no)).collect()
+    }
+
+    /// How a device is named.
+    pub fn name(&self, no: DeviceNo) -> Option<Chosen> {
+        Some(match &self.device(no)?.origin {
+            Origin::Member(number) => {
+                Chosen::Member(self.members.get(*number)?.volume_id.as_str().to_owned())
+            }
+            Origin::Volume => Chosen::Volume,
+            Origin::Partition { of, partition } => {
+                let of = Box::new(self.name(*of)?);
+                Chosen::Partition { number: partition.number, of }
+            }
+            Origin::Array(number) => Chosen::Array(self.arrays.get(*number)?.array.id.to_string()),
+            Origin::LogicalVolume { group, name } => {
+                let group = self.groups.get(*group)?.group.vg.name.clone();
+                Chosen::LogicalVolume { group, name: name.clone() }
+            }
+        })
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (DeviceNo, &Device)> {
+        (0..).map(DeviceNo).zip(&self.devices)
+    }
+
+    fn is_meant(&self, no: DeviceNo, device: &Device, choice: &Choice) -> bool {
+        match (&choice.of, &device.origin) {
+            (
+                Of::LogicalVolume { group, name },
+                Origin::LogicalVolume { group: number, name: own },
+            ) => {
+                let is_group = |node: &super::GroupNode| {
+                    node.group.vg.name == *group || node.group.vg.id.to_string() == *group
+                };
+                name == own && self.groups.get(*number).is_some_and(is_group)
+            }
+            (Of::Array(id), Origin::Array(number)) => {
+                let plain = |text: &str| text.replace([':', '-'], "").to_lowercase();
+                self.arrays.get(*number).is_some_and(|node| {
+                    plain(&node.array.id.to_string()) == plain(id)
+                        || node.array.name.as_deref() == Some(id)
+                })
+            }
+            (Of::Only, Origin::Partition { .. }) => false,
+            (Of::Only, _) if choice.partition.is_some() => {
+                matches!(device.holds, Some(Holds::Table(_)))
+            }
+            (Of::Only, _) => self.is_free(no),
+            _ => false,
+        }
+    }
+
+    /// Whether a device is a whole of its own: no part of an array, of a group or of a disk.
+    fn is_free(&self, no: DeviceNo) -> bool {
+        let Some(device) = self.device(no) else { return false };
+        let is_part = matches!(device.origin, Origin::Partition { .. });
+        let is_used = matches!(device.holds, Some(Holds::ArrayMember | Holds::PhysicalVolume));
+        !is_part && !is_used && !self.is_without_content(device)
+    }
+
+    /// A thin pool has no content of its own.
+    fn is_without_content(&self, device: &Device) -> bool {
+        let Origin::LogicalVolume { group, name } = &device.origin else { return false };
+        let lv = self.groups.get(*group).and_then(|node| node.group.vg.logical_volumes.get(name));
+        lv.is_some_and(crate::lvm2::LogicalVolume::is_pool)
+    }
+}

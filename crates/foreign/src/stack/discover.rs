@@ -1,0 +1,403 @@
+//! Finding what lies on what: devices are looked at, and what their metadata tells is put together to
+//! further devices, until nothing new turns up.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use restore::filesystem::{Backup, Filesystem};
+use restore::partitions::Table;
+use restore::signature::Contents;
+use restore::snapfmt::{ReadAt, VolumeId};
+
+use super::{ArrayNode, Device, DeviceNo, GroupNode, Holds, Origin, Problem, Stack, Warning};
+use crate::lvm2::{self, FoundPv, Group, LvmId, Mapper, PvState};
+use crate::md::{self, Array, ArrayId, FoundMember, MemberState, Superblock, Version};
+use crate::pieces::{Pieces, PiecesError, Spot};
+
+/// Deepest stack: a disk, a partition, an array, a volume, a partition in it, and as much again.
+const MAX_DEPTH: u32 = 12;
+/// Most devices in one stack.
+const MAX_DEVICES: usize = 1 << 14;
+/// Sectors that tables of DOS count in.
+const SECTOR: u32 = 512;
+
+/// What has been looked at and put together so far.
+#[derive(Default)]
+struct Progress {
+    open: VecDeque<DeviceNo>,
+    arrays: BTreeSet<ArrayId>,
+    groups: BTreeSet<LvmId>,
+}
+
+impl Stack {
+    /// Looks at all devices there are and at those that turn up.
+    pub(super) fn discover(&mut self) {
+        let mut progress = Progress::default();
+        progress.open.extend((0..self.devices.len()).map(DeviceNo));
+        loop {
+            while let Some(no) = progress.open.pop_front() {
+                self.look_at(no, &mut progress);
+            }
+            // What is whole goes first: it may hold what others still miss.
+            let found = self.assemble_arrays(&mut progress, true)
+                || self.assemble_groups(&mut progress, true)
+                || self.assemble_arrays(&mut progress, false)
+                || self.assemble_groups(&mut progress, false);
+            if !found {
+                break;
+            }
+        }
+        self.warn_of_old_copies();
+    }
+
+    fn add_and_open(
+        &mut self,
+        origin: Origin,
+        pieces: Result<Pieces, Problem>,
+        depth: u32,
+        progress: &mut Progress,
+    ) -> DeviceNo {
+        let is_too_much = depth > MAX_DEPTH || self.devices.len() >= MAX_DEVICES;
+        let pieces = if is_too_much { Err(Problem::TooMuch) } else { pieces };
+        let no = self.add(origin, pieces, depth);
+        progress.open.push_back(no);
+        no
+    }
+
+    fn update(&mut self, no: DeviceNo, change: impl FnOnce(&mut Device)) {
+        if let Some(device) = self.devices.get_mut(no.0) {
+            change(device);
+        }
+    }
+
+    fn warn(&mut self, no: DeviceNo, warning: Warning) {
+        self.update(no, |device| device.warnings.push(warning));
+    }
+
+    fn fault(&mut self, no: DeviceNo, problem: Problem) {
+        self.update(no, |device| device.problems.push(problem));
+    }
+
+    fn depth(&self, no: DeviceNo) -> u32 {
+        self.device(no).map_or(0, |device| device.depth)
+    }
+
+    /// Finds out what a device holds.
+    fn look_at(&mut self, no: DeviceNo, progress: &mut Progress) {
+        let Some(bytes) = self.bytes(no) else { return };
+        let table = Table::read(&bytes, SECTOR);
+        if let Some(superblock) = self.superblock(no, &bytes, table.as_ref().ok()) {
+            if progress.arrays.contains(&superblock.array) {
+                self.warn(no, Warning::Late);
+            }
+            self.array_members.push(FoundMember { device: no.0, superblock });
+            return self.update(no, |device| device.holds = Some(Holds::ArrayMember));
+        }
+        match FoundPv::read(no.0, &bytes) {
+            Ok(Some(found)) => return self.found_volume(no, found, progress),
+            Ok(None) => {}
+            Err(error) => self.fault(no, Problem::Label(error)),
+        }
+        match table {
+            Ok(Some(table)) => return self.found_table(no, table, progress),
+            Ok(None) => {}
+            Err(error) => self.fault(no, Problem::Table(error)),
+        }
+        let filesystems = Filesystem::find(&bytes);
+        if filesystems.is_empty() {
+            let contents = Contents::of(&bytes);
+            return self.update(no, |device| device.holds = Some(Holds::Other(contents)));
+        }
+        self.check_filesystems(no, &filesystems, bytes.len());
+        self.update(no, |device| device.holds = Some(Holds::Filesystems(filesystems)));
+    }
+
+    /// The superblock that makes a device a member of an array.
+    fn superblock(
+        &mut self,
+        no: DeviceNo,
+        bytes: &dyn ReadAt,
+        table: Option<&Option<Table>>,
+    ) -> Option<Superblock> {
+        let superblock = match Superblock::read(bytes) {
+            Ok(superblock) => superblock?,
+            Err(error) => {
+                self.warn(no, Warning::Superblock(error));
+                return None;
+            }
+        };
+        // One of version 0.90 in the last partition is also near the end of the disk.
+        let partitions = table.and_then(Option::as_ref).map_or(&[][..], |table| &table.partitions);
+        let is_within = |range: &std::ops::Range<u64>| range.contains(&superblock.offset);
+        let is_partitions = superblock.version == Version::V090
+            && partitions.iter().any(|partition| is_within(&partition.range));
+        (!is_partitions).then_some(superblock)
+    }
+
+    fn found_volume(&mut self, no: DeviceNo, found: FoundPv, progress: &mut Progress) {
+        let mut is_dated = false;
+        let mut warnings = Vec::new();
+        for (_, copy) in &found.areas {
+            match copy {
+                Ok(Some(copy)) => {
+                    is_dated = true;
+                    if progress.groups.contains(&copy.group.id) {
+                        warnings.push(Warning::Late);
+                    }
+                }
+                Ok(None) => {}
+                Err(_) => warnings.push(Warning::Undated),
+            }
+        }
+        if is_dated {
+            warnings.retain(|warning| !matches!(warning, Warning::Undated));
+        }
+        let expected = found.label.device_size;
+        if expected != found.size {
+            warnings.push(Warning::Size { expected, found: found.size });
+        }
+        self.physical_volumes.push(found);
+        self.update(no, |device| {
+            device.warnings.extend(warnings);
+            device.holds = Some(Holds::PhysicalVolume);
+        });
+    }
+
+    fn found_table(&mut self, no: DeviceNo, table: Table, progress: &mut Progress) {
+        let depth = self.depth(no).saturating_add(1);
+        let whole = self.device(no).and_then(|device| device.pieces.clone()).unwrap_or_default();
+        for partition in &table.partitions {
+            let mut pieces = Pieces::new();
+            let cut = pieces.push_slice(&whole, &partition.range);
+            let pieces = cut.map(|()| pieces).map_err(Problem::Pieces);
+            let origin = Origin::Partition { of: no, partition: partition.clone() };
+            self.add_and_open(origin, pieces, depth, progress);
+        }
+        self.update(no, |device| {
+            device.warnings.extend(table.flaws.iter().cloned().map(Warning::Table));
+            device.holds = Some(Holds::Table(table));
+        });
+    }
+
+    /// A filesystem that fits the device, and has the copy of its superblock where it must be, is
+    /// what proves that the members were put together as they were.
+    fn check_filesystems(&mut self, no: DeviceNo, found: &[Filesystem], size: u64) {
+        // Of several only one can be in use; and what is known to be wrong proves nothing.
+        let [filesystem] = found else { return };
+        if !self.problems(no).is_empty() {
+            return;
+        }
+        let noun = filesystem.signature.kind.noun();
+        if let Some(needed) = filesystem.facts.size.filter(|needed| *needed > size) {
+            self.fault(no, Problem::FilesystemCut { filesystem: noun, needed, size });
+        } else if let Backup::Differs { offset } = filesystem.facts.backup {
+            self.fault(no, Problem::FilesystemBroken { filesystem: noun, offset });
+        }
+    }
+
+    /// Puts arrays together that were not yet: those without a fault, or one of the others.
+    fn assemble_arrays(&mut self, progress: &mut Progress, whole: bool) -> bool {
+        let mut found = false;
+        for array in md::arrays(&self.array_members) {
+            let is_whole = array.members.iter().all(|m| m.state == MemberState::Usable);
+            if progress.arrays.contains(&array.id) || is_whole != whole {
+                continue;
+            }
+            progress.arrays.insert(array.id);
+            self.assemble_array(array, progress);
+            found = true;
+            if !whole {
+                break;
+            }
+        }
+        found
+    }
+
+    fn assemble_array(&mut self, array: Array, progress: &mut Progress) {
+        let members = array.members.iter().filter_map(|member| member.device);
+        let depth = members.map(|no| self.depth(DeviceNo(no))).max().unwrap_or(0).saturating_add(1);
+        let mut problems = Vec::new();
+        let pieces = match array.pieces() {
+            Ok(pieces) => self.on_members(&array, &pieces, &mut problems),
+            Err(refused) => Err(Problem::Array(refused)),
+        };
+        if pieces.is_err() {
+            // Without the pieces it is not known which members are needed.
+            for (place, member) in array.members.iter().enumerate() {
+                problems.extend(member_problem(&array, place, &member.state));
+            }
+        }
+        let number = self.arrays.len();
+        let device = self.add_and_open(Origin::Array(number), pieces, depth, progress);
+        self.update(device, |device| device.problems.extend(problems));
+        if !array.clean && array.level != md::Level::Raid0 && array.level != md::Level::Linear {
+            self.warn(device, Warning::NotClean);
+        }
+        if array.bad_blocks {
+            self.warn(device, Warning::BadBlocks);
+        }
+        for (other, _) in &array.others {
+            self.warn(DeviceNo(*other), Warning::NoPlace);
+        }
+        self.arrays.push(ArrayNode { array, device });
+    }
+
+    /// An array's pieces on bases, and what is wrong with the members they are on.
+    fn on_members(
+        &mut self,
+        array: &Array,
+        pieces: &Pieces,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Pieces, Problem> {
+        let needed = pieces.devices();
+        let mut below = Vec::new();
+        for (place, member) in array.members.iter().enumerate() {
+            if !needed.contains(&place) {
+                below.push(Pieces::new());
+                continue;
+            }
+            if let Some(problem) = member_problem(array, place, &member.state) {
+                problems.push(problem);
+                let end = member.data.map_or(0, |(offset, size)| offset.saturating_add(size));
+                below.push(self.nothing(&format!("missing-{}-{place}", array.id), end)?);
+            } else {
+                below.push(self.below(member.device, problems)?);
+            }
+        }
+        pieces.over(&below).map_err(Problem::Pieces)
+    }
+
+    /// The same for volume groups.
+    fn assemble_groups(&mut self, progress: &mut Progress, whole: bool) -> bool {
+        let (groups, _) = lvm2::groups(&self.physical_volumes);
+        let mut found = false;
+        for group in groups {
+            let is_whole = group.members.iter().all(|m| m.state == PvState::Usable);
+            if progress.groups.contains(&group.vg.id) || is_whole != whole {
+                continue;
+            }
+            progress.groups.insert(group.vg.id);
+            self.assemble_group(group, progress);
+            found = true;
+            if !whole {
+                break;
+            }
+        }
+        found
+    }
+
+    fn assemble_group(&mut self, group: Group, progress: &mut Progress) {
+        let members = group.members.iter().filter_map(|member| member.device);
+        let depth = members.map(|no| self.depth(DeviceNo(no))).max().unwrap_or(0).saturating_add(1);
+        let none = || Arc::new(Vec::new()) as Arc<dyn ReadAt>;
+        let bytes = |no| self.bytes(DeviceNo(no)).map_or_else(none, |bytes| Arc::new(bytes) as _);
+        let mut mapper = Mapper::new(&group, bytes);
+        let visible = group.vg.logical_volumes.values().filter(|lv| lv.visible);
+        let found: Vec<_> = visible.map(|lv| (lv.name.clone(), mapper.map(&lv.name))).collect();
+        let number = self.groups.len();
+        let mut volumes = Vec::new();
+        for (name, pieces) in found {
+            let mut problems = Vec::new();
+            if !group.contradicting.is_empty() {
+                let devices = group.contradicting.iter().copied().map(DeviceNo).collect();
+                let (name, seqno) = (group.vg.name.clone(), group.vg.seqno);
+                problems.push(Problem::Contradiction { group: name, seqno, devices });
+            }
+            let pieces = match pieces {
+                Ok(pieces) => self.on_physical_volumes(&group, &pieces, &mut problems),
+                Err(refused) => Err(Problem::LogicalVolume(refused)),
+            };
+            let origin = Origin::LogicalVolume { group: number, name };
+            let no = self.add_and_open(origin, pieces, depth, progress);
+            self.update(no, |device| device.problems.extend(problems));
+            volumes.push(no);
+        }
+        for no in &group.unlisted {
+            self.warn(DeviceNo(*no), Warning::Unlisted { group: group.vg.name.clone() });
+        }
+        self.groups.push(GroupNode { group, volumes });
+    }
+
+    /// A logical volume's pieces on bases, and what is wrong with the physical volumes they are on.
+    fn on_physical_volumes(
+        &mut self,
+        group: &Group,
+        pieces: &Pieces,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Pieces, Problem> {
+        let needed = pieces.devices();
+        let mut below = Vec::new();
+        for (number, (pv, member)) in
+            group.vg.physical_volumes.iter().zip(&group.members).enumerate()
+        {
+            if !needed.contains(&number) {
+                below.push(Pieces::new());
+                continue;
+            }
+            let name = format!("missing-{}", pv.id);
+            let mut device = match &member.state {
+                PvState::Usable | PvState::Short { .. } => self.below(member.device, problems)?,
+                _ => self.nothing(&name, pv.end)?,
+            };
+            if device.size() < pv.end {
+                // What is cut off is missing.
+                let tail = self.nothing(&name, pv.end)?;
+                let cut = device.size()..pv.end;
+                device.push_slice(&tail, &cut).map_err(Problem::Pieces)?;
+            }
+            if member.state != PvState::Usable {
+                problems.push(Problem::PhysicalVolume {
+                    name: pv.name.clone(),
+                    id: pv.id,
+                    group: group.vg.name.clone(),
+                    seqno: group.vg.seqno,
+                    state: member.state.clone(),
+                });
+            }
+            below.push(device);
+        }
+        pieces.over(&below).map_err(Problem::Pieces)
+    }
+
+    /// The pieces of a device that others are on, and whether it has problems of its own.
+    fn below(&self, no: Option<usize>, problems: &mut Vec<Problem>) -> Result<Pieces, Problem> {
+        let none = || Problem::Pieces(PiecesError::Beyond { end: 1, size: 0 });
+        let no = DeviceNo(no.ok_or_else(none)?);
+        let device = self.device(no).ok_or_else(none)?;
+        if !self.problems(no).is_empty() {
+            problems.push(Problem::Below(no));
+        }
+        device.pieces.as_deref().cloned().ok_or_else(none)
+    }
+
+    /// The pieces of something that is not there.
+    fn nothing(&mut self, name: &str, size: u64) -> Result<Pieces, Problem> {
+        let name: String = name.chars().filter(|c| *c != ':').collect();
+        let bad = |_| Problem::Pieces(PiecesError::Size);
+        let volume_id: VolumeId = name.parse().map_err(bad)?;
+        let base = self.missing(volume_id, size);
+        let mut pieces = Pieces::new();
+        pieces.push_linear(Spot { device: base, offset: 0 }, size).map_err(Problem::Pieces)?;
+        Ok(pieces)
+    }
+
+    fn warn_of_old_copies(&mut self) {
+        let mut warnings = Vec::new();
+        for node in &self.groups {
+            let newest = node.group.vg.seqno;
+            for copy in &node.group.older {
+                let (offset, seqno) = (copy.offset, copy.seqno);
+                let warning = Warning::OldMetadata { offset, seqno, newest };
+                warnings.push((DeviceNo(copy.device), warning));
+            }
+        }
+        for (no, warning) in warnings {
+            self.warn(no, warning);
+        }
+    }
+}
+
+fn member_problem(array: &Array, place: usize, state: &MemberState) -> Option<Problem> {
+    let (state, events) = (state.clone(), array.events);
+    (state != MemberState::Usable).then_some(Problem::Member { place, events, state })
+}

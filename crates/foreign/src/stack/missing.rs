@@ -1,0 +1,56 @@
+//! A member that is not there.
+
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use restore::snapfmt::VolumeId;
+use restore::source::{
+    ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt,
+};
+
+/// The place of a member that is not there, or cannot be believed: all of its bytes are damaged.
+#[derive(Debug)]
+pub struct MissingSource {
+    name: PathBuf,
+    size: u64,
+}
+
+/// How much is reported as damaged at once, in bytes.
+const UNIT: u32 = 64 << 10;
+
+impl MissingSource {
+    /// A member of `size` bytes.
+    pub fn new(volume_id: &VolumeId, size: u64) -> Self {
+        Self { name: volume_id.as_str().into(), size }
+    }
+}
+
+impl Source for MissingSource {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        UNIT
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        let unit = u64::from(UNIT);
+        let mut start = range.start - range.start % unit;
+        while start < range.end {
+            let end = start.saturating_add(unit).min(self.size);
+            let at = StoredAt { offset: start, len: UNIT, crc: 0 };
+            let kind = ExtentKind::Data(ChunkRef::new(start..end, None, at));
+            out.push(Extent { range: start..end, kind });
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn read(&self, chunk: &ChunkRef, _: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
+        let source = io::Error::new(io::ErrorKind::NotFound, "this member is not there");
+        let cause = ReadCause::Io { offset: chunk.range.start, source };
+        Err(ReadError::new(&self.name, cause))
+    }
+}

@@ -1,0 +1,291 @@
+//! What lies on a set of members: partition tables, software RAID, LVM and filesystems, found from
+//! the metadata on them and put together as far as it proves that they belong together.
+
+mod choice;
+mod discover;
+mod missing;
+mod problem;
+mod volume;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use restore::filesystem::Filesystem;
+use restore::image::{Image as _, ImageBytes};
+use restore::partitions::{Partition, Table};
+use restore::reader::{Options, Reader};
+use restore::signature::Contents;
+use restore::snapfmt::{Limits, ReadAt, VolumeId};
+use restore::{Layout, Volume, VolumeMember, layout_file};
+
+use crate::lvm2::{FoundPv, Group};
+use crate::md::{Array, FoundMember};
+use crate::pieces::{PieceBytes, Pieces};
+
+pub use choice::{Choice, Chosen, NotChosen, Of};
+pub use missing::MissingSource;
+pub use problem::{Problem, Warning};
+pub use volume::Unassembled;
+
+/// A device of a stack, by its place in [`Stack::devices`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DeviceNo(pub usize);
+
+/// What a device is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A member, by its place among those that were given.
+    Member(usize),
+    /// The volume that all members make together, as their own layout says.
+    Volume,
+    /// A partition.
+    Partition {
+        /// Of which device.
+        of: DeviceNo,
+        /// What the table says of it.
+        partition: Partition,
+    },
+    /// An array, by its place in [`Stack::arrays`].
+    Array(usize),
+    /// A logical volume.
+    LogicalVolume {
+        /// Its group, by its place in [`Stack::groups`].
+        group: usize,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What is on a device.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Holds {
+    /// A member of an array.
+    ArrayMember,
+    /// A physical volume of LVM.
+    PhysicalVolume,
+    /// A partition table; the partitions are devices of their own.
+    Table(Table),
+    /// Filesystems and the like: one, or several where an old one was not wiped.
+    Filesystems(Vec<Filesystem>),
+    /// Something else, or nothing.
+    Other(Contents),
+}
+
+/// A device, real or put together.
+#[derive(Debug)]
+pub struct Device {
+    /// What it is.
+    pub origin: Origin,
+    /// Size in bytes, where that is known.
+    pub size: Option<u64>,
+    /// What is on it; `None` where it could not be looked at.
+    pub holds: Option<Holds>,
+    /// Why it cannot be read, or should not be believed.
+    pub problems: Vec<Problem>,
+    /// What is odd and does no harm.
+    pub warnings: Vec<Warning>,
+    /// Where its bytes are, on bases.
+    pieces: Option<Arc<Pieces>>,
+    /// How many devices are below it.
+    depth: u32,
+}
+
+/// An array and the device it is.
+#[derive(Debug)]
+pub struct ArrayNode {
+    /// What its superblocks say.
+    pub array: Array,
+    /// The device.
+    pub device: DeviceNo,
+}
+
+/// A volume group and the devices of its visible logical volumes.
+#[derive(Debug)]
+pub struct GroupNode {
+    /// What its metadata says.
+    pub group: Group,
+    /// The devices.
+    pub volumes: Vec<DeviceNo>,
+}
+
+/// What pieces are on in the end: a member, or the place of one that is not there.
+enum Base {
+    Member(usize),
+    Missing { volume_id: VolumeId, size: u64 },
+}
+
+/// All that was found on some members.
+pub struct Stack {
+    members: Vec<VolumeMember>,
+    /// The members' bytes, read on demand.
+    bytes: Vec<Arc<dyn ReadAt>>,
+    bases: Vec<Base>,
+    devices: Vec<Device>,
+    arrays: Vec<ArrayNode>,
+    groups: Vec<GroupNode>,
+    array_members: Vec<FoundMember>,
+    physical_volumes: Vec<FoundPv>,
+}
+
+/// A source as what parsers read from.
+struct MemberBytes(Reader);
+
+impl ReadAt for MemberBytes {
+    fn len(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        ImageBytes(&self.0).read_exact_at(buf, offset)
+    }
+}
+
+impl Stack {
+    /// Looks at members one by one: each is a whole disk or device.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no more threads.
+    pub fn of_members(members: Vec<VolumeMember>) -> io::Result<Self> {
+        let mut stack = Self::new(members)?;
+        for number in 0..stack.members.len() {
+            let size = stack.bytes.get(number).map_or(0, |bytes| bytes.len());
+            stack.add(
+                Origin::Member(number),
+                Pieces::whole(number, size).map_err(Problem::Pieces),
+                0,
+            );
+        }
+        stack.discover();
+        Ok(stack)
+    }
+
+    /// Looks at the one volume that members make, as the layout that comes with them says.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no more threads.
+    pub fn of_volume(volume: &Volume) -> io::Result<Self> {
+        let mut stack = Self::new(volume.members().to_vec())?;
+        let pieces = Pieces::of_layout(volume.layout()).map_err(Problem::Pieces);
+        stack.add(Origin::Volume, pieces, 0);
+        stack.discover();
+        Ok(stack)
+    }
+
+    fn new(members: Vec<VolumeMember>) -> io::Result<Self> {
+        let options = Options { cache: 4 << 20, threads: NonZeroUsize::MIN };
+        let read = |member: &VolumeMember| {
+            let size = (member.volume_id.clone(), member.source.size());
+            // Only a member without a byte makes no volume.
+            let Ok(map) = layout_file::linear(&[size], &Limits::DEFAULT) else {
+                return Ok(Arc::new(Vec::new()) as Arc<dyn ReadAt>);
+            };
+            let volume = Volume::new(Layout::new(map), vec![member.clone()]);
+            let volume = Arc::new(volume.map_err(io::Error::other)?);
+            Ok(Arc::new(MemberBytes(Reader::new(volume, &options)?)) as Arc<dyn ReadAt>)
+        };
+        let bytes = members.iter().map(read).collect::<io::Result<_>>()?;
+        Ok(Self {
+            bytes,
+            bases: (0..members.len()).map(Base::Member).collect(),
+            members,
+            devices: Vec::new(),
+            arrays: Vec::new(),
+            groups: Vec::new(),
+            array_members: Vec::new(),
+            physical_volumes: Vec::new(),
+        })
+    }
+
+    /// The members that were given.
+    pub fn members(&self) -> &[VolumeMember] {
+        &self.members
+    }
+
+    /// Every device, those below before those above.
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// One of the devices.
+    pub fn device(&self, no: DeviceNo) -> Option<&Device> {
+        self.devices.get(no.0)
+    }
+
+    /// The arrays.
+    pub fn arrays(&self) -> &[ArrayNode] {
+        &self.arrays
+    }
+
+    /// The volume groups.
+    pub fn groups(&self) -> &[GroupNode] {
+        &self.groups
+    }
+
+    /// The physical volumes, whose `device` is a [`DeviceNo`].
+    pub fn physical_volumes(&self) -> &[FoundPv] {
+        &self.physical_volumes
+    }
+
+    /// The members of arrays, whose `device` is a [`DeviceNo`].
+    pub fn array_members(&self) -> &[FoundMember] {
+        &self.array_members
+    }
+
+    /// The partitions of a device.
+    pub fn partitions(&self, of: DeviceNo) -> impl Iterator<Item = (DeviceNo, &Partition)> {
+        (0..).zip(&self.devices).filter_map(move |(no, device)| match &device.origin {
+            Origin::Partition { of: table, partition } if *table == of => {
+                Some((DeviceNo(no), partition))
+            }
+            _ => None,
+        })
+    }
+
+    /// The bytes of a device; what is missing cannot be read.
+    pub fn bytes(&self, no: DeviceNo) -> Option<PieceBytes> {
+        let pieces = self.device(no)?.pieces.as_ref()?;
+        Some(PieceBytes::new((**pieces).clone(), self.base_bytes()))
+    }
+
+    fn base_bytes(&self) -> Vec<Option<Arc<dyn ReadAt>>> {
+        let of = |base: &Base| match base {
+            Base::Member(number) => self.bytes.get(*number).map(Arc::clone),
+            Base::Missing { .. } => None,
+        };
+        self.bases.iter().map(of).collect()
+    }
+
+    /// Adds a device; `pieces` are on bases.
+    fn add(&mut self, origin: Origin, pieces: Result<Pieces, Problem>, depth: u32) -> DeviceNo {
+        let no = DeviceNo(self.devices.len());
+        let (pieces, problem) = match pieces {
+            Ok(pieces) => (Some(Arc::new(pieces)), None),
+            Err(problem) => (None, Some(problem)),
+        };
+        self.devices.push(Device {
+            origin,
+            size: pieces.as_ref().map(|pieces| pieces.size()),
+            holds: None,
+            problems: problem.into_iter().collect(),
+            warnings: Vec::new(),
+            pieces,
+            depth,
+        });
+        no
+    }
+
+    /// A base for something that is not there.
+    fn missing(&mut self, volume_id: VolumeId, size: u64) -> usize {
+        self.bases.push(Base::Missing { volume_id, size });
+        self.bases.len() - 1
+    }
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").field("devices", &self.devices).finish_non_exhaustive()
+    }
+}

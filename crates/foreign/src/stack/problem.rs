@@ -1,0 +1,189 @@
+//! What speaks against a device of a stack.
+
+use restore::partitions::{Flaw, TableError};
+
+use super::DeviceNo;
+use crate::lvm2::{LvmError, LvmId, PvState, Unreadable};
+use crate::md::{MdError, MemberState, Refused};
+use crate::pieces::PiecesError;
+
+/// Why a device cannot be read, or what is read should not be believed.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// Its pieces do not fit together.
+    #[error(transparent)]
+    Pieces(PiecesError),
+    /// Its label of LVM is damaged.
+    #[error("{0}")]
+    Label(LvmError),
+    /// Its partition table is damaged.
+    #[error(transparent)]
+    Table(TableError),
+    /// A device below cannot be believed.
+    #[error("device {} below it has problems of its own", .0.0)]
+    Below(DeviceNo),
+    /// A logical volume is of a kind that cannot be read.
+    #[error(transparent)]
+    LogicalVolume(Unreadable),
+    /// A physical volume that it is on is missing, or of another moment.
+    #[error("physical volume {name} ({id}) of group {group:?}, which is at {seqno}: {}", pv_state(.state))]
+    PhysicalVolume {
+        /// What the group calls it.
+        name: String,
+        /// Its id.
+        id: LvmId,
+        /// The group.
+        group: String,
+        /// What the group's metadata is at.
+        seqno: u64,
+        /// What is wrong with it.
+        state: PvState,
+    },
+    /// Copies of the group's metadata contradict each other.
+    #[error("copies of the metadata of group {group:?} are both at {seqno} and differ")]
+    Contradiction {
+        /// The group.
+        group: String,
+        /// What both are at.
+        seqno: u64,
+        /// The devices with the copies that were not taken.
+        devices: Vec<DeviceNo>,
+    },
+    /// An array is of a kind that cannot be read.
+    #[error(transparent)]
+    Array(Refused),
+    /// A member of an array that it is on is missing, or of another moment.
+    #[error("member {place} of the array, which is at {events}: {}", member_state(.state))]
+    Member {
+        /// Its place.
+        place: usize,
+        /// The most that any member has seen.
+        events: u64,
+        /// What is wrong with it.
+        state: MemberState,
+    },
+    /// A filesystem on it is larger than it.
+    #[error("the {filesystem} on it has {needed} bytes, it has {size} itself")]
+    FilesystemCut {
+        /// What it calls itself.
+        filesystem: &'static str,
+        /// Size of the filesystem in bytes.
+        needed: u64,
+        /// Size of the device in bytes.
+        size: u64,
+    },
+    /// The copy of a filesystem's superblock is not where it must be.
+    #[error(
+        "the {filesystem} on it has no copy of its superblock at {offset:#x}, where it must be"
+    )]
+    FilesystemBroken {
+        /// What it calls itself.
+        filesystem: &'static str,
+        /// Where the copy must be, in bytes.
+        offset: u64,
+    },
+    /// Devices are nested too deep, or there are too many.
+    #[error("more devices on each other than are believed")]
+    TooMuch,
+}
+
+/// What is odd about a device and does no harm.
+#[derive(Debug, thiserror::Error)]
+pub enum Warning {
+    /// It has a superblock of an array, or what is left of one, that cannot be believed.
+    #[error("{0}")]
+    Superblock(MdError),
+    /// A copy of LVM's metadata on it is damaged.
+    #[error("{0}")]
+    Metadata(LvmError),
+    /// A copy of LVM's metadata on it is of an earlier moment.
+    #[error("the metadata at {offset:#x} is at {seqno}, the group is at {newest}")]
+    OldMetadata {
+        /// Where it is, in bytes.
+        offset: u64,
+        /// What it is at.
+        seqno: u64,
+        /// What the group is at.
+        newest: u64,
+    },
+    /// No metadata on it says of which moment it is.
+    #[error("it has no sound metadata of its own, so nothing says of which moment it is")]
+    Undated,
+    /// Its group does not list it any more.
+    #[error("group {group:?} does not list it any more")]
+    Unlisted {
+        /// The group.
+        group: String,
+    },
+    /// It was found only after what it belongs to had been put together.
+    #[error("it lies on what it belongs to")]
+    Late,
+    /// It is of an array without a place in it.
+    #[error("it has no place in its array")]
+    NoPlace,
+    /// Copies in its array may differ.
+    #[error("the array was not stopped cleanly: where it was being written to, copies may differ")]
+    NotClean,
+    /// A member lists blocks that could not be read.
+    #[error("a member of the array lists blocks that could not be read")]
+    BadBlocks,
+    /// Its partition table is not in order.
+    #[error(transparent)]
+    Table(Flaw),
+    /// The device had another size when its label was written.
+    #[error("its label is for a device of {expected} bytes, it has {found}")]
+    Size {
+        /// What the label says.
+        expected: u64,
+        /// What it has.
+        found: u64,
+    },
+}
+
+impl Problem {
+    /// Whether the device can be read all the same, with what is missing counted as damage.
+    pub fn can_be_salvaged(&self) -> bool {
+        match self {
+            Self::PhysicalVolume { .. }
+            | Self::Member { .. }
+            | Self::FilesystemCut { .. }
+            | Self::FilesystemBroken { .. }
+            | Self::Below(_) => true,
+            Self::Pieces(_)
+            | Self::Label(_)
+            | Self::Table(_)
+            | Self::LogicalVolume(_)
+            | Self::Contradiction { .. }
+            | Self::Array(_)
+            | Self::TooMuch => false,
+        }
+    }
+}
+
+fn pv_state(state: &PvState) -> String {
+    match state {
+        PvState::Usable => "is there".into(),
+        PvState::Missing => "is not there".into(),
+        PvState::Doubled { devices } => format!("{} devices say they are it", devices.len()),
+        PvState::Older { seqno } => {
+            format!("its own metadata is at {seqno}: it is of an earlier moment")
+        }
+        PvState::Elsewhere { group } => format!("its own metadata is of group {group:?}"),
+        PvState::Short { size, needed } => {
+            format!("its extents end at byte {needed}, the device has {size}")
+        }
+    }
+}
+
+fn member_state(state: &MemberState) -> String {
+    match state {
+        MemberState::Usable => "is there".into(),
+        MemberState::Missing => "is not there".into(),
+        MemberState::Doubled { devices } => format!("{} devices say they are it", devices.len()),
+        MemberState::Older { events } => {
+            format!("its own superblock is at {events}: it is of an earlier moment")
+        }
+        MemberState::Recovering => "is not yet in sync".into(),
+        MemberState::Differs { field } => format!("its superblock says something else as {field}"),
+    }
+}

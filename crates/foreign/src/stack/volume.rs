@@ -1,0 +1,90 @@
+//! A device of a stack as a volume to be restored.
+
+use std::sync::Arc;
+
+use restore::snapfmt::LayoutError;
+use restore::{LayoutMismatch, Volume, VolumeMember};
+
+use super::{Base, Choice, Chosen, DeviceNo, MissingSource, NotChosen, Origin, Problem, Stack};
+
+/// Why a stack gives no volume.
+#[derive(Debug, thiserror::Error)]
+pub enum Unassembled {
+    /// It is not clear which is meant.
+    #[error(transparent)]
+    Choice(#[from] NotChosen),
+    /// It cannot be read, or should not be believed.
+    #[error("the volume cannot be put together")]
+    Problems {
+        /// What was chosen.
+        volume: Chosen,
+        /// Why; each with the device it was found on.
+        problems: Vec<(Option<Chosen>, String)>,
+        /// Whether what is there can be salvaged.
+        can_be_salvaged: bool,
+    },
+    /// It is no layout.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Its members are too short.
+    #[error(transparent)]
+    Mismatch(#[from] LayoutMismatch),
+}
+
+impl Stack {
+    /// The volume that is meant, on those of the members that it needs. With `salvage`, members that
+    /// are missing, or cannot be believed, are taken to be damaged from end to end.
+    pub fn volume(&self, choice: &Choice, salvage: bool) -> Result<Volume, Unassembled> {
+        let no = self.choose(choice)?;
+        let problems = self.problems(no);
+        let all_soft = problems.iter().all(|(_, problem)| problem.can_be_salvaged());
+        let pieces = self.device(no).and_then(|device| device.pieces.as_ref());
+        let Some(pieces) = pieces.filter(|_| problems.is_empty() || (salvage && all_soft)) else {
+            return Err(Unassembled::Problems {
+                volume: self.name(no).unwrap_or(Chosen::Volume),
+                problems: problems.iter().map(|(n, p)| (self.name(*n), p.to_string())).collect(),
+                can_be_salvaged: all_soft && pieces.is_some(),
+            });
+        };
+        let used = pieces.devices();
+        let members: Vec<VolumeMember> =
+            used.iter().filter_map(|base| self.member(*base)).collect();
+        let sizes: Vec<u64> = members.iter().map(|member| member.source.size()).collect();
+        let layout = pieces.layout(&used, &sizes)?;
+        Ok(Volume::new(layout, members)?)
+    }
+
+    /// What speaks against a device and all that it lies on.
+    pub fn problems(&self, no: DeviceNo) -> Vec<(DeviceNo, &Problem)> {
+        let mut found = Vec::new();
+        let mut open = vec![no];
+        let mut seen = vec![];
+        while let Some(no) = open.pop() {
+            if seen.contains(&no) {
+                continue;
+            }
+            seen.push(no);
+            let Some(device) = self.device(no) else { continue };
+            if let Origin::Partition { of, .. } = device.origin {
+                open.push(of);
+            }
+            for problem in &device.problems {
+                match problem {
+                    Problem::Below(below) => open.push(*below),
+                    problem => found.push((no, problem)),
+                }
+            }
+        }
+        found
+    }
+
+    fn member(&self, base: usize) -> Option<VolumeMember> {
+        match self.bases.get(base)? {
+            Base::Member(number) => self.members.get(*number).cloned(),
+            Base::Missing { volume_id, size } => {
+                let source = Arc::new(MissingSource::new(volume_id, *size));
+                Some(VolumeMember { volume_id: volume_id.clone(), source })
+            }
+        }
+    }
+}

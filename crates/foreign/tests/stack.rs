@@ -1,0 +1,134 @@
+//! What lies on disks is found, put together as it was, and refused where it cannot be proved.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod support;
+
+use std::sync::Arc;
+
+use foreign::lvm2::PvState;
+use foreign::stack::{Choice, Chosen, NotChosen, Of, Problem, Stack, Unassembled};
+use restore::VolumeMember;
+use support::{Bytes, disks, expected, member, sha256_of};
+
+fn stack(disks: &[(String, Bytes)]) -> Stack {
+    let members: Vec<VolumeMember> =
+        disks.iter().map(|(name, bytes)| member(name, bytes)).collect();
+    Stack::of_members(members).unwrap()
+}
+
+fn lv(path: &str) -> Choice {
+    let (group, name) = path.split_once('/').unwrap();
+    let of = Of::LogicalVolume { group: group.into(), name: name.into() };
+    Choice { of, partition: None }
+}
+
+#[test]
+fn logical_volumes_and_arrays_are_restored_to_their_hashes() {
+    for sample in ["lvm2/linear-3pv", "lvm2/mda-wrapped", "lvm2/striped-2x2", "lvm2/snapshot-thin"]
+    {
+        for (state, path, hash, size) in expected(sample) {
+            let mut disks = disks(sample, &state);
+            disks.reverse();
+            match stack(&disks).volume(&lv(&path), false) {
+                Ok(volume) => {
+                    assert_eq!(volume.size(), size);
+                    assert_eq!(sha256_of(volume), hash, "{sample} {state} {path}");
+                }
+                Err(refused) => assert!(path.ends_with("_snap"), "{path}: {refused}"),
+            }
+        }
+    }
+    for sample in ["linear-2x", "raid0-2x-64k", "raid0-3x-uneven", "raid1-2x"] {
+        let sample = format!("mdraid/{sample}");
+        for (state, _, hash, size) in expected(&sample) {
+            let mut disks = disks(&sample, &state);
+            disks.reverse();
+            let volume = stack(&disks).volume(&Choice::default(), false).unwrap();
+            assert_eq!(volume.size(), size);
+            assert_eq!(sha256_of(volume), hash, "{sample} {state}");
+        }
+    }
+}
+
+#[test]
+fn the_only_volume_needs_no_name_and_of_several_none_is_taken() {
+    let (_, _, hash, _) = expected("lvm2/mda-wrapped").remove(0);
+    let volume = stack(&disks("lvm2/mda-wrapped", "gen0")).volume(&Choice::default(), false);
+    assert_eq!(sha256_of(volume.unwrap()), hash);
+
+    let refused = stack(&disks("lvm2/linear-3pv", "gen0")).choose(&Choice::default());
+    let name = |name: &str| Chosen::LogicalVolume { group: "vg_lin".into(), name: name.into() };
+    let candidates = vec![name("data"), name("other")];
+    assert_eq!(refused, Err(NotChosen::Several { candidates: candidates.clone() }));
+    let refused = stack(&disks("lvm2/linear-3pv", "gen0")).choose(&lv("vg_lin/nothing"));
+    assert_eq!(refused, Err(NotChosen::None { candidates }));
+}
+
+fn pv_problem(refused: Unassembled, stack: &Stack, choice: &Choice) -> (String, PvState) {
+    let Unassembled::Problems { can_be_salvaged: true, .. } = refused else { panic!("{refused}") };
+    let no = stack.choose(choice).unwrap();
+    let problems = stack.problems(no);
+    let [(_, Problem::PhysicalVolume { name, state, .. })] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    (name.clone(), state.clone())
+}
+
+#[test]
+fn a_member_that_is_missing_doubled_or_older_is_refused_by_name() {
+    let new = disks("lvm2/linear-3pv", "gen1");
+    let old = disks("lvm2/linear-3pv", "gen0");
+    let data = lv("vg_lin/data");
+    let cases = [
+        (vec![new[0].clone(), new[2].clone()], PvState::Missing),
+        (
+            vec![
+                new[0].clone(),
+                new[1].clone(),
+                new[2].clone(),
+                ("again".into(), new[1].1.clone()),
+            ],
+            PvState::Doubled { devices: vec![1, 3] },
+        ),
+        (vec![new[2].clone(), old[1].clone(), new[0].clone()], PvState::Older { seqno: 6 }),
+    ];
+    for (disks, expected) in cases {
+        let stack = stack(&disks);
+        let refused = stack.volume(&data, false).unwrap_err();
+        assert_eq!(pv_problem(refused, &stack, &data), ("pv1".to_owned(), expected));
+        // What is not on it is not concerned.
+        let other = stack.volume(&lv("vg_lin/other"), false).unwrap();
+        let hash = support::expected("lvm2/linear-3pv").remove(3);
+        assert_eq!((hash.0.as_str(), hash.1.as_str()), ("gen1", "vg_lin/other"));
+        assert_eq!(sha256_of(other), hash.2);
+    }
+}
+
+#[test]
+fn what_is_there_can_be_salvaged() {
+    use restore::image::Image;
+    use restore::reader::{Options, Reader};
+    let all = disks("lvm2/linear-3pv", "gen1");
+    let whole = stack(&all).volume(&lv("vg_lin/data"), false).unwrap();
+    let whole = Reader::new(Arc::new(whole), &Options::default()).unwrap();
+    let some = [all[0].clone(), all[2].clone()];
+    let part = stack(&some).volume(&lv("vg_lin/data"), true).unwrap();
+    let part = Reader::new(Arc::new(part), &Options::default()).unwrap();
+    assert_eq!(part.size(), whole.size());
+    // The second and the last segment are on the physical volume that is not there.
+    let lost = [6291456..11534336, 25165824..28311552];
+    let mut at = 0;
+    while at < whole.size() {
+        let (mut a, mut b) = (vec![0; 65536], vec![0; 65536]);
+        whole.read_at(at, &mut a).unwrap();
+        match part.read_at(at, &mut b) {
+            Ok(()) => assert_eq!(a, b, "{at}"),
+            Err(_) => assert!(lost.iter().any(|range| range.contains(&at)), "{at}"),
+        }
+        at += 65536;
+    }
+    let damage: u64 =
+        part.damage().iter().flat_map(|d| d.logical.clone()).map(|r| r.end - r.start).sum();
+    assert_eq!(damage, lost.iter().map(|range| range.end - range.start).sum::<u64>());
+}
