@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod ebs;
+mod fields;
 mod limits;
 pub mod lvm2;
 pub mod md;
@@ -15,7 +16,3 @@ mod token_guard;
 mod walk;
 
 pub use limits::Limits;
-mod fields;
-pub mod lvm2;
-pub mod md;
-pub mod pieces;

@@ -9,6 +9,7 @@ pub(crate) mod failure;
 pub(crate) mod feed;
 pub(crate) mod frames;
 pub(crate) mod hash;
+pub(crate) mod held;
 pub(crate) mod image;
 pub(crate) mod journal;
 pub(crate) mod layout;

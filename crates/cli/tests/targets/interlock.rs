@@ -5,7 +5,8 @@ use std::path::Path;
 use libtest_mimic::Trial;
 
 use super::in_place::onto;
-use crate::support::disk::{Disk, LOOP, Partition, Swap, Writer, partition_refusal, swap_refusal};
+use crate::support::disk::{Disk, LOOP};
+use crate::support::held::{Other, Partition, Swap, partition_refusal, swap_refusal};
 use crate::support::loopmount::{LoopDevice, LoopMount, Mount};
 use crate::support::needs::{LOOP_MOUNT, Need, trial};
 use crate::support::run::Call;
@@ -136,7 +137,7 @@ fn open_for_writing() -> Outcome {
     let disk = Disk::dirty(&stage.scratch, 2 * MIB)?;
     write(&stage.target(), &vec![7; 2 << 20])?;
     for target in [disk.path(), &stage.target()] {
-        let writer = Writer::of(target)?;
+        let writer = Other::writer(target)?;
         let word = format!("is open for writing by process {} (sh)", writer.pid());
         refused(&stage, onto(&stage, target), target, &[&word, "it holds unknown data"])?;
     }

@@ -9,12 +9,11 @@ use libtest_mimic::Trial;
 use restore::interlock::{Needs, Refused, Why};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::support::held::Other;
 use crate::support::loopmount::{LoopDevice, LoopMount};
 use crate::support::needs::{LOOP_MOUNT, Need, trial};
 use crate::support::scratch::{self, Scratch};
-use crate::support::{
-    LOOP, MIB, Other, Outcome, accepted, device, ensure, ext4, needs_of, refused, tool,
-};
+use crate::support::{LOOP, MIB, Outcome, accepted, device, ensure, ext4, needs_of, refused, tool};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let ext4 = [LOOP_MOUNT.as_slice(), &[Need::Tool("mkfs.ext4")]].concat();
@@ -75,7 +74,7 @@ fn other_processes() -> Outcome {
 fn writer_without_lock() -> Outcome {
     let scratch = Scratch::new()?;
     let device = device(&scratch, "disk", MIB)?;
-    let _writer = Other::run(r#"exec 3<>"$1""#, device.path())?;
+    let _writer = Other::writer(device.path())?;
     refused(device.path(), &shared(), &["is open for writing by process"]).map(drop)
 }
 

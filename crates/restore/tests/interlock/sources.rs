@@ -5,12 +5,12 @@ use std::path::Path;
 
 use libtest_mimic::Trial;
 
+use crate::support::held::{Partition, partition_refusal};
 use crate::support::loopmount::{LoopDevice, LoopMount};
 use crate::support::needs::{LOOP_MOUNT, Need, trial};
 use crate::support::scratch::{self, Scratch};
 use crate::support::{
-    LOOP, MIB, Outcome, Partition, accepted, device, ext4, needs_of, partition_refusal, reading,
-    refused, tool,
+    LOOP, MIB, Outcome, accepted, device, ext4, needs_of, reading, refused, tool,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -93,8 +93,8 @@ fn filesystem_of_source() -> Outcome {
 fn partitions_and_disk() -> Outcome {
     let scratch = Scratch::new()?;
     let disk = Partition::disk(&scratch, "disk", 8 * MIB)?;
-    let one = Partition::add(&disk, 1, MIB, 2 * MIB)?;
-    let two = Partition::add(&disk, 2, 4 * MIB, 2 * MIB)?;
+    let one = Partition::add(disk.path(), 1, MIB, 2 * MIB)?;
+    let two = Partition::add(disk.path(), 2, 4 * MIB, 2 * MIB)?;
     refused(disk.path(), &reading(one.path(), MIB), &["holds the source", "p1"])?;
     refused(one.path(), &reading(disk.path(), MIB), &["lies on the source"])?;
     refused(one.path(), &reading(&scratch.path("disk"), MIB), &["lies on the source"])?;

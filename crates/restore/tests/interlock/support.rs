@@ -2,6 +2,8 @@
 //! with partitions, as swap, and processes that hold something.
 #![allow(dead_code, reason = "of the shared files a part is used")]
 
+#[path = "../../../cli/tests/support/held.rs"]
+pub(crate) mod held;
 #[path = "../../../cli/tests/support/loopmount.rs"]
 pub(crate) mod loopmount;
 #[path = "../../../cli/tests/support/needs.rs"]
@@ -11,9 +13,7 @@ pub(crate) mod scratch;
 #[path = "../../../cli/tests/support/tool.rs"]
 pub(crate) mod tool;
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use restore::interlock::{self, Held, Needs, Refused};
@@ -96,120 +96,4 @@ pub(crate) fn ext4(image: &Path, len: u64, label: &str) -> Outcome {
     drop(scratch::new_sparse(image, len)?);
     let arguments = ["-q", "-F", "-L", label].map(Path::new);
     tool::run("mkfs.ext4", arguments.into_iter().chain([image])).map(drop)
-}
-
-/// A partition that the kernel was told of, forgotten again when dropped. Its device must be
-/// dropped after it.
-pub(crate) struct Partition {
-    disk: PathBuf,
-    number: String,
-    path: PathBuf,
-}
-
-impl Partition {
-    /// A disk that can have partitions.
-    pub(crate) fn disk(scratch: &Scratch, name: &str, len: u64) -> Outcome<LoopDevice> {
-        drop(scratch::new_sparse(&scratch.path(name), len)?);
-        LoopDevice::with_partitions(&scratch.path(name))
-    }
-
-    /// Partition `number` of `disk`, of `len` bytes from `start`.
-    pub(crate) fn add(disk: &LoopDevice, number: u32, start: u64, len: u64) -> Outcome<Self> {
-        let disk = disk.path().to_owned();
-        let sectors = [start / 512, len / 512].map(|n| n.to_string());
-        let path = PathBuf::from(format!("{}p{number}", disk.display()));
-        let number = number.to_string();
-        tool::run("addpart", [&disk.to_string_lossy(), &*number, &*sectors[0], &*sectors[1]])?;
-        let partition = Self { disk, number, path };
-        // Where nobody makes device nodes there is none, ever.
-        let started = Instant::now();
-        while !partition.path.exists() {
-            ensure!(started.elapsed() < Duration::from_secs(3), "no node for a partition");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(partition)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Partition {
-    fn drop(&mut self) {
-        drop(tool::run("delpart", [self.disk.as_os_str(), self.number.as_ref()]));
-    }
-}
-
-/// Whether partitions can be made here and have nodes.
-pub(crate) fn partition_refusal() -> Option<String> {
-    let attempt = || -> Outcome {
-        let scratch = Scratch::new()?;
-        let disk = Partition::disk(&scratch, "disk", 4 * MIB)?;
-        Partition::add(&disk, 1, MIB, MIB).map(drop)
-    };
-    let error = attempt().err()?;
-    Some(format!("partitions ({})", error.message().unwrap_or_default().replace('\n', ", ")))
-}
-
-/// Swap space in use, until dropped.
-pub(crate) struct Swap(PathBuf);
-
-impl Swap {
-    pub(crate) fn on(path: &Path) -> Outcome<Self> {
-        tool::run("mkswap", [path])?;
-        tool::run("swapon", [path])?;
-        Ok(Self(path.to_owned()))
-    }
-}
-
-impl Drop for Swap {
-    fn drop(&mut self) {
-        drop(tool::run("swapoff", [&self.0]));
-    }
-}
-
-/// Whether swap can be turned on here.
-pub(crate) fn swap_refusal() -> Option<String> {
-    let attempt = || -> Outcome {
-        let scratch = Scratch::new()?;
-        let device = device(&scratch, "swap", MIB)?;
-        Swap::on(device.path()).map(drop)
-    };
-    let error = attempt().err()?;
-    Some(format!("swap ({})", error.message().unwrap_or_default().replace('\n', ", ")))
-}
-
-/// Another process that has run a line of shell and waits, ended when dropped.
-pub(crate) struct Other(Child);
-
-impl Other {
-    /// Runs `line`, in which `$1` is `path`.
-    pub(crate) fn run(line: &str, path: &Path) -> Outcome<Self> {
-        // It is the shell itself that waits, so that nothing outlives it.
-        let script = format!("{line} && echo ready && read -r end");
-        let mut child = Command::new("sh")
-            .args(["-c", &script, "sh"])
-            .arg(path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = child.stdout.take().ok_or("no output")?;
-        let other = Self(child);
-        let mut first = String::new();
-        BufReader::new(stdout).read_line(&mut first)?;
-        ensure!(first == "ready\n", "{line}: {first:?}");
-        Ok(other)
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }

@@ -6,12 +6,12 @@ use libtest_mimic::Trial;
 use restore::in_use::Use;
 use restore::interlock::Needs;
 
+use crate::support::held::{Other, Partition, Swap, partition_refusal, swap_refusal};
 use crate::support::loopmount::{LoopDevice, LoopMount};
 use crate::support::needs::{LOOP_MOUNT, Need, trial};
 use crate::support::scratch::{self, Scratch};
 use crate::support::{
-    LOOP, MIB, Other, Outcome, Partition, Swap, accepted, detach, device, ensure, ext4, needs_of,
-    partition_refusal, refused, swap_refusal, tool,
+    LOOP, MIB, Outcome, accepted, detach, device, ensure, ext4, needs_of, refused, tool,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -146,8 +146,8 @@ fn twins() -> Outcome {
 fn used_partition() -> Outcome {
     let scratch = Scratch::new()?;
     let disk = Partition::disk(&scratch, "disk", 8 * MIB)?;
-    let one = Partition::add(&disk, 1, MIB, 2 * MIB)?;
-    let two = Partition::add(&disk, 2, 4 * MIB, 2 * MIB)?;
+    let one = Partition::add(disk.path(), 1, MIB, 2 * MIB)?;
+    let two = Partition::add(disk.path(), 2, 4 * MIB, 2 * MIB)?;
     let swap = Swap::on(one.path())?;
     refused(
         disk.path(),
@@ -163,7 +163,7 @@ fn used_partition() -> Outcome {
 fn used_disk() -> Outcome {
     let scratch = Scratch::new()?;
     let disk = Partition::disk(&scratch, "disk", 4 * MIB)?;
-    let part = Partition::add(&disk, 1, MIB, MIB)?;
+    let part = Partition::add(disk.path(), 1, MIB, MIB)?;
     let above = LoopDevice::attach(disk.path(), true)?;
     refused(
         part.path(),
@@ -177,8 +177,8 @@ fn used_disk() -> Outcome {
 fn partition_open_for_writing() -> Outcome {
     let scratch = Scratch::new()?;
     let disk = Partition::disk(&scratch, "disk", 4 * MIB)?;
-    let part = Partition::add(&disk, 1, MIB, MIB)?;
-    let writer = Other::run(r#"exec 3<>"$1""#, part.path())?;
+    let part = Partition::add(disk.path(), 1, MIB, MIB)?;
+    let writer = Other::writer(part.path())?;
     refused(disk.path(), &needs_of(MIB), &["by its partition loop", "p1: open for writing by"])?;
     drop(writer);
     // A lock that is shared says nothing of the disk's partitions.
@@ -194,7 +194,7 @@ fn open_for_writing() -> Outcome {
     drop(scratch::new_sparse(&file, MIB)?);
     let device = device(&scratch, "disk", MIB)?;
     for target in [file.as_path(), device.path()] {
-        let writer = Other::run(r#"exec 3<>"$1""#, target)?;
+        let writer = Other::writer(target)?;
         let words = [format!("is open for writing by process {} (sh)", writer.pid())];
         refused(target, &needs_of(MIB), &[&words[0]])?;
         drop(writer);
