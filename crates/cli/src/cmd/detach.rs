@@ -42,5 +42,10 @@ pub(crate) fn run(args: &DetachArgs, output: Output) -> Result<Exit, Failure> {
 }
 
 fn text(done: &Detached) -> String {
-    done.detached.iter().map(|n| format!("detached {}\n", name(n))).collect()
+    if done.detached.is_empty() {
+        return "nothing is attached".to_owned();
+    }
+    let lines: Vec<String> =
+        done.detached.iter().map(|n| format!("detached {}", name(n))).collect();
+    lines.join("\n")
 }

@@ -3,6 +3,7 @@
 //! mistake in the product cannot hide behind the same mistake in its tests.
 #![allow(dead_code, reason = "every test target uses its own part of this")]
 
+pub(crate) mod attachment;
 pub(crate) mod blake3;
 pub(crate) mod disk;
 pub(crate) mod failure;

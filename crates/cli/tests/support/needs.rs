@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Mount,
     /// Loop devices can be had.
     LoopDevice,
+    /// File systems in user space.
+    Fuse,
     /// A program, looked for in `PATH` and the system directories.
     Tool(&'static str),
     /// A program that even a machine meant to have everything may lack: no distribution is sure to
@@ -47,6 +49,10 @@ impl Need {
             Self::LoopDevice => tool::run("losetup", ["--find"]).err().map(|e| {
                 format!("a loop device ({})", e.message().map(first_line).unwrap_or_default())
             }),
+            Self::Fuse => {
+                let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+                device.err().map(|e| format!("/dev/fuse ({e})"))
+            }
             Self::Tool(name) | Self::Extra(name) => {
                 tool::find(name).is_none().then(|| name.to_owned())
             }

@@ -102,11 +102,19 @@ impl LoopDevice {
         crate::in_use::is_claimed(&self.state.path)
     }
 
-    /// How far to read ahead for programs that read in order through the page cache, in bytes
-    /// (`Documentation/ABI/stable/sysfs-block`).
+    /// Sets one of the figures of its queue (`Documentation/ABI/stable/sysfs-block`).
+    fn tune(&self, figure: &str, value: u64) -> io::Result<()> {
+        fs::write(sysfs(&self.state.path).join("queue").join(figure), value.to_string())
+    }
+
+    /// How far to read ahead for programs that read in order through the page cache, in bytes.
     pub(super) fn set_read_ahead(&self, bytes: u64) -> io::Result<()> {
-        let file = sysfs(&self.state.path).join("queue/read_ahead_kb");
-        fs::write(file, (bytes >> 10).to_string())
+        self.tune("read_ahead_kb", bytes >> 10)
+    }
+
+    /// Keeps the kernel from joining requests: one for damaged bytes would fail with its neighbours.
+    pub(super) fn keep_requests_apart(&self) -> io::Result<()> {
+        self.tune("nomerges", 2)
     }
 
     /// Clears the device, now or, where somebody uses it, with its last user.

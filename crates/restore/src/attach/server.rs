@@ -248,6 +248,9 @@ impl Server {
             if let Err(error) = made.set_read_ahead(READ_AHEAD) {
                 self.without("more read-ahead on the loop device", &error);
             }
+            if !writable && let Err(error) = made.keep_requests_apart() {
+                self.without("keeping damage from spreading to its neighbours", &error);
+            }
             self.state.devices.push(made.state().clone());
             self.devices.push(made);
         }

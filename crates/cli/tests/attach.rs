@@ -1,0 +1,36 @@
+//! Sets attached as a file and a loop device: what is read through them, what damage does, who keeps them
+//! from being detached, and what is left when their server is killed: nothing.
+
+#[path = "attach/busy.rs"]
+mod busy;
+#[path = "attach/content.rs"]
+mod content;
+#[path = "attach/damage.rs"]
+mod damage;
+#[path = "attach/foreground.rs"]
+mod foreground;
+#[path = "attach/killed.rs"]
+mod killed;
+#[path = "attach/listing.rs"]
+mod listing;
+mod support;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+use support::loopmount::keep_mounts_private;
+
+fn main() -> ExitCode {
+    keep_mounts_private();
+    let trials = [
+        content::trials(),
+        listing::trials(),
+        damage::trials(),
+        busy::trials(),
+        killed::trials(),
+        foreground::trials(),
+    ];
+    let trials = trials.into_iter().flatten().collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}

@@ -1,0 +1,73 @@
+//! Damage is an error for the bytes it touches, and for no others.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use libtest_mimic::Trial;
+
+use crate::support::attachment::{ATTACH, Attachment};
+use crate::support::frames::{Anatomy, middle};
+use crate::support::needs::trial;
+use crate::support::scratch::{self, flip_bit};
+use crate::support::stage::Stage;
+use crate::support::{Outcome, ensure};
+
+const PAGE: usize = 4096;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("damage_is_an_error_for_its_bytes_alone", &ATTACH, damage)]
+}
+
+fn damage() -> Outcome {
+    let stage = Stage::new()?;
+    let member = stage.file("vol-b")?;
+    let anatomy = Anatomy::of(&member)?;
+    let frame = anatomy.data().nth(3).ok_or("not so many data frames")?;
+    let bad = stage.sample.layout.logical_ranges("vol-b", &frame.plain);
+    ensure!(!bad.is_empty(), "the frame is nowhere in the volume");
+    flip_bit(&member, middle(frame))?;
+    let attachment = Attachment::of(&stage.sets)?;
+    let truth = scratch::read(&stage.sample.logical)?;
+    for path in [attachment.file()?, attachment.device()?] {
+        is_bad_there_alone(&path, &truth, &bad)?;
+    }
+    let listed = attachment.listed()?;
+    let figures = &listed["status"]["figures"];
+    ensure!(figures["damaged"] == 1 && figures["failed_reads"].as_u64() > Some(0), "{listed}");
+    let log = scratch::read(&Path::new("/run/snaprestore").join(&attachment.name).join("log"))?;
+    let log = String::from_utf8_lossy(&log).into_owned();
+    let name = member.to_string_lossy();
+    ensure!(log.contains(&*name) && log.contains("chunk"), "the log does not say where: {log}");
+    attachment.detach_cleanly()
+}
+
+/// Every page is the truth, or an error where it is bad; so is every larger read, whatever its place.
+fn is_bad_there_alone(path: &Path, truth: &[u8], bad: &[Range<u64>]) -> Outcome {
+    let file = File::open(path)?;
+    for length in [PAGE, 5 * PAGE, 1 << 20] {
+        let mut buffer = vec![0; length];
+        for (nth, expected) in truth.chunks(length).enumerate() {
+            let at = (nth * length) as u64;
+            let is_bad = touches(bad, &(at..at + expected.len() as u64));
+            let found = &mut buffer[..expected.len()];
+            match file.read_exact_at(found, at) {
+                Ok(()) => {
+                    ensure!(!is_bad, "{}: no error at {at}", path.display());
+                    ensure!(found == expected, "{}: wrong bytes at {at}", path.display());
+                }
+                Err(error) => {
+                    ensure!(is_bad, "{}: {error} at {at}", path.display());
+                    let code = error.raw_os_error();
+                    ensure!(code == Some(rustix::io::Errno::IO.raw_os_error()), "{error}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn touches(bad: &[Range<u64>], read: &Range<u64>) -> bool {
+    bad.iter().any(|bad| bad.start < read.end && read.start < bad.end)
+}
