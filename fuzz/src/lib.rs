@@ -4,6 +4,8 @@
 //! structure stands, makes CRCs, digests and ids right around it, and opens the result: what a
 //! hostile writer would do. Then every accessor is touched.
 
+pub mod ebs;
+
 #[path = "../../crates/snapfmt/tests/support/mod.rs"]
 mod support;
 

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
+use foreign::backup::BackupError;
 use restore::attach::{AttachError, DetachError};
 use restore::capture::CaptureError;
 use restore::catalog::{Ambiguity, CatalogError};
@@ -19,6 +20,8 @@ use restore::room::NoRoom;
 use restore::snapfmt::{Fault, WriteError};
 use restore::stream::StreamError;
 use restore::survey::SurveyError;
+
+use crate::backup;
 
 /// The documented exit codes (`docs/CLI.md`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,6 +98,8 @@ pub(crate) enum Failure {
     Usage { message: String, hint: &'static str },
     /// No set could be opened.
     Catalog(CatalogError),
+    /// No set of another system's backups could be opened.
+    Backup(BackupError),
     /// A job stopped.
     Run { error: RunError, terminated: bool },
     /// A restore stopped.
@@ -163,6 +168,7 @@ impl Failure {
         match self {
             Self::Usage { .. } | Self::Layout(_) => Exit::Usage,
             Self::Catalog(error) => catalog_exit(error),
+            Self::Backup(error) => backup::exit(error),
             Self::Run { error, terminated } => run_exit(error, *terminated),
             Self::Unfinished { unfinished, terminated, .. } => {
                 job_exit(&unfinished.error, *terminated)
@@ -213,6 +219,7 @@ impl Failure {
         match self {
             Self::Usage { message, .. } => message.clone(),
             Self::Catalog(error) => error.to_string(),
+            Self::Backup(error) => error.to_string(),
             Self::Run { error, .. } => error.to_string(),
             Self::Unfinished { unfinished, .. } => unfinished.to_string(),
             Self::Stream { error, .. } => error.to_string(),
@@ -256,6 +263,7 @@ impl Failure {
         match self {
             Self::Usage { hint, .. } => hint,
             Self::Catalog(error) => catalog_hint(error),
+            Self::Backup(error) => backup::hint(error),
             Self::Run { error, .. } => run_hint(error),
             Self::Unfinished { unfinished, in_place, .. } => job_hint(unfinished, *in_place),
             Self::Stream { error, .. } => stream_hint(error),

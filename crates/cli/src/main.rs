@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod backup;
 mod cmd;
 mod exit;
 mod members;

@@ -24,10 +24,39 @@ pub(crate) fn open(
         let source = RawSource::open(path, unit).map_err(|e| failure(path, e))?;
         opened.push(VolumeMember { volume_id: volume_id.clone(), source: Arc::new(source) });
     }
-    let sizes: Vec<_> = opened.iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
-    let layout = Layout::new(extent_map(layout, &sizes)?);
+    join(opened, layout)
+}
+
+/// Joins members as the arguments say.
+pub(crate) fn join(members: Vec<VolumeMember>, layout: &LayoutArgs) -> Result<Volume, Failure> {
+    let map = extent_map(layout, &sizes(&members))?;
+    volume(map, members)
+}
+
+/// Members that are looked at one by one, in any order that holds all of them.
+pub(crate) fn apart(members: Vec<VolumeMember>) -> Result<Volume, Failure> {
+    let map = layout_file::linear(&sizes(&members), &Limits::DEFAULT).map_err(Failure::Layout)?;
+    volume(map, members)
+}
+
+fn sizes(members: &[VolumeMember]) -> Vec<(VolumeId, u64)> {
+    members.iter().map(|m| (m.volume_id.clone(), m.source.size())).collect()
+}
+
+fn volume(map: ExtentMap, members: Vec<VolumeMember>) -> Result<Volume, Failure> {
     let mismatch = |e| Failure::Catalog(restore::catalog::CatalogError::Layout(e));
-    Volume::new(layout, opened).map_err(mismatch)
+    Volume::new(Layout::new(map), members).map_err(mismatch)
+}
+
+/// Snapshot files say themselves how their members make a volume.
+pub(crate) fn refuse_layout(args: &LayoutArgs) -> Result<(), Failure> {
+    if args.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Usage {
+        message: "snapshot files say themselves how their members lie together".into(),
+        hint: "--layout, --stripe and --linear are for raw members and other systems' backups",
+    })
 }
 
 /// One volume, or one device, cannot be two members.

@@ -1,9 +1,10 @@
-//! What a command is about: a set found among files, or raw members.
+//! What a command is about: a set found among files, of whatever kind, or raw members.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use foreign::backup::Backups;
 use restore::Volume;
 use restore::catalog::{Catalog, OpenSet};
 use restore::job;
@@ -11,6 +12,7 @@ use restore::layout_file;
 use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId};
 
 use crate::args::SetArgs;
+use crate::backup::{self, Backup};
 use crate::exit::{Exit, Failure};
 use crate::members;
 use crate::select;
@@ -19,6 +21,8 @@ use crate::select;
 pub(crate) enum Given<'a> {
     /// Files and directories with snapshots.
     Files(Box<Catalog>),
+    /// Files and directories with another system's backups.
+    Backups(Box<Backups>),
     /// Raw members.
     Raw(&'a SetArgs),
 }
@@ -27,26 +31,39 @@ pub(crate) enum Given<'a> {
 pub(crate) struct Subject {
     /// Its set; `None` for raw members.
     pub set: Option<SetName>,
-    /// The set's files; `None` for raw members.
+    /// The set's files; `None` for whatever is no set of snapshot files.
     pub open: Option<OpenSet>,
+    /// The set, where it is another system's backup.
+    pub backup: Option<Backup>,
     /// Its bytes.
     pub volume: Volume,
+}
+
+impl Subject {
+    /// Whether its members are laid together as they should be, and not only in some way.
+    pub(crate) fn is_volume(&self) -> bool {
+        self.backup.as_ref().is_none_or(|backup| backup.is_volume)
+    }
 }
 
 /// Which set a volume is of.
 #[derive(Clone, Debug)]
 pub(crate) struct SetName {
     pub set_id: SetId,
-    pub content_id: SetContentId,
+    /// Backups of other systems have none.
+    pub content_id: Option<SetContentId>,
 }
 
 impl<'a> Given<'a> {
     /// Looks at what the arguments name.
     pub(crate) fn look(args: &'a SetArgs) -> Self {
-        if args.raw.members.is_empty() {
-            Self::Files(Box::new(select::catalog(&args.paths)))
-        } else {
-            Self::Raw(args)
+        if !args.raw.members.is_empty() {
+            return Self::Raw(args);
+        }
+        let catalog = select::catalog(&args.paths);
+        match backup::find(&args.paths, &catalog) {
+            Some(backups) => Self::Backups(Box::new(backups)),
+            None => Self::Files(Box::new(catalog)),
         }
     }
 
@@ -54,27 +71,41 @@ impl<'a> Given<'a> {
     pub(crate) fn subject(&self, args: &SetArgs) -> Result<Subject, Failure> {
         let catalog = match self {
             Self::Files(catalog) => catalog,
+            Self::Backups(backups) => {
+                let set = backup::set(backups, args)?;
+                return backup::volume(set, &args.raw.layout);
+            }
             Self::Raw(args) => {
                 let unit = ChunkSize::DEFAULT.bytes();
                 let volume = members::open(&args.raw.members, &args.raw.layout, unit)?;
-                return Ok(Subject { set: None, open: None, volume });
+                return Ok(Subject { set: None, open: None, backup: None, volume });
             }
         };
+        members::refuse_layout(&args.raw.layout)?;
         let entry = select::set(catalog, args)?;
         let open = catalog.open_set(entry)?;
         let volume = open.volume()?;
-        let set = SetName { set_id: entry.manifest.id.clone(), content_id: open.content };
-        Ok(Subject { set: Some(set), open: Some(open), volume })
+        let set = SetName { set_id: entry.manifest.id.clone(), content_id: Some(open.content) };
+        Ok(Subject { set: Some(set), open: Some(open), backup: None, volume })
+    }
+
+    /// The members that are meant; how they make a volume need not be known.
+    pub(crate) fn members(&self, args: &SetArgs) -> Result<Subject, Failure> {
+        match self {
+            Self::Backups(backups) => {
+                backup::members(backup::set(backups, args)?, &args.raw.layout)
+            }
+            Self::Files(_) | Self::Raw(_) => self.subject(args),
+        }
     }
 
     /// The same, but what `check` finds wrong with the target goes before damage. The target of a
     /// volume that can be opened is left to the caller.
-    pub(crate) fn subject_or(
-        &self,
-        args: &SetArgs,
+    pub(crate) fn or_check(
+        subject: Result<Subject, Failure>,
         check: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Subject, Failure> {
-        self.subject(args).or_else(|failure| {
+        subject.or_else(|failure| {
             if failure.exit() == Exit::SourceDamaged {
                 check()?;
             }
@@ -89,6 +120,7 @@ impl<'a> Given<'a> {
                 let sound = catalog.files().iter().map(|f| f.path.clone());
                 sound.chain(catalog.bad().iter().map(|b| b.error.path.clone())).collect()
             }
+            Self::Backups(backups) => backups.evidence.clone(),
             Self::Raw(args) => {
                 let members = args.raw.members.iter().map(|(_, path)| path.clone());
                 members.chain(args.raw.layout.layout.clone()).collect()
@@ -99,11 +131,9 @@ impl<'a> Given<'a> {
     /// The volume's content in a word, for a journal to be bound to: the set's content id or, of raw
     /// members, a digest of what tells that they are the same and were not written to since.
     pub(crate) fn word(&self, subject: &Subject) -> Result<String, Failure> {
-        let args = match (self, &subject.set) {
-            (_, Some(set)) => return Ok(set.content_id.to_string()),
-            (Self::Raw(args), None) => args,
-            (Self::Files(_), None) => return Ok(String::new()),
-        };
+        if let Some(content) = subject.set.as_ref().and_then(|set| set.content_id) {
+            return Ok(content.to_string());
+        }
         let sizes: Vec<_> = subject
             .volume
             .members()
@@ -111,6 +141,10 @@ impl<'a> Given<'a> {
             .map(|m| (m.volume_id.clone(), m.source.size()))
             .collect();
         let mut text = layout_file::render(subject.volume.layout().map(), &sizes);
+        if let Some(backup) = &subject.backup {
+            return Ok(backup.word(text));
+        }
+        let Self::Raw(args) = self else { return Ok(String::new()) };
         for (_, path) in &args.raw.members {
             text.push_str(&state_of(path).map_err(|e| members::failure(path, e))?);
             text.push('\n');

@@ -10,9 +10,8 @@ use restore::snapfmt::VolumeId;
 /// Where to look and which set is meant.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// Snapshot files, and directories to search for *.snap
-    #[arg(required_unless_present = "members", value_name = "PATH",
-          conflicts_with_all = ["layout", "stripe", "linear"])]
+    /// Snapshot files, or directories to search for *.snap or other systems' backups
+    #[arg(required_unless_present = "members", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Raw members instead of a set.
     #[command(flatten)]
@@ -82,6 +81,14 @@ pub(crate) struct LayoutArgs {
     /// The members follow one after the other
     #[arg(long)]
     pub linear: bool,
+}
+
+impl LayoutArgs {
+    /// Whether nothing was said.
+    pub(crate) const fn is_empty(&self) -> bool {
+        let Self { layout, stripe, linear } = self;
+        layout.is_none() && stripe.is_none() && !*linear
+    }
 }
 
 /// `ID=PATH`.

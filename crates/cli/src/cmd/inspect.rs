@@ -8,10 +8,13 @@ use restore::snapfmt::{Parent, SetContentId, Snapshot, SnapshotId, StateId, Volu
 use serde::Serialize;
 
 use crate::args::SetArgs;
+use crate::backup;
 use crate::exit::{Exit, Failure};
+use crate::members;
 use crate::output::{Output, PathView, line, name, note, size};
 use crate::raw;
 use crate::select;
+use crate::subject::Given;
 use crate::view::SetView;
 use crate::view::segment::{SegmentView, segments};
 
@@ -55,10 +58,14 @@ struct Records {
 
 /// Shows the set, also when it is not complete; the exit code then says so.
 pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
-    if !args.raw.members.is_empty() {
-        return raw::show(args, output);
-    }
-    let catalog = select::catalog(&args.paths);
+    let catalog = match Given::look(args) {
+        Given::Files(catalog) => catalog,
+        Given::Backups(backups) => {
+            return super::backup::inspect(&backup::set(&backups, args)?, output);
+        }
+        Given::Raw(args) => return raw::show(args, output),
+    };
+    members::refuse_layout(&args.raw.layout)?;
     let entry = select::set(&catalog, args)?;
     let snapshots: Vec<(&PathBuf, &Snapshot)> = present(&catalog, entry).collect();
     let map = match snapshots.first() {
@@ -135,10 +142,11 @@ fn text(inspection: &Inspection) -> String {
     row("set", name(view.set_id.as_str()));
     row("source volume", name(view.source_volume_id.as_str()));
     row("generation", view.generation.to_string());
-    row("time", view.time.to_string());
+    row("time", view.time.map(|time| time.to_string()).unwrap_or_default());
     row("consistency", view.consistency.to_string());
-    row("logical size", format!("{} ({})", view.logical_size, size(view.logical_size)));
-    row("chunk size", size(view.chunk_size.into()));
+    let logical_size = view.logical_size.unwrap_or_default();
+    row("logical size", format!("{logical_size} ({})", size(logical_size)));
+    row("chunk size", size(view.chunk_size.unwrap_or_default().into()));
     row("content id", view.content_id.map_or_else(|| "not known".into(), |id| id.to_string()));
     row("written by", name(&view.tool));
     row("state", view.state.to_owned());
@@ -154,8 +162,10 @@ fn text(inspection: &Inspection) -> String {
     }
     for member in &view.members {
         let id = name(member.volume_id.as_str());
-        let sectors = format!("sectors {}/{}", member.logical_sector, member.physical_sector);
-        let (size, kind, state) = (size(member.size), member.kind, member.state);
+        let (logical, physical) = (member.logical_sector, member.physical_sector);
+        let sector = Option::unwrap_or_default;
+        let sectors = format!("sectors {}/{}", sector(logical), sector(physical));
+        let (size, kind, state) = (size(member.size.unwrap_or(0)), member.kind, member.state);
         let what = format!("{id}  {size}  {sectors}  {kind}  {state}");
         row(&format!("member {}", member.index), what);
     }

@@ -2,14 +2,18 @@
 
 use std::fmt::Write;
 
+use foreign::backup::Backups;
 use restore::catalog::Catalog;
 use serde::Serialize;
 
 use crate::args::SetArgs;
+use crate::backup;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, PathView, line};
+use crate::members;
+use crate::output::{Output, PathView, line, note};
 use crate::raw;
 use crate::select;
+use crate::subject::Given;
 use crate::view::SetView;
 
 #[derive(Serialize)]
@@ -26,17 +30,37 @@ struct Unreadable {
 
 /// Lists all sets, or the one selected.
 pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
-    if !args.raw.members.is_empty() {
-        return raw::show(args, output);
-    }
-    let catalog = select::catalog(&args.paths);
+    let catalog = match Given::look(args) {
+        Given::Files(catalog) => catalog,
+        Given::Backups(backups) => return backups_found(&backups, args, output),
+        Given::Raw(args) => return raw::show(args, output),
+    };
+    members::refuse_layout(&args.raw.layout)?;
     let sets = if args.selection.is_empty() {
         catalog.sets().iter().map(|entry| SetView::new(&catalog, entry)).collect()
     } else {
         vec![SetView::new(&catalog, select::set(&catalog, args)?)]
     };
-    let listing = Listing { sets, unreadable: unreadable(&catalog) };
-    output.result(&listing, text)?;
+    tell(&Listing { sets, unreadable: unreadable(&catalog) }, output)
+}
+
+/// Lists all sets of another system's backups, or the one selected.
+fn backups_found(backups: &Backups, args: &SetArgs, output: Output) -> Result<Exit, Failure> {
+    let sets = if args.selection.is_empty() {
+        backups.warnings.iter().for_each(|warning| note(&warning.to_string()));
+        backups.sets.iter().map(SetView::of_backup).collect()
+    } else {
+        vec![SetView::of_backup(&backup::set(backups, args)?)]
+    };
+    let unreadable = backups
+        .unreadable
+        .iter()
+        .map(|file| Unreadable { path: (&file.path).into(), error: file.fault.to_string() });
+    tell(&Listing { sets, unreadable: unreadable.collect() }, output)
+}
+
+fn tell(listing: &Listing, output: Output) -> Result<Exit, Failure> {
+    output.result(listing, text)?;
     Ok(if listing.unreadable.is_empty() { Exit::Done } else { Exit::SourceDamaged })
 }
 

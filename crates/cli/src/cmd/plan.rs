@@ -69,7 +69,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let plan = Plan {
         go: true,
         set_id: subject.set.as_ref().map(|set| set.set_id.clone()),
-        content_id: subject.set.as_ref().map(|set| set.content_id),
+        content_id: subject.set.as_ref().and_then(|set| set.content_id),
         target: output_path(args).into(),
         logical_size: subject.volume.size(),
         range: [extent.range.start, extent.range.end],

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
     if let Some(path) = path {
         let read = Read {
             set_id: subject.set.as_ref().map(|set| set.set_id.clone()),
-            content_id: subject.set.as_ref().map(|set| set.content_id),
+            content_id: subject.set.as_ref().and_then(|set| set.content_id),
             output: path.into(),
             logical_size: volume.size(),
             range: [range.start, range.end],

@@ -48,9 +48,16 @@ struct DamageView {
 /// Verifies the set selected, or a target against it.
 pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
     let start = Instant::now();
-    let subject = Given::look(&args.set).subject(&args.set)?;
+    let given = Given::look(&args.set);
+    let subject = match &args.target {
+        Some(_) => given.subject(&args.set)?,
+        None => given.members(&args.set)?,
+    };
     if let Some(target) = &args.target {
         return against(target, &subject, common, output);
+    }
+    if let Some(backup) = &subject.backup {
+        return super::backup::verify(backup, &subject.volume, args.quick, common, output);
     }
     let (Some(name), Some(set)) = (&subject.set, &subject.open) else {
         return read_all(&subject, common, output);
@@ -62,7 +69,7 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
     let reports = result.map_err(|error| Failure::Run { error, terminated })?;
     let verification = Verification {
         set_id: name.set_id.clone(),
-        content_id: name.content_id,
+        content_id: set.content,
         mode,
         damage: reports.iter().flat_map(damage).collect(),
         files: reports.into_iter().map(FileView::from).collect(),
@@ -97,7 +104,7 @@ impl Reading {
     fn new(subject: &Subject, target: Option<&Path>, start: Instant) -> Self {
         Self {
             set_id: subject.set.as_ref().map(|set| set.set_id.clone()),
-            content_id: subject.set.as_ref().map(|set| set.content_id),
+            content_id: subject.set.as_ref().and_then(|set| set.content_id),
             target: target.map(PathView::from),
             logical_size: subject.volume.size(),
             differs: Vec::new(),

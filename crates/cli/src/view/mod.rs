@@ -4,6 +4,7 @@ pub(crate) mod segment;
 
 use std::collections::BTreeMap;
 
+use foreign::backup::{BackupMember, BackupSet};
 use restore::catalog::{Catalog, MemberFile, SetEntry, SetState};
 use restore::snapfmt::{Consistency, MemberNo, SetContentId, SetId, VolumeId};
 use serde::Serialize;
@@ -16,16 +17,20 @@ pub(crate) struct SetView {
     pub set_id: SetId,
     pub source_volume_id: VolumeId,
     pub generation: u64,
-    pub time: jiff::Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation_id: Option<String>,
+    pub time: Option<jiff::Timestamp>,
     pub consistency: Consistency,
-    pub logical_size: u64,
-    pub chunk_size: u32,
+    pub logical_size: Option<u64>,
+    pub chunk_size: Option<u32>,
     pub state: &'static str,
     pub content_id: Option<SetContentId>,
     pub tool: String,
     pub tags: BTreeMap<String, String>,
     pub members: Vec<MemberView>,
     pub problems: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// One member of a set.
@@ -33,9 +38,11 @@ pub(crate) struct SetView {
 pub(crate) struct MemberView {
     pub index: MemberNo,
     pub volume_id: VolumeId,
-    pub size: u64,
-    pub logical_sector: u32,
-    pub physical_sector: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<String>,
+    pub size: Option<u64>,
+    pub logical_sector: Option<u32>,
+    pub physical_sector: Option<u32>,
     pub kind: &'static str,
     pub state: &'static str,
     pub path: Option<PathView>,
@@ -45,11 +52,6 @@ impl SetView {
     /// The set `entry` of `catalog`.
     pub(crate) fn new(catalog: &Catalog, entry: &SetEntry) -> Self {
         let set = &entry.manifest;
-        let state = match catalog.state(entry) {
-            SetState::Complete => "complete",
-            SetState::Incomplete => "incomplete",
-            SetState::Damaged => "damaged",
-        };
         let rival =
             |other: &&SetEntry| other.manifest.id == set.id && other.content != entry.content;
         let mut problems: Vec<String> =
@@ -61,16 +63,43 @@ impl SetView {
             set_id: set.id.clone(),
             source_volume_id: set.source_volume_id.clone(),
             generation: set.generation,
-            time: set.time,
+            generation_id: None,
+            time: Some(set.time),
             consistency: set.consistency,
-            logical_size: set.logical_size,
-            chunk_size: set.chunk_size.bytes(),
-            state,
+            logical_size: Some(set.logical_size),
+            chunk_size: Some(set.chunk_size.bytes()),
+            state: word(catalog.state(entry)),
             content_id: entry.content,
             tool: entry.tool.clone(),
             tags: set.tags.clone(),
             members: members(catalog, entry),
             problems,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Another system's backup.
+    pub(crate) fn of_backup(set: &BackupSet) -> Self {
+        let only = match set.members.as_slice() {
+            [only] => only.size,
+            _ => None,
+        };
+        Self {
+            set_id: set.id.clone(),
+            source_volume_id: set.source_volume_id.clone(),
+            generation: set.generation,
+            generation_id: set.generation_id.clone(),
+            time: set.time,
+            consistency: Consistency::Unknown,
+            logical_size: only,
+            chunk_size: None,
+            state: word(set.state()),
+            content_id: None,
+            tool: set.format.to_string(),
+            tags: set.tags.clone(),
+            members: (0..).map(MemberNo).zip(&set.members).map(MemberView::of_backup).collect(),
+            problems: set.all_problems().map(ToString::to_string).collect(),
+            warnings: set.warnings.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -83,19 +112,48 @@ impl SetView {
             name(self.set_id.as_str()),
             name(self.source_volume_id.as_str()),
             self.generation,
-            self.time,
-            size(self.logical_size),
+            self.time.map_or_else(|| "-".into(), |time| time.to_string()),
+            self.logical_size.map_or_else(|| "-".into(), size),
             present,
             self.members.len(),
             if full { "full" } else { "incremental" },
             self.state,
         );
-        for problem in &self.problems {
+        for problem in self.problems.iter().chain(&self.warnings) {
             out.push_str("    ");
             out.push_str(&line(problem));
             out.push('\n');
         }
         out
+    }
+}
+
+const fn word(state: SetState) -> &'static str {
+    match state {
+        SetState::Complete => "complete",
+        SetState::Incomplete => "incomplete",
+        SetState::Damaged => "damaged",
+    }
+}
+
+impl MemberView {
+    fn of_backup((index, member): (MemberNo, &BackupMember)) -> Self {
+        let state = match (&member.path, &member.stored) {
+            (None, _) => "missing",
+            (Some(_), Some(_)) if member.problems.is_empty() => "present",
+            (Some(_), _) => "damaged",
+        };
+        Self {
+            index,
+            volume_id: member.volume_id.clone(),
+            snapshot_id: Some(member.snapshot.as_str().to_owned()),
+            size: member.size,
+            logical_sector: None,
+            physical_sector: None,
+            kind: if member.is_incremental { "incremental" } else { "full" },
+            state,
+            path: member.path.as_ref().map(Into::into),
+        }
     }
 }
 
@@ -111,9 +169,10 @@ fn members(catalog: &Catalog, entry: &SetEntry) -> Vec<MemberView> {
             MemberView {
                 index: MemberNo(index),
                 volume_id: member.volume_id.clone(),
-                size: member.size,
-                logical_sector: member.logical_sector,
-                physical_sector: member.physical_sector,
+                snapshot_id: None,
+                size: Some(member.size),
+                logical_sector: Some(member.logical_sector),
+                physical_sector: Some(member.physical_sector),
                 kind: if member.parent.is_some() { "incremental" } else { "full" },
                 state,
                 path: path.map(Into::into),

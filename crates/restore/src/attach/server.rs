@@ -40,7 +40,7 @@ pub struct Options {
     /// Where, and under which name.
     pub place: Place,
     /// The set it is of, and that set's content id, for others to read.
-    pub set: Option<(String, String)>,
+    pub set: Option<(String, Option<String>)>,
     /// When the volume was at this state.
     pub modified: SystemTime,
     /// The loop devices wanted; the first shows the whole volume. None for users without root.
@@ -96,7 +96,7 @@ impl Server {
             name: place.name().clone(),
             pid: std::process::id(),
             set_id: options.set.as_ref().map(|(id, _)| id.clone()),
-            content_id: options.set.map(|(_, content)| content),
+            content_id: options.set.and_then(|(_, content)| content),
             file: place.raw(),
             size: disk.image().size(),
             writable,

@@ -38,7 +38,8 @@ pub(super) fn run(args: &AttachArgs, common: &Common, _: Output) -> Result<Exit,
         None => None,
     };
     let place = home()?.place(name(args, &subject));
-    let set = subject.set.as_ref().map(|s| (s.set_id.to_string(), s.content_id.to_string()));
+    let set =
+        subject.set.as_ref().map(|s| (s.set_id.to_string(), s.content_id.map(|id| id.to_string())));
     let (time, sector_size) = (taken(&subject), sector_size(args, &subject)?);
     let cache = reader::Options { cache: args.cache.0, threads: common.jobs() };
     let volume = Arc::new(subject.volume);

@@ -31,7 +31,7 @@ const LAYOUT: &str = "layout.toml";
 #[derive(Serialize)]
 struct Outcome {
     directory: PathView,
-    layout: PathView,
+    layout: Option<PathView>,
     members: Vec<Restored>,
     seconds: f64,
 }
@@ -51,8 +51,11 @@ pub(super) fn run(
         check_new_directory(directory)?;
         check(args, &sources)
     };
-    let subject = given.subject_or(&args.set, names)?;
+    let mut subject = Given::or_check(given.members(&args.set), names)?;
     names()?;
+    if !args.salvage.salvage {
+        subject.refuse_damage()?;
+    }
     let word = given.word(&subject)?;
     let unnamed = Work::prepare(args, directory, &subject)?;
     let mut members = Vec::new();
@@ -71,7 +74,7 @@ pub(super) fn run(
     let lost = members.iter().any(|m| m.map.is_some());
     let members = Outcome {
         directory: directory.into(),
-        layout: directory.join(LAYOUT).into(),
+        layout: subject.is_volume().then(|| directory.join(LAYOUT).into()),
         members: members.into_iter().map(|m| within(m, directory)).collect(),
         seconds: start.elapsed().as_secs_f64(),
     };
@@ -125,10 +128,12 @@ impl Work {
     fn finish(self, subject: &Subject, target: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::Target { path: target.to_owned(), error };
         let volume = &subject.volume;
-        let sizes: Vec<_> =
-            volume.members().iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
-        let text = layout_file::render(volume.layout().map(), &sizes);
-        write_private(&self.directory.join(LAYOUT), &text, true)?;
+        if subject.is_volume() {
+            let sizes: Vec<_> =
+                volume.members().iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
+            let text = layout_file::render(volume.layout().map(), &sizes);
+            write_private(&self.directory.join(LAYOUT), &text, true)?;
+        }
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.extension().is_some_and(|e| e == "journal") {

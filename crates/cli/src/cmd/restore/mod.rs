@@ -33,6 +33,7 @@ pub(crate) use names::{check_new, check_usage, output as output_path};
 pub(crate) use pipes::are_given as are_pipes;
 pub(crate) use place::{Place, image_room};
 use place::{claim, journal_at};
+pub(crate) use report::ProofView;
 use report::Restored;
 
 /// Everything that is known before anything is written.
@@ -58,12 +59,16 @@ impl Ready {
             check(args, &sources)?;
             claim(args, extent, &sources)
         };
-        let subject = given.subject_or(&args.set, || target(None).map(drop))?;
+        let subject = given.subject(&args.set);
+        let mut subject = Given::or_check(subject, || target(None).map(drop))?;
         let extent = Extent::new(&args.extent, &subject.volume)?;
         let held = target(Some(&extent))?;
         let word = given.word(&subject)?;
         let counts = counts(args, &subject, &extent)?;
         let place = Place::new(args, &extent, &counts, held)?;
+        if !args.salvage.salvage {
+            subject.refuse_damage()?;
+        }
         Ok(Self { subject, word, extent, counts, place })
     }
 

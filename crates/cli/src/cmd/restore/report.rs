@@ -24,7 +24,7 @@ pub(crate) struct Restored {
     pub target_size: u64,
     pub bytes: Bytes,
     pub stored_bytes: u64,
-    pub proof: Proof,
+    pub proof: ProofView,
     pub method: String,
     pub target_verified: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -47,8 +47,8 @@ pub(crate) struct Bytes {
 }
 
 /// Bytes of data by how they were proved.
-#[derive(Serialize)]
-pub(crate) struct Proof {
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct ProofView {
     pub digest: u64,
     pub crc: u64,
     pub none: u64,
@@ -71,28 +71,17 @@ impl Restored {
         logical_size: u64,
         report: &Report,
     ) -> Self {
-        let Counts {
-            data,
-            zero,
-            hole,
-            unmapped,
-            stored,
-            by_digest,
-            by_crc,
-            unproved,
-            kept,
-            resumed,
-        } = report.counts;
+        let Counts { data, zero, hole, unmapped, stored, kept, resumed, .. } = report.counts;
         Self {
             set_id: set.map(|set| set.set_id.clone()),
-            content_id: set.map(|set| set.content_id),
+            content_id: set.and_then(|set| set.content_id),
             target,
             logical_size,
             range: [0, logical_size],
             target_size: logical_size,
             bytes: Bytes { data, zero, hole, unmapped, kept, resumed },
             stored_bytes: stored,
-            proof: Proof { digest: by_digest, crc: by_crc, none: unproved },
+            proof: ProofView::new(&report.counts),
             method: String::new(),
             target_verified: false,
             hashes: BTreeMap::new(),
@@ -154,6 +143,12 @@ impl Restored {
             );
         }
         out
+    }
+}
+
+impl ProofView {
+    pub(crate) const fn new(counts: &Counts) -> Self {
+        Self { digest: counts.by_digest, crc: counts.by_crc, none: counts.unproved }
     }
 }
 

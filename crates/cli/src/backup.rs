@@ -1,0 +1,150 @@
+//! Another system's backups in the place of snapshot files.
+
+use std::path::PathBuf;
+
+use foreign::Limits;
+use foreign::backup::{BackupError, BackupSet, Backups, Problem};
+use restore::catalog::{Catalog, CatalogError};
+use restore::snapfmt::Digest;
+use restore::source::ReadError;
+use restore::{Volume, VolumeMember};
+
+use crate::args::{LayoutArgs, SetArgs};
+use crate::exit::{Exit, Failure};
+use crate::members;
+use crate::output::note;
+use crate::subject::{SetName, Subject};
+
+/// A set that was opened.
+pub(crate) struct Backup {
+    /// What is known of it.
+    pub set: BackupSet,
+    /// What is known to be lost of it.
+    pub damage: Vec<ReadError>,
+    /// Whether its members lie together as they should, and not only in some way.
+    pub is_volume: bool,
+}
+
+/// The backups under `paths`, where there are no snapshot files.
+pub(crate) fn find(paths: &[PathBuf], catalog: &Catalog) -> Option<Backups> {
+    // Whoever keeps snapshot files does not wait for a search for something else.
+    if !catalog.files().is_empty() {
+        return None;
+    }
+    let backups = foreign::backup::find(paths, &Limits::DEFAULT);
+    (!backups.sets.is_empty()).then_some(backups)
+}
+
+/// The one set that is meant; says which newer ones were passed over, and what should be known of it.
+pub(crate) fn set(backups: &Backups, args: &SetArgs) -> Result<BackupSet, Failure> {
+    let selected = backups.select(&args.selection.resolve())?;
+    for set in &selected.skipped {
+        let why = set.open(&Limits::DEFAULT).err().map(|e| e.to_string()).unwrap_or_default();
+        let key = restore::catalog::Selectable::key(*set).candidate();
+        note(&format!("passed over {key}: {why}"));
+    }
+    for warning in &selected.set.warnings {
+        note(&warning.to_string());
+    }
+    Ok(selected.set)
+}
+
+/// The volume that the members of a set make as the arguments say.
+pub(crate) fn volume(set: BackupSet, layout: &LayoutArgs) -> Result<Subject, Failure> {
+    if set.members.len() > 1 && layout.is_empty() {
+        // That something is missing of it matters more.
+        set.open(&Limits::DEFAULT)?;
+        let (members, id) = (set.members.len(), set.id.as_str());
+        return Err(Failure::Usage {
+            message: format!(
+                "set {id:?} has {members} members, and nothing says how they make one volume"
+            ),
+            hint: "give --layout FILE.toml, --stripe SIZE or --linear; --members DIR restores each, --set-id SNAPSHOT one",
+        });
+    }
+    open(set, true, |members| members::join(members, layout))
+}
+
+/// The members of a set, whether or not anything says how they make a volume.
+pub(crate) fn members(set: BackupSet, layout: &LayoutArgs) -> Result<Subject, Failure> {
+    if set.members.len() > 1 && layout.is_empty() {
+        open(set, false, members::apart)
+    } else {
+        volume(set, layout)
+    }
+}
+
+fn open(
+    set: BackupSet,
+    is_volume: bool,
+    join: impl FnOnce(Vec<VolumeMember>) -> Result<Volume, Failure>,
+) -> Result<Subject, Failure> {
+    let opened = set.open(&Limits::DEFAULT)?;
+    let volume = join(opened.members)?;
+    let name = SetName { set_id: set.id.clone(), content_id: None };
+    let backup = Backup { set, damage: opened.damage, is_volume };
+    Ok(Subject { set: Some(name), open: None, backup: Some(backup), volume })
+}
+
+impl Backup {
+    /// What a journal is bound to: the snapshots, which never change, and how they make the volume.
+    pub(crate) fn word(&self, layout: String) -> String {
+        let mut text = layout;
+        for member in &self.set.members {
+            text.push_str(member.snapshot.as_str());
+            text.push('\n');
+        }
+        format!("backup-{}", Digest::of(text.as_bytes()))
+    }
+}
+
+impl Subject {
+    /// Refuses what is known to be damaged before anything of it is read.
+    pub(crate) fn refuse_damage(&mut self) -> Result<(), Failure> {
+        let Some(Backup { set, damage, .. }) = &mut self.backup else { return Ok(()) };
+        match set.damaged(std::mem::take(damage)) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Select(error) => Self::Catalog(error),
+            error => Self::Backup(error),
+        }
+    }
+}
+
+pub(crate) fn exit(error: &BackupError) -> Exit {
+    match error {
+        BackupError::Select(CatalogError::Ambiguous { .. }) => Exit::Usage,
+        BackupError::Select(_) | BackupError::Incomplete { .. } => Exit::Incomplete,
+        BackupError::Unusable { .. }
+        | BackupError::Damaged { .. }
+        | BackupError::Unidentified { .. }
+        | BackupError::NoContentId { .. } => Exit::SourceDamaged,
+    }
+}
+
+pub(crate) fn hint(error: &BackupError) -> &'static str {
+    match error {
+        BackupError::Select(_) => "snaprestore list shows the sets there are",
+        BackupError::Incomplete { .. } => {
+            "add what is missing, or take an older set with --latest-complete"
+        }
+        BackupError::Unusable { problem, .. } => match problem {
+            Problem::Tags { .. } | Problem::OneVolume { .. } => {
+                "--set-id SNAPSHOT takes one snapshot alone"
+            }
+            _ => "docs/FOREIGN.md says what dumps must look like",
+        },
+        BackupError::Damaged { .. } => {
+            "another copy of the file may be there; restore --salvage leaves damaged ranges out"
+        }
+        BackupError::Unidentified { .. } => "mend or remove the file, or name a set by --set-id",
+        BackupError::NoContentId { .. } => "backups of other systems have no content id",
+    }
+}
