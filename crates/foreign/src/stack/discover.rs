@@ -85,6 +85,8 @@ impl Stack {
     /// Finds out what a device holds.
     fn look_at(&mut self, no: DeviceNo, progress: &mut Progress) {
         let Some(bytes) = self.bytes(no) else { return };
+        // What is missing cannot be read, which says nothing about what is there.
+        let is_sound = self.problems(no).is_empty();
         let table = Table::read(&bytes, SECTOR);
         if let Some(superblock) = self.superblock(no, &bytes, table.as_ref().ok()) {
             if progress.arrays.contains(&superblock.array) {
@@ -96,19 +98,23 @@ impl Stack {
         match FoundPv::read(no.0, &bytes) {
             Ok(Some(found)) => return self.found_volume(no, found, progress),
             Ok(None) => {}
-            Err(error) => self.fault(no, Problem::Label(error)),
+            Err(error) if is_sound => self.fault(no, Problem::Label(error)),
+            Err(_) => {}
         }
         match table {
             Ok(Some(table)) => return self.found_table(no, table, progress),
             Ok(None) => {}
-            Err(error) => self.fault(no, Problem::Table(error)),
+            Err(error) if is_sound => self.fault(no, Problem::Table(error)),
+            Err(_) => {}
         }
         let filesystems = Filesystem::find(&bytes);
         if filesystems.is_empty() {
             let contents = Contents::of(&bytes);
             return self.update(no, |device| device.holds = Some(Holds::Other(contents)));
         }
-        self.check_filesystems(no, &filesystems, bytes.len());
+        if is_sound {
+            self.check_filesystems(no, &filesystems, bytes.len());
+        }
         self.update(no, |device| device.holds = Some(Holds::Filesystems(filesystems)));
     }
 
@@ -182,11 +188,8 @@ impl Stack {
     /// A filesystem that fits the device, and has the copy of its superblock where it must be, is
     /// what proves that the members were put together as they were.
     fn check_filesystems(&mut self, no: DeviceNo, found: &[Filesystem], size: u64) {
-        // Of several only one can be in use; and what is known to be wrong proves nothing.
+        // Of several only one can be in use.
         let [filesystem] = found else { return };
-        if !self.problems(no).is_empty() {
-            return;
-        }
         let noun = filesystem.signature.kind.noun();
         if let Some(needed) = filesystem.facts.size.filter(|needed| *needed > size) {
             self.fault(no, Problem::FilesystemCut { filesystem: noun, needed, size });

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+pub(crate) mod forge;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
