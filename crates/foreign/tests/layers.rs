@@ -161,9 +161,8 @@ fn a_member_left_behind_or_of_another_array_is_named() {
         stack.volume(&Choice::default(), false).unwrap_err();
         let no = stack.choose(&Choice::default()).unwrap();
         let problems = stack.problems(no);
-        let [(_, Problem::Member { place, state, .. })] = problems.as_slice() else {
-            panic!("{problems:?}")
-        };
+        let [(_, problem)] = problems.as_slice() else { panic!("{problems:?}") };
+        let Problem::Member { place, state, .. } = &***problem else { panic!("{problem:?}") };
         (*place, state.clone())
     };
     let (a, b) = (&halves[0], &halves[1]);

@@ -69,9 +69,8 @@ fn pv_problem(refused: Unassembled, stack: &Stack, choice: &Choice) -> (String, 
     let Unassembled::Problems { can_be_salvaged: true, .. } = refused else { panic!("{refused}") };
     let no = stack.choose(choice).unwrap();
     let problems = stack.problems(no);
-    let [(_, Problem::PhysicalVolume { name, state, .. })] = problems.as_slice() else {
-        panic!("{problems:?}")
-    };
+    let [(_, problem)] = problems.as_slice() else { panic!("{problems:?}") };
+    let Problem::PhysicalVolume { name, state, .. } = &***problem else { panic!("{problem:?}") };
     (name.clone(), state.clone())
 }
 

@@ -1,5 +1,7 @@
 //! Which device of a stack is meant.
 
+use std::fmt;
+
 use super::{Device, DeviceNo, Holds, Origin, Stack};
 
 /// What a partition is looked for on.
@@ -53,17 +55,36 @@ pub enum Chosen {
     },
 }
 
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LogicalVolume { group, name } => {
+                write!(f, "logical volume {}/{}", group.escape_debug(), name.escape_debug())
+            }
+            Self::Array(id) => write!(f, "array {id}"),
+            Self::Member(id) => write!(f, "member {}", id.escape_debug()),
+            Self::Volume => f.write_str("the whole volume"),
+            Self::Partition { number, of } => write!(f, "partition {number} of {of}"),
+        }
+    }
+}
+
+fn listed(candidates: &[Chosen]) -> String {
+    let names: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
 /// Why no device is meant, or not only one.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotChosen {
     /// There is none of that name.
-    #[error("there is no such volume")]
+    #[error("no such volume is there; found: {}", listed(candidates))]
     None {
         /// What there is.
         candidates: Vec<Chosen>,
     },
     /// There are several.
-    #[error("several volumes could be meant")]
+    #[error("several volumes could be meant: {}", listed(candidates))]
     Several {
         /// All of them.
         candidates: Vec<Chosen>,
@@ -85,7 +106,7 @@ impl Stack {
             [one] => Ok(*one),
             [] => Err(NotChosen::None { candidates: self.candidates() }),
             several => {
-                let candidates = several.iter().filter_map(|no| self.name(*no)).collect();
+                let candidates = several.iter().map(|no| self.name(*no)).collect();
                 Err(NotChosen::Several { candidates })
             }
         }
@@ -93,29 +114,30 @@ impl Stack {
 
     /// What there is to be chosen.
     pub fn candidates(&self) -> Vec<Chosen> {
-        let free = self.numbered().filter(|(no, device)| {
-            self.is_free(*no) || matches!(device.origin, Origin::Partition { .. })
-        });
-        free.filter(|(no, _)| self.is_free(*no)).filter_map(|(no, _)| self.name(no)).collect()
+        self.numbered().filter(|(no, _)| self.is_free(*no)).map(|(no, _)| self.name(no)).collect()
     }
 
     /// How a device is named.
-    pub fn name(&self, no: DeviceNo) -> Option<Chosen> {
-        Some(match &self.device(no)?.origin {
+    pub fn name(&self, no: DeviceNo) -> Chosen {
+        let Some(device) = self.device(no) else { return Chosen::Volume };
+        match &device.origin {
             Origin::Member(number) => {
-                Chosen::Member(self.members.get(*number)?.volume_id.as_str().to_owned())
+                let id = self.members.get(*number).map(|m| m.volume_id.as_str());
+                Chosen::Member(id.unwrap_or_default().to_owned())
             }
             Origin::Volume => Chosen::Volume,
             Origin::Partition { of, partition } => {
-                let of = Box::new(self.name(*of)?);
-                Chosen::Partition { number: partition.number, of }
+                Chosen::Partition { number: partition.number, of: Box::new(self.name(*of)) }
             }
-            Origin::Array(number) => Chosen::Array(self.arrays.get(*number)?.array.id.to_string()),
+            Origin::Array(number) => {
+                let id = self.arrays.get(*number).map(|node| node.array.id.to_string());
+                Chosen::Array(id.unwrap_or_default())
+            }
             Origin::LogicalVolume { group, name } => {
-                let group = self.groups.get(*group)?.group.vg.name.clone();
-                Chosen::LogicalVolume { group, name: name.clone() }
+                let group = self.groups.get(*group).map(|node| node.group.vg.name.clone());
+                Chosen::LogicalVolume { group: group.unwrap_or_default(), name: name.clone() }
             }
-        })
+        }
     }
 
     fn numbered(&self) -> impl Iterator<Item = (DeviceNo, &Device)> {

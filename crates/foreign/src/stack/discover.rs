@@ -75,7 +75,7 @@ impl Stack {
     }
 
     fn fault(&mut self, no: DeviceNo, problem: Problem) {
-        self.update(no, |device| device.problems.push(problem));
+        self.update(no, |device| device.problems.push(Arc::new(problem)));
     }
 
     fn depth(&self, no: DeviceNo) -> u32 {
@@ -227,12 +227,12 @@ impl Stack {
         if pieces.is_err() {
             // Without the pieces it is not known which members are needed.
             for (place, member) in array.members.iter().enumerate() {
-                problems.extend(member_problem(&array, place, &member.state));
+                problems.extend(member_problem(&array, place, member));
             }
         }
         let number = self.arrays.len();
         let device = self.add_and_open(Origin::Array(number), pieces, depth, progress);
-        self.update(device, |device| device.problems.extend(problems));
+        self.update(device, |d| d.problems.extend(problems.into_iter().map(Arc::new)));
         if !array.clean && array.level != md::Level::Raid0 && array.level != md::Level::Linear {
             self.warn(device, Warning::NotClean);
         }
@@ -259,7 +259,7 @@ impl Stack {
                 below.push(Pieces::new());
                 continue;
             }
-            if let Some(problem) = member_problem(array, place, &member.state) {
+            if let Some(problem) = member_problem(array, place, member) {
                 problems.push(problem);
                 let end = member.data.map_or(0, |(offset, size)| offset.saturating_add(size));
                 below.push(self.nothing(&format!("missing-{}-{place}", array.id), end)?);
@@ -312,7 +312,7 @@ impl Stack {
             };
             let origin = Origin::LogicalVolume { group: number, name };
             let no = self.add_and_open(origin, pieces, depth, progress);
-            self.update(no, |device| device.problems.extend(problems));
+            self.update(no, |d| d.problems.extend(problems.into_iter().map(Arc::new)));
             volumes.push(no);
         }
         for no in &group.unlisted {
@@ -349,12 +349,17 @@ impl Stack {
                 device.push_slice(&tail, &cut).map_err(Problem::Pieces)?;
             }
             if member.state != PvState::Usable {
+                let doubled = match &member.state {
+                    PvState::Doubled { devices } => devices.clone(),
+                    _ => Vec::new(),
+                };
                 problems.push(Problem::PhysicalVolume {
                     name: pv.name.clone(),
                     id: pv.id,
                     group: group.vg.name.clone(),
                     seqno: group.vg.seqno,
                     state: member.state.clone(),
+                    devices: claimants(member.device, &doubled),
                 });
             }
             below.push(device);
@@ -400,7 +405,18 @@ impl Stack {
     }
 }
 
-fn member_problem(array: &Array, place: usize, state: &MemberState) -> Option<Problem> {
-    let (state, events) = (state.clone(), array.events);
-    (state != MemberState::Usable).then_some(Problem::Member { place, events, state })
+fn member_problem(array: &Array, place: usize, member: &md::Member) -> Option<Problem> {
+    let doubled = match &member.state {
+        MemberState::Usable => return None,
+        MemberState::Doubled { devices } => devices.clone(),
+        _ => Vec::new(),
+    };
+    let devices = claimants(member.device, &doubled);
+    let (state, events) = (member.state.clone(), array.events);
+    Some(Problem::Member { place, events, state, devices })
+}
+
+/// The devices that say they are something: the only one, or each of several.
+fn claimants(only: Option<usize>, several: &[usize]) -> Vec<DeviceNo> {
+    only.iter().chain(several).copied().map(DeviceNo).collect()
 }

@@ -26,7 +26,7 @@ use crate::pieces::{PieceBytes, Pieces};
 pub use choice::{Choice, Chosen, NotChosen, Of};
 pub use missing::MissingSource;
 pub use problem::{Problem, Warning};
-pub use volume::Unassembled;
+pub use volume::{Doubt, Unassembled};
 
 /// A device of a stack, by its place in [`Stack::devices`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -82,7 +82,7 @@ pub struct Device {
     /// What is on it; `None` where it could not be looked at.
     pub holds: Option<Holds>,
     /// Why it cannot be read, or should not be believed.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Arc<Problem>>,
     /// What is odd and does no harm.
     pub warnings: Vec<Warning>,
     /// Where its bytes are, on bases.
@@ -269,7 +269,7 @@ impl Stack {
             origin,
             size: pieces.as_ref().map(|pieces| pieces.size()),
             holds: None,
-            problems: problem.into_iter().collect(),
+            problems: problem.map(Arc::new).into_iter().collect(),
             warnings: Vec::new(),
             pieces,
             depth,

@@ -26,7 +26,7 @@ pub enum Problem {
     #[error(transparent)]
     LogicalVolume(Unreadable),
     /// A physical volume that it is on is missing, or of another moment.
-    #[error("physical volume {name} ({id}) of group {group:?}, which is at {seqno}: {}", pv_state(.state))]
+    #[error("physical volume {name} ({id}) of {group:?} {}", pv_state(.state, *.seqno))]
     PhysicalVolume {
         /// What the group calls it.
         name: String,
@@ -38,6 +38,8 @@ pub enum Problem {
         seqno: u64,
         /// What is wrong with it.
         state: PvState,
+        /// The devices that say they are it.
+        devices: Vec<DeviceNo>,
     },
     /// Copies of the group's metadata contradict each other.
     #[error("copies of the metadata of group {group:?} are both at {seqno} and differ")]
@@ -53,7 +55,7 @@ pub enum Problem {
     #[error(transparent)]
     Array(Refused),
     /// A member of an array that it is on is missing, or of another moment.
-    #[error("member {place} of the array, which is at {events}: {}", member_state(.state))]
+    #[error("member {place} of the array {}", member_state(.state, *.events))]
     Member {
         /// Its place.
         place: usize,
@@ -61,6 +63,8 @@ pub enum Problem {
         events: u64,
         /// What is wrong with it.
         state: MemberState,
+        /// The devices that say they are it.
+        devices: Vec<DeviceNo>,
     },
     /// A filesystem on it is larger than it.
     #[error("the {filesystem} on it has {needed} bytes, it has {size} itself")]
@@ -141,6 +145,27 @@ pub enum Warning {
 }
 
 impl Problem {
+    /// The devices that it is about, beside the one it was found on.
+    pub fn devices(&self) -> &[DeviceNo] {
+        match self {
+            Self::PhysicalVolume { devices, .. }
+            | Self::Member { devices, .. }
+            | Self::Contradiction { devices, .. } => devices,
+            _ => &[],
+        }
+    }
+
+    /// Whether something is not there, as against being there and not right.
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::PhysicalVolume { state: PvState::Missing, .. }
+                | Self::Member { state: MemberState::Missing, .. }
+                | Self::Array(Refused::NoCopy | Refused::UnknownSize(_))
+                | Self::LogicalVolume(Unreadable::NoLeg { .. })
+        )
+    }
+
     /// Whether the device can be read all the same, with what is missing counted as damage.
     pub fn can_be_salvaged(&self) -> bool {
         match self {
@@ -160,30 +185,30 @@ impl Problem {
     }
 }
 
-fn pv_state(state: &PvState) -> String {
+fn pv_state(state: &PvState, seqno: u64) -> String {
     match state {
         PvState::Usable => "is there".into(),
-        PvState::Missing => "is not there".into(),
-        PvState::Doubled { devices } => format!("{} devices say they are it", devices.len()),
-        PvState::Older { seqno } => {
-            format!("its own metadata is at {seqno}: it is of an earlier moment")
+        PvState::Missing => "is missing".into(),
+        PvState::Doubled { devices } => format!("is there {} times", devices.len()),
+        PvState::Older { seqno: own } => {
+            format!("is of an earlier moment: its own metadata is at {own}, the group's at {seqno}")
         }
-        PvState::Elsewhere { group } => format!("its own metadata is of group {group:?}"),
+        PvState::Elsewhere { group } => format!("says itself that it is of group {group:?}"),
         PvState::Short { size, needed } => {
-            format!("its extents end at byte {needed}, the device has {size}")
+            format!("is cut off: its extents end at byte {needed}, the device has {size}")
         }
     }
 }
 
-fn member_state(state: &MemberState) -> String {
+fn member_state(state: &MemberState, events: u64) -> String {
     match state {
         MemberState::Usable => "is there".into(),
-        MemberState::Missing => "is not there".into(),
-        MemberState::Doubled { devices } => format!("{} devices say they are it", devices.len()),
-        MemberState::Older { events } => {
-            format!("its own superblock is at {events}: it is of an earlier moment")
+        MemberState::Missing => "is missing".into(),
+        MemberState::Doubled { devices } => format!("is there {} times", devices.len()),
+        MemberState::Older { events: own } => {
+            format!("is of an earlier moment: its events are {own}, the array's {events}")
         }
         MemberState::Recovering => "is not yet in sync".into(),
-        MemberState::Differs { field } => format!("its superblock says something else as {field}"),
+        MemberState::Differs { field } => format!("says something else than the others as {field}"),
     }
 }

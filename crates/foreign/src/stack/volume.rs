@@ -1,5 +1,6 @@
 //! A device of a stack as a volume to be restored.
 
+use std::fmt;
 use std::sync::Arc;
 
 use restore::snapfmt::LayoutError;
@@ -14,12 +15,12 @@ pub enum Unassembled {
     #[error(transparent)]
     Choice(#[from] NotChosen),
     /// It cannot be read, or should not be believed.
-    #[error("the volume cannot be put together")]
+    #[error("{volume} cannot be put together: {}", listed(doubts))]
     Problems {
         /// What was chosen.
         volume: Chosen,
-        /// Why; each with the device it was found on.
-        problems: Vec<(Option<Chosen>, String)>,
+        /// Why.
+        doubts: Vec<Doubt>,
         /// Whether what is there can be salvaged.
         can_be_salvaged: bool,
     },
@@ -29,6 +30,31 @@ pub enum Unassembled {
     /// Its members are too short.
     #[error(transparent)]
     Mismatch(#[from] LayoutMismatch),
+}
+
+/// What speaks against a device, with the names of what it is about.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    /// What is wrong.
+    pub problem: Arc<Problem>,
+    /// The device it was found on.
+    pub on: Chosen,
+    /// The devices it is about.
+    pub about: Vec<Chosen>,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.problem)?;
+        for (n, name) in self.about.iter().enumerate() {
+            write!(f, "{}{name}", if n == 0 { " (" } else { ", " })?;
+        }
+        f.write_str(if self.about.is_empty() { "" } else { ")" })
+    }
+}
+
+fn listed(doubts: &[Doubt]) -> String {
+    doubts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Stack {
@@ -41,8 +67,8 @@ impl Stack {
         let pieces = self.device(no).and_then(|device| device.pieces.as_ref());
         let Some(pieces) = pieces.filter(|_| problems.is_empty() || (salvage && all_soft)) else {
             return Err(Unassembled::Problems {
-                volume: self.name(no).unwrap_or(Chosen::Volume),
-                problems: problems.iter().map(|(n, p)| (self.name(*n), p.to_string())).collect(),
+                volume: self.name(no),
+                doubts: self.doubts(no),
                 can_be_salvaged: all_soft && pieces.is_some(),
             });
         };
@@ -54,8 +80,18 @@ impl Stack {
         Ok(Volume::new(layout, members)?)
     }
 
-    /// What speaks against a device and all that it lies on.
-    pub fn problems(&self, no: DeviceNo) -> Vec<(DeviceNo, &Problem)> {
+    /// What speaks against a device and all that it lies on, with names.
+    pub fn doubts(&self, no: DeviceNo) -> Vec<Doubt> {
+        let doubt = |(on, problem): &(DeviceNo, &Arc<Problem>)| Doubt {
+            problem: Arc::clone(problem),
+            on: self.name(*on),
+            about: problem.devices().iter().map(|no| self.name(*no)).collect(),
+        };
+        self.problems(no).iter().map(doubt).collect()
+    }
+
+    /// The same, each with the device it was found on.
+    pub fn problems(&self, no: DeviceNo) -> Vec<(DeviceNo, &Arc<Problem>)> {
         let mut found = Vec::new();
         let mut open = vec![no];
         let mut seen = vec![];
@@ -69,9 +105,9 @@ impl Stack {
                 open.push(of);
             }
             for problem in &device.problems {
-                match problem {
-                    Problem::Below(below) => open.push(*below),
-                    problem => found.push((no, problem)),
+                match **problem {
+                    Problem::Below(below) => open.push(below),
+                    _ => found.push((no, problem)),
                 }
             }
         }
