@@ -15,6 +15,7 @@ use restore::interlock::{Refused, Why};
 use restore::job::{JobError, Unfinished};
 use restore::journal::JournalError;
 use restore::layout_file::LayoutFileError;
+use restore::overlay::OverlayError;
 use restore::rebuild::RebuildError;
 use restore::room::NoRoom;
 use restore::snapfmt::{Fault, WriteError};
@@ -130,6 +131,8 @@ pub(crate) enum Failure {
     Target { path: PathBuf, error: io::Error },
     /// The report cannot be written, after the work was done.
     Report { path: PathBuf, error: io::Error },
+    /// What was written over a volume cannot be used.
+    Overlay(OverlayError),
     /// A volume cannot be attached.
     Attach(AttachError),
     /// A volume cannot be detached.
@@ -145,6 +148,12 @@ pub(crate) enum Failure {
 impl From<CatalogError> for Failure {
     fn from(error: CatalogError) -> Self {
         Self::Catalog(error)
+    }
+}
+
+impl From<OverlayError> for Failure {
+    fn from(error: OverlayError) -> Self {
+        Self::Overlay(error)
     }
 }
 
@@ -206,6 +215,7 @@ impl Failure {
             | Self::Compare { .. }
             | Self::Target { .. } => Exit::TargetFailed,
             Self::Interlock(_) | Self::Refused { .. } => Exit::TargetRefused,
+            Self::Overlay(error) => overlay_exit(error),
             Self::Attach(error) => attach_exit(error),
             Self::Detach(error) => detach_exit(error),
             Self::NoRuntimeDirectory | Self::Report { .. } | Self::Stdout(_) | Self::System(_) => {
@@ -229,6 +239,7 @@ impl Failure {
             Self::Capture { error, .. } => error.to_string(),
             Self::Rebuild(error) => error.to_string(),
             Self::Layout(error) => error.to_string(),
+            Self::Overlay(error) => error.to_string(),
             Self::Attach(error) => error.to_string(),
             Self::Detach(error) => error.to_string(),
             Self::NoRuntimeDirectory => "XDG_RUNTIME_DIR is not set".to_owned(),
@@ -318,6 +329,7 @@ impl Failure {
             Self::Member { .. } => "a member is a readable raw image or block device",
             Self::Refused { why, .. } => refusal_hint(*why),
             Self::Target { .. } => "nothing was left under the target's name",
+            Self::Overlay(error) => overlay_hint(error),
             Self::Attach(error) => attach_hint(error),
             Self::Detach(error) => detach_hint(error),
             Self::NoRuntimeDirectory => {
@@ -326,6 +338,34 @@ impl Failure {
             Self::Report { .. } | Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
+    }
+}
+
+fn overlay_exit(error: &OverlayError) -> Exit {
+    match error {
+        OverlayError::Busy { .. } | OverlayError::Exists { .. } => Exit::TargetRefused,
+        OverlayError::TooLarge { .. } => Exit::Usage,
+        OverlayError::Io { .. }
+        | OverlayError::NotAnOverlay { .. }
+        | OverlayError::Version { .. }
+        | OverlayError::Damaged { .. }
+        | OverlayError::OtherContent { .. }
+        | OverlayError::OtherSize { .. } => Exit::SourceDamaged,
+    }
+}
+
+fn overlay_hint(error: &OverlayError) -> &'static str {
+    match error {
+        OverlayError::Busy { .. } => "detach what is attached with it first",
+        OverlayError::Exists { .. } => "choose another name",
+        OverlayError::OtherContent { .. } | OverlayError::OtherSize { .. } => {
+            "give the set that it was written over, or that set's own overlay"
+        }
+        OverlayError::Io { .. } => "check the path and its permissions",
+        OverlayError::NotAnOverlay { .. }
+        | OverlayError::Version { .. }
+        | OverlayError::Damaged { .. }
+        | OverlayError::TooLarge { .. } => "docs/OVERLAY.md says what an overlay is",
     }
 }
 

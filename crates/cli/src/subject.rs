@@ -153,7 +153,8 @@ impl<'a> Given<'a> {
     }
 }
 
-fn state_of(path: &Path) -> std::io::Result<String> {
+/// What tells that a file or device is the same and was not written to since.
+pub(crate) fn state_of(path: &Path) -> std::io::Result<String> {
     let meta = fs::metadata(path)?;
     let identity = job::identity(path)?;
     Ok(format!("{identity} {} {}.{}", meta.len(), meta.mtime(), meta.mtime_nsec()))

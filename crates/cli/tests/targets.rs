@@ -13,6 +13,8 @@ mod interlock;
 mod killed;
 #[path = "targets/members.rs"]
 mod members;
+#[path = "targets/overlaid.rs"]
+mod overlaid;
 #[path = "targets/pipes.rs"]
 mod pipes;
 #[path = "targets/plan.rs"]
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         delta::trials(),
         ranges::trials(),
         read::trials(),
+        overlaid::trials(),
         members::trials(),
         killed::trials(),
         pipes::trials(),

@@ -54,7 +54,11 @@ impl Volume {
 
     /// Member `no` as a volume of its own: all of its bytes, in order.
     pub fn alone(&self, no: MemberNo) -> Result<Self, LayoutError> {
-        let member = self.member(no).clone();
+        Self::of_one(self.member(no).clone())
+    }
+
+    /// A volume that is all of one member, in order.
+    pub fn of_one(member: VolumeMember) -> Result<Self, LayoutError> {
         let size = member.source.size();
         let mapping = Mapping::Linear(Column { member: MemberNo(0), offset: 0 });
         let whole = (size > 0).then_some(Segment { start: 0, length: size, mapping });

@@ -23,6 +23,9 @@ pub(crate) struct RestoreArgs {
                                 "expect_size", "offset", "length", "size", "shard", "journal",
                                 "hash"])]
     pub members: Option<PathBuf>,
+    /// Restore what was written over the volume too, while it was attached with this overlay
+    #[arg(long, value_name = "FILE", conflicts_with = "members_dir")]
+    pub overlay: Option<PathBuf>,
     /// Write the report here too, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 mod chain;
 mod fault;
+mod image;
 mod native;
 mod pages;
 mod raw;
@@ -10,10 +11,12 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::image::ImageError;
 use snapfmt::{Decoder, Digest, FormatError};
 
 pub use chain::Chain;
 pub use fault::{BackupFault, Checksum};
+pub use image::ImageSource;
 pub use native::NativeSource;
 pub use pages::PageCache;
 pub use raw::RawSource;
@@ -155,6 +158,9 @@ pub enum ReadCause {
     /// Another system's backup is damaged.
     #[error(transparent)]
     Backup(#[from] BackupFault),
+    /// What the file is laid over is damaged.
+    #[error(transparent)]
+    Below(#[from] ImageError),
     /// Reading failed.
     #[error("cannot be read at offset {offset:#x}: {source}")]
     Io {

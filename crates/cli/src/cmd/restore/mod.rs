@@ -5,6 +5,7 @@ mod files;
 mod journals;
 mod members;
 mod names;
+mod overlaid;
 mod pipes;
 mod place;
 mod report;
@@ -54,7 +55,7 @@ impl Ready {
     /// Opens the set and claims the target, or says why that cannot be.
     pub(crate) fn new(args: &RestoreArgs) -> Result<Self, Failure> {
         let given = Given::look(&args.set);
-        let sources = given.sources();
+        let sources: Vec<_> = given.sources().into_iter().chain(args.overlay.clone()).collect();
         let target = |extent: Option<&Extent>| {
             check(args, &sources)?;
             claim(args, extent, &sources)
@@ -64,6 +65,10 @@ impl Ready {
         let extent = Extent::new(&args.extent, &subject.volume)?;
         let held = target(Some(&extent))?;
         let word = given.word(&subject)?;
+        let (subject, word) = match &args.overlay {
+            Some(path) => overlaid::overlaid(path, subject, &word)?,
+            None => (subject, word),
+        };
         let counts = counts(args, &subject, &extent)?;
         let place = Place::new(args, &extent, &counts, held)?;
         if !args.salvage.salvage {

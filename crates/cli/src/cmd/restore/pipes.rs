@@ -113,6 +113,7 @@ fn refuse_what_needs_seeking(args: &RestoreArgs) -> Result<(), Failure> {
         (is_pipe(args), "-o -"),
         (args.target.in_place, "--in-place"),
         (args.members.is_some(), "--members"),
+        (args.overlay.is_some(), "--overlay"),
         (args.salvage.salvage, "--salvage"),
         (args.extent.offset.0 != 0 || args.extent.length.is_some(), "a range"),
         (args.extent.size.is_some(), "--size"),
