@@ -26,7 +26,7 @@ fn volume(image: Box<dyn Image>) -> Volume {
 }
 
 fn lower() -> MemoryImage {
-    MemoryImage::new(noise(1, support::index(SIZE)), vec![2_000_000..5_000_001])
+    MemoryImage::new(noise(1, support::index(SIZE)), vec![2_000_000..5_000_001, 5_500_000..5_500_512])
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn an_overlaid_image_is_restored() {
 fn damage_below_costs_what_is_around_it() {
     let mut lower = lower();
     let model = lower.bytes.clone();
-    lower.lost = vec![700_000..700_001];
+    lower.lost.push(700_000..700_001);
     let overlay = Overlay::temporary(&std::env::temp_dir(), Arc::new(lower)).unwrap();
     let volume = volume(Box::new(overlay));
     let sink = MemorySink::new(SIZE);
