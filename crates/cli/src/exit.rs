@@ -1,12 +1,14 @@
 //! What can go wrong, the exit code it gives and the hint that goes with it.
 
+mod attach;
+
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
 use foreign::backup::BackupError;
-use restore::attach::{AttachError, DetachError};
+pub(crate) use attach::AttachFailure;
 use restore::capture::CaptureError;
 use restore::catalog::{Ambiguity, CatalogError};
 use restore::engine::RunError;
@@ -133,12 +135,8 @@ pub(crate) enum Failure {
     Report { path: PathBuf, error: io::Error },
     /// What was written over a volume cannot be used.
     Overlay(OverlayError),
-    /// A volume cannot be attached.
-    Attach(AttachError),
-    /// A volume cannot be detached.
-    Detach(DetachError),
-    /// There is no directory for what a user without root attaches.
-    NoRuntimeDirectory,
+    /// A volume cannot be attached, mounted or detached.
+    Attach(AttachFailure),
     /// Standard output failed, after the work was done.
     Stdout(io::Error),
     /// The system failed.
@@ -154,18 +152,6 @@ impl From<CatalogError> for Failure {
 impl From<OverlayError> for Failure {
     fn from(error: OverlayError) -> Self {
         Self::Overlay(error)
-    }
-}
-
-impl From<AttachError> for Failure {
-    fn from(error: AttachError) -> Self {
-        Self::Attach(error)
-    }
-}
-
-impl From<DetachError> for Failure {
-    fn from(error: DetachError) -> Self {
-        Self::Detach(error)
     }
 }
 
@@ -216,11 +202,8 @@ impl Failure {
             | Self::Target { .. } => Exit::TargetFailed,
             Self::Interlock(_) | Self::Refused { .. } => Exit::TargetRefused,
             Self::Overlay(error) => overlay_exit(error),
-            Self::Attach(error) => attach_exit(error),
-            Self::Detach(error) => detach_exit(error),
-            Self::NoRuntimeDirectory | Self::Report { .. } | Self::Stdout(_) | Self::System(_) => {
-                Exit::Failed
-            }
+            Self::Attach(failure) => failure.exit(),
+            Self::Report { .. } | Self::Stdout(_) | Self::System(_) => Exit::Failed,
         }
     }
 
@@ -240,9 +223,7 @@ impl Failure {
             Self::Rebuild(error) => error.to_string(),
             Self::Layout(error) => error.to_string(),
             Self::Overlay(error) => error.to_string(),
-            Self::Attach(error) => error.to_string(),
-            Self::Detach(error) => error.to_string(),
-            Self::NoRuntimeDirectory => "XDG_RUNTIME_DIR is not set".to_owned(),
+            Self::Attach(failure) => failure.to_string(),
             Self::Member { path, error }
             | Self::Compare { path, error }
             | Self::Target { path, error }
@@ -330,11 +311,7 @@ impl Failure {
             Self::Refused { why, .. } => refusal_hint(*why),
             Self::Target { .. } => "nothing was left under the target's name",
             Self::Overlay(error) => overlay_hint(error),
-            Self::Attach(error) => attach_hint(error),
-            Self::Detach(error) => detach_hint(error),
-            Self::NoRuntimeDirectory => {
-                "set it to a private directory of yours; root needs none, and gets a loop device too"
-            }
+            Self::Attach(failure) => failure.hint(),
             Self::Report { .. } | Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
@@ -366,49 +343,6 @@ fn overlay_hint(error: &OverlayError) -> &'static str {
         | OverlayError::Version { .. }
         | OverlayError::Damaged { .. }
         | OverlayError::TooLarge { .. } => "docs/OVERLAY.md says what an overlay is",
-    }
-}
-
-fn attach_exit(error: &AttachError) -> Exit {
-    match error {
-        AttachError::InUse { .. } => Exit::TargetRefused,
-        AttachError::Stale { source, .. } => detach_exit(source),
-        AttachError::Place { .. }
-        | AttachError::Fuse { .. }
-        | AttachError::NoHelper
-        | AttachError::Loop { .. }
-        | AttachError::Start { .. } => Exit::Failed,
-    }
-}
-
-fn attach_hint(error: &AttachError) -> &'static str {
-    match error {
-        AttachError::InUse { .. } => "detach it, or attach this under another --name",
-        AttachError::Stale { source, .. } => detach_hint(source),
-        AttachError::Place { .. } => "check the path and its permissions",
-        AttachError::Fuse { .. } => "modprobe fuse; a container needs /dev/fuse and leave to mount",
-        AttachError::NoHelper => "install fuse3, or run this as root",
-        AttachError::Loop { .. } => {
-            "modprobe loop; Linux 5.8 or later is needed, and in a container the loop devices"
-        }
-        AttachError::Start { .. } => "fewer --jobs need less",
-    }
-}
-
-fn detach_exit(error: &DetachError) -> Exit {
-    match error {
-        DetachError::Busy { .. } => Exit::TargetRefused,
-        DetachError::Unknown { .. } => Exit::Usage,
-        DetachError::Silent { .. } | DetachError::System { .. } => Exit::Failed,
-    }
-}
-
-fn detach_hint(error: &DetachError) -> &'static str {
-    match error {
-        DetachError::Unknown { .. } => "snaprestore attached lists what is",
-        DetachError::Busy { .. } => "let them end, or unmount it, and detach again",
-        DetachError::Silent { .. } => "kill that process, then detach again",
-        DetachError::System { .. } => "see what uses it, then detach again",
     }
 }
 

@@ -20,6 +20,18 @@ pub(crate) struct AttachArgs {
     /// Restore it to this raw image meanwhile, and read from there what is there
     #[arg(long, value_name = "IMAGE")]
     pub hydrate: Option<PathBuf>,
+    /// Mount what is found there, too, at this directory, in a way that does no harm
+    #[arg(long, value_name = "DIR")]
+    pub mount: Option<PathBuf>,
+    /// Mount this partition, or several at DIR/pN
+    #[arg(long = "partition", value_name = "N", requires = "mount", value_delimiter = ',')]
+    pub partitions: Vec<u32>,
+    /// Take what is written, in this file; tmp for one that goes with the server
+    #[arg(long, value_name = "FILE|tmp")]
+    pub overlay: Option<PathBuf>,
+    /// Throw away what the overlay has
+    #[arg(long, requires = "overlay")]
+    pub reset_overlay: bool,
     /// Let the kernel make devices of the partitions it finds
     #[arg(long)]
     pub partscan: bool,

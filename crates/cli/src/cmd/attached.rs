@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::attach::{AttachedView, home};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, line, name, size};
+use crate::output::{Output, name, size};
 
 #[derive(Serialize)]
 struct Listing {
@@ -20,7 +20,6 @@ struct Entry {
     /// `serving`, `silent` or `dead`.
     server: &'static str,
     volume: Option<AttachedView>,
-    mounts: Vec<String>,
     status: Option<Status>,
 }
 
@@ -39,12 +38,10 @@ impl Entry {
             Life::Silent(_) => ("silent", None),
             Life::Dead => ("dead", None),
         };
-        let mounts = attached.state().into_iter().flat_map(|state| &state.mounts);
         Self {
             name: attached.place().name().to_string(),
             server,
             volume: attached.state().map(AttachedView::new),
-            mounts: mounts.map(|at| at.to_string_lossy().into_owned()).collect(),
             status,
         }
     }
@@ -54,9 +51,9 @@ impl Entry {
         // Writing to a string cannot fail.
         if let Some(volume) = &self.volume {
             let _ = write!(out, "\t{}", volume.line());
-        }
-        for at in &self.mounts {
-            let _ = write!(out, "\tmounted at {}", line(at));
+            for at in volume.mounted_at() {
+                let _ = write!(out, "\tmounted at {at}");
+            }
         }
         let _ = match &self.status {
             Some(status) => write!(out, "\t{}", figures(status)),

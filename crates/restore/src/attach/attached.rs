@@ -1,16 +1,16 @@
 //! Attached volumes as others than their servers see them.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 
 use super::DetachError;
 use super::control::{Ending, Peer, Status};
 use super::holders::{self, Holder};
 use super::leftovers;
+use super::mount::{MountError, Plan};
 use super::place::{Home, Place};
-use super::state::State;
+use super::state::{MountPoint, State};
 
 /// A volume that is attached, or was until its server died.
 #[derive(Debug)]
@@ -89,19 +89,36 @@ impl Attached {
         holders::all(&self.place, self.state.as_ref())
     }
 
-    /// Keeps in mind where filesystems on it are about to be mounted, for whoever detaches it.
-    pub fn will_be_mounted_at(&mut self, places: &[&Path]) -> io::Result<()> {
-        let Some(state) = &mut self.state else { return Err(io::ErrorKind::NotFound.into()) };
-        state.mounts = places.iter().map(|path| (*path).to_owned()).collect();
-        state.write(&self.place)
+    /// Mounts filesystems of it. Directories that are not there are made. Where this fails, detaching takes
+    /// down what was done until then.
+    pub fn mount(&mut self, plans: Vec<Plan>) -> Result<(), MountError> {
+        let mounts = plans.into_iter().map(|plan| MountPoint { made: !plan.at.exists(), plan });
+        let mounts: Vec<MountPoint> = mounts.collect();
+        for MountPoint { plan, made } in &mounts {
+            if *made {
+                DirBuilder::new().mode(0o700).create(&plan.at).map_err(|e| plan.failed(e))?;
+            }
+        }
+        if let Some(state) = &mut self.state {
+            // Before anything is mounted: whoever detaches it must know.
+            state.mounts.clone_from(&mounts);
+            let written = state.write(&self.place);
+            if let Some(first) = mounts.first() {
+                written.map_err(|e| first.plan.failed(e))?;
+            }
+        }
+        mounts.iter().try_for_each(|mount| mount.plan.run())
     }
 
     /// Takes it down: filesystems that were mounted on this program's account, then loop devices, then the
     /// raw file; its server ends, and the directory is gone. While somebody uses it nothing is done.
     pub fn detach(self) -> Result<(), DetachError> {
         self.refuse_if_held(self.holders())?;
-        for (at, state) in self.mounts() {
-            leftovers::unmount_filesystem(at, state)?;
+        // Last mounted, first unmounted.
+        if let Some(state) = &self.state {
+            for mount in state.mounts.iter().rev() {
+                leftovers::unmount_filesystem(mount, state)?;
+            }
         }
         self.end_server()?;
         if !self.place.exists() {
@@ -113,12 +130,6 @@ impl Attached {
             source: io::Error::other(error),
         })?;
         leftovers::clear(claim, self.state.as_ref())
-    }
-
-    /// Last mounted, first unmounted.
-    fn mounts(&self) -> impl Iterator<Item = (&Path, &State)> {
-        let state = self.state.iter();
-        state.flat_map(|state| state.mounts.iter().rev().map(move |at| (at.as_path(), state)))
     }
 
     fn refuse_if_held(&self, holders: Vec<Holder>) -> Result<(), DetachError> {

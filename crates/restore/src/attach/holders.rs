@@ -57,8 +57,8 @@ pub(super) fn all(place: &Place, state: Option<&State>) -> Vec<Holder> {
         for device in state.devices.iter().filter(|device| device.is_there()) {
             holders.extend(of_device(device, state, &not_counted));
         }
-        for at in &state.mounts {
-            holders.extend(below(at, &not_counted));
+        for mount in &state.mounts {
+            holders.extend(below(&mount.plan.at, &not_counted));
         }
     }
     holders
@@ -69,7 +69,7 @@ fn of_device(device: &LoopState, state: &State, not_counted: &[u32]) -> Vec<Hold
     let id = Id::of(&meta);
     let path = || device.path.clone();
     let own = |used: &Use| match used {
-        Use::Mounted(at) => state.mounts.contains(at),
+        Use::Mounted(at) => state.mounts.iter().any(|mount| mount.plan.at == *at),
         // The devices over partitions are over the same bytes.
         Use::Twin { name, .. } => state.devices.iter().any(|d| d.path.ends_with(name)),
         _ => false,

@@ -13,7 +13,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use super::DetachError;
 use super::loop_device;
 use super::place::{Claim, Place};
-use super::state::State;
+use super::state::{MountPoint, State};
 use crate::device;
 use crate::mounts;
 
@@ -47,16 +47,21 @@ fn loop_devices(place: &Place, state: Option<&State>) -> Vec<PathBuf> {
 }
 
 /// Unmounts a filesystem on one of the volume's devices that was mounted on this program's account.
-pub(super) fn unmount_filesystem(at: &Path, state: &State) -> Result<(), DetachError> {
+pub(super) fn unmount_filesystem(mount: &MountPoint, state: &State) -> Result<(), DetachError> {
+    let at = &mount.plan.at;
     while is_ours(at, state) {
         patiently(|| unmount(at, UnmountFlags::empty()))
             .map_err(|e| failed(at, "unmounting", e))?;
+    }
+    if mount.made {
+        // If somebody has put something there, it stays.
+        let _ = std::fs::remove_dir(at);
     }
     Ok(())
 }
 
 /// Whether what is mounted there is on one of the volume's devices.
-pub(super) fn is_ours(at: &Path, state: &State) -> bool {
+fn is_ours(at: &Path, state: &State) -> bool {
     let devices = state.devices.iter().filter(|device| device.is_there());
     let numbers: Vec<_> = devices
         .filter_map(|device| device::Number::of(&std::fs::metadata(&device.path).ok()?))

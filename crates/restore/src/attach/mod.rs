@@ -35,6 +35,6 @@ pub use fuse::Disk;
 pub use holders::Holder;
 pub use mount::{MountError, Plan, Recipe};
 pub use place::{Home, Name, NotAName, Place};
-pub use server::{Device, Options, Server};
-pub use state::{LoopState, State};
+pub use server::{Device, Options, Server, sector_size_for};
+pub use state::{LoopState, MountPoint, State};
 pub use twins::Twin;

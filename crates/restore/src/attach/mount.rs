@@ -4,7 +4,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::mount::{MountFlags, mount};
 use serde::{Deserialize, Serialize};
@@ -41,14 +41,10 @@ pub struct Plan {
 
 /// A mount that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("mount {recipe} {} {}: {source}", device.display(), at.display())]
+#[error("mount {} {} {}: {source}", plan.recipe, plan.device.display(), plan.at.display())]
 pub struct MountError {
-    /// How it was tried.
-    pub recipe: Recipe,
-    /// The device.
-    pub device: PathBuf,
-    /// Where it should have been.
-    pub at: PathBuf,
+    /// What was tried.
+    pub plan: Plan,
     /// The system's error.
     pub source: io::Error,
 }
@@ -95,6 +91,14 @@ impl Recipe {
         Some(Self { kind: kind_of(kind)?.to_owned(), writable, data })
     }
 
+    /// All options, as the mount table has them.
+    pub fn options(&self) -> String {
+        let access = if self.writable { "rw" } else { "ro" };
+        let own = self.data.iter().map(String::as_str);
+        let all: Vec<&str> = [access, ALWAYS].into_iter().chain(own).collect();
+        all.join(",")
+    }
+
     fn flags(&self) -> MountFlags {
         let always = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
         if self.writable { always } else { always | MountFlags::RDONLY }
@@ -104,27 +108,21 @@ impl Recipe {
 /// As `mount(8)` takes it.
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "-t {} -o {},{ALWAYS}", self.kind, if self.writable { "rw" } else { "ro" })?;
-        self.data.iter().try_for_each(|option| write!(f, ",{option}"))
+        write!(f, "-t {} -o {}", self.kind, self.options())
     }
 }
 
 impl Plan {
     /// Mounts it.
-    pub fn run(&self) -> Result<(), MountError> {
+    pub(super) fn run(&self) -> Result<(), MountError> {
         let Self { device, at, recipe, .. } = self;
-        self.try_run(device, at).map_err(|source| MountError {
-            recipe: recipe.clone(),
-            device: device.clone(),
-            at: at.clone(),
-            source,
-        })
+        let data = CString::new(recipe.data.join(",")).map_err(|e| self.failed(e.into()))?;
+        mount(device, at, recipe.kind.as_str(), recipe.flags(), data.as_c_str())
+            .map_err(|e| self.failed(e.into()))
     }
 
-    fn try_run(&self, device: &Path, at: &Path) -> io::Result<()> {
-        let data = CString::new(self.recipe.data.join(","))?;
-        mount(device, at, self.recipe.kind.as_str(), self.recipe.flags(), data.as_c_str())?;
-        Ok(())
+    pub(super) fn failed(&self, source: io::Error) -> MountError {
+        MountError { plan: self.clone(), source }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -66,6 +67,16 @@ pub struct Device {
     pub sector_size: u32,
     /// Whether the kernel makes devices of the partitions it finds.
     pub scan_partitions: bool,
+}
+
+/// The largest sectors a loop device over these bytes can have, up to `wanted`, so that none is cut in two:
+/// they are no larger than a page, and bytes that are no multiple of them end in one that only smaller
+/// sectors show.
+pub fn sector_size_for(range: &Range<u64>, wanted: u32) -> u32 {
+    let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
+    let fits =
+        |size: &u32| [range.start, range.end].iter().all(|at| at.is_multiple_of((*size).into()));
+    Some(wanted.min(page)).filter(fits).unwrap_or(512)
 }
 
 /// A volume being served. Dropping it takes it down, whoever uses it.

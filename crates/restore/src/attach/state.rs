@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::mount::Plan;
 use super::place::{Name, Place};
 
 /// An attached volume, as its server found and made it.
@@ -28,8 +29,17 @@ pub struct State {
     pub writable: bool,
     /// The loop devices over it, that of the whole volume first; none for a user without root.
     pub devices: Vec<LoopState>,
-    /// Where filesystems on those devices are, or are about to be, mounted on this program's account.
-    pub mounts: Vec<PathBuf>,
+    /// The filesystems on those devices that are, or are about to be, mounted on this program's account.
+    pub mounts: Vec<MountPoint>,
+}
+
+/// A place where a filesystem of an attached volume is mounted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MountPoint {
+    /// Which filesystem, where and how.
+    pub plan: Plan,
+    /// Whether the directory was made for it, and goes with it.
+    pub made: bool,
 }
 
 /// A loop device over an attached volume.

@@ -5,6 +5,8 @@
 //! go where the user's do, and its exit code is the command's.
 
 mod hydrate;
+mod image;
+mod mounts;
 mod serve;
 mod view;
 
@@ -17,12 +19,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use restore::attach::{Attached, Home, State};
+use restore::attach::{Attached, Home, Plan, State};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::{AttachArgs, Common};
-use crate::exit::{Exit, Failure};
+use crate::exit::{AttachFailure, Exit, Failure};
 use crate::output::{Output, note};
 pub(super) use view::AttachedView;
 
@@ -33,12 +35,14 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Debug, Serialize, Deserialize)]
 struct Ready {
     state: State,
+    /// What is to be mounted, by whoever waits: a server must not wait for itself.
+    mounts: Vec<Plan>,
 }
 
 /// Attaches the set selected.
 pub(crate) fn run(args: &AttachArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
     if args.serve {
-        return serve::run(args, common, output);
+        return serve::run(args, common);
     }
     let asked = args.foreground.then(Signals::heard).transpose().map_err(Failure::System)?;
     let mut server = start().map_err(Failure::System)?;
@@ -46,11 +50,8 @@ pub(crate) fn run(args: &AttachArgs, common: &Common, output: Output) -> Result<
         Ok(ready) => ready,
         Err(exit) => return Ok(exit),
     };
-    let home = home()?;
-    let place = home.place(ready.state.name.clone());
-    let shown = output.result(&AttachedView::new(&ready.state), AttachedView::line);
-    if let Err(failure) = shown {
-        // Nobody would know of it.
+    let place = home()?.place(ready.state.name);
+    if let Err(failure) = finish(Attached::at(place.clone()), ready.mounts, output) {
         Attached::at(place).detach()?;
         return Err(failure);
     }
@@ -60,13 +61,24 @@ pub(crate) fn run(args: &AttachArgs, common: &Common, output: Output) -> Result<
     }
 }
 
+/// Mounts what is to be mounted, and says that all can be used.
+fn finish(mut attached: Attached, mounts: Vec<Plan>, output: Output) -> Result<(), Failure> {
+    if !mounts.is_empty() {
+        attached.mount(mounts)?;
+    }
+    match attached.state() {
+        Some(state) => output.result(&AttachedView::new(state), AttachedView::line),
+        None => Err(Failure::System(io::ErrorKind::NotFound.into())),
+    }
+}
+
 /// Where what this user attaches is found.
 pub(super) fn home() -> Result<Home, Failure> {
     let base = if rustix::process::geteuid().is_root() {
         PathBuf::from("/run")
     } else {
         let own = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
-        own.map(PathBuf::from).ok_or(Failure::NoRuntimeDirectory)?
+        own.map(PathBuf::from).ok_or(Failure::Attach(AttachFailure::NoRuntimeDirectory))?
     };
     Ok(Home::new(base.join("snaprestore")))
 }

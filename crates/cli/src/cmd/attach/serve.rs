@@ -8,67 +8,54 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use restore::attach::{Behind, CacheFigures, Device, Disk, Event, Name, Options, Place, Server};
+use restore::attach::{Device, Event, Name, Options, Place, Server, sector_size_for};
 use restore::device;
-use restore::hydrate::{End, Hydrated};
-use restore::image::Image;
-use restore::reader::{self, Reader};
 use rustix::process::Signal;
 
-use super::hydrate::LocalCopy;
+use super::image::{Checked, Log, Shown};
+use super::mounts::Filesystems;
 use super::{Ready, Signals, home};
 use crate::args::{AttachArgs, Common};
 use crate::exit::{Exit, Failure};
 use crate::members;
-use crate::output::{Output, note};
+use crate::output::note;
 use crate::subject::{Given, Subject};
 
 /// Reads wait for storage more than for processors, and as many as this cost little.
 const LEAST_WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// Serves the set selected until it is detached.
-pub(super) fn run(args: &AttachArgs, common: &Common, _: Output) -> Result<Exit, Failure> {
+pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     let given = Given::look(&args.set);
     let subject = given.subject(&args.set)?;
-    let local = match &args.hydrate {
-        Some(target) => {
-            let word = given.word(&subject)?;
-            Some(LocalCopy::check(target, &subject.volume, word, &given.sources())?)
-        }
-        None => None,
-    };
+    let checked = Checked::new(args, &given, &subject)?;
     let place = home()?.place(name(args, &subject));
     let set =
         subject.set.as_ref().map(|s| (s.set_id.to_string(), s.content_id.map(|id| id.to_string())));
     let (time, sector_size) = (taken(&subject), sector_size(args, &subject)?);
-    let cache = reader::Options { cache: args.cache.0, threads: common.jobs() };
-    let volume = Arc::new(subject.volume);
-    let reader = Arc::new(Reader::new(volume.clone(), &cache).map_err(Failure::System)?);
     // From here on there is something to take down.
     let signals = Signals::heard().map_err(Failure::System)?;
     let log = log(common.verbose);
-    let behind = match local {
-        Some(local) => Some(local.begin(&volume, reader.clone(), common, tell(log.clone()))?),
-        None => None,
-    };
-    let (hydrated, background) = behind.unzip();
-    let image: Arc<dyn Image> = match &hydrated {
-        Some(hydrated) => hydrated.clone(),
-        None => reader.clone(),
-    };
-    let is_root = rustix::process::geteuid().is_root();
-    let devices = is_root.then(|| whole(reader.size(), sector_size, args.partscan));
+    let Shown { disk, behind, background } = checked.open(subject, args, common, &log)?;
+    let filesystems = Filesystems::look(args, &disk, sector_size)?;
+    let mut devices = Vec::new();
+    if rustix::process::geteuid().is_root() {
+        devices.push(whole(disk.image().size(), sector_size, args.partscan));
+        devices.extend(filesystems.devices(sector_size));
+    }
     let options = Options {
         place: place.clone(),
         set,
         modified: time.map_or(SystemTime::UNIX_EPOCH, SystemTime::from),
-        devices: devices.into_iter().collect(),
+        devices,
         workers: common.jobs().max(LEAST_WORKERS),
-        behind: figures(reader, hydrated),
+        behind,
         log,
     };
-    let server = Server::start(Disk::ReadOnly(image), options)?;
-    leave(&Ready { state: server.state().clone() }, &place, args.foreground)
+    let server = Server::start(disk, options)?;
+    filesystems.warn(server.state());
+    let mounts = filesystems.plans(server.state());
+    leave(&Ready { state: server.state().clone(), mounts }, &place, args.foreground)
         .map_err(Failure::System)?;
     server.serve(&|| signals.is_set()).map_err(Failure::System)?;
     // What is durable of the local copy stays for the next time.
@@ -105,36 +92,14 @@ fn sector_size(args: &AttachArgs, subject: &Subject) -> Result<u32, Failure> {
     Ok(sizes.into_iter().max().unwrap_or(512))
 }
 
-/// A device over the whole volume. A loop device has no sectors larger than a page, and a volume that is
-/// no multiple of its sectors has a part of one at its end that only smaller ones show.
+/// A device over the whole volume.
 fn whole(size: u64, sector_size: u32, scan_partitions: bool) -> Device {
-    let fits = |sector: &u32| size.is_multiple_of((*sector).into());
-    let page = u32::try_from(rustix::param::page_size()).unwrap_or(4096);
-    let sector_size = Some(sector_size.min(page)).filter(fits).unwrap_or(512);
+    let sector_size = sector_size_for(&(0..size), sector_size);
     Device { partition: None, start: 0, length: size, sector_size, scan_partitions }
 }
 
-/// What is behind the image, for others to ask.
-fn figures(
-    reader: Arc<Reader>,
-    hydrated: Option<Arc<Hydrated>>,
-) -> Box<dyn Fn() -> Behind + Send + Sync> {
-    Box::new(move || {
-        let counts = reader.counts();
-        Behind {
-            cache: Some(CacheFigures { hits: counts.hits, loads: counts.loads }),
-            local: hydrated.as_ref().map(|hydrated| hydrated.local()),
-        }
-    })
-}
-
-/// Says how a local copy ended.
-fn tell(log: Arc<dyn Fn(&Event) + Send + Sync>) -> impl FnOnce(&End) + Send {
-    move |end| log(&Event::LocalCopy { end: end.to_string() })
-}
-
 /// Says what happens, with the time: what is said later is in a log.
-fn log(verbose: bool) -> Arc<dyn Fn(&Event) + Send + Sync> {
+fn log(verbose: bool) -> Log {
     Arc::new(move |event| {
         if verbose || !matches!(event, Event::Without { .. }) {
             note(&format!("{:.0} {event}", Timestamp::now()));

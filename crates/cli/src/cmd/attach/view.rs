@@ -1,6 +1,6 @@
 //! How an attached volume is shown.
 
-use restore::attach::State;
+use restore::attach::{MountPoint, State};
 use serde::Serialize;
 
 use crate::output::PathView;
@@ -17,6 +17,29 @@ pub(crate) struct AttachedView {
     set_id: Option<String>,
     content_id: Option<String>,
     pid: u32,
+    mounts: Vec<MountView>,
+}
+
+/// A filesystem of it that is mounted.
+#[derive(Serialize)]
+struct MountView {
+    at: PathView,
+    partition: Option<u32>,
+    device: PathView,
+    filesystem: String,
+    options: String,
+}
+
+impl MountView {
+    fn new(MountPoint { plan, .. }: &MountPoint) -> Self {
+        Self {
+            at: (&plan.at).into(),
+            partition: plan.partition,
+            device: (&plan.device).into(),
+            filesystem: plan.recipe.kind.clone(),
+            options: plan.recipe.options(),
+        }
+    }
 }
 
 impl AttachedView {
@@ -32,7 +55,13 @@ impl AttachedView {
             set_id: state.set_id.clone(),
             content_id: state.content_id.clone(),
             pid: state.pid,
+            mounts: state.mounts.iter().map(MountView::new).collect(),
         }
+    }
+
+    /// Where filesystems of it are mounted.
+    pub(crate) fn mounted_at(&self) -> impl Iterator<Item = &PathView> {
+        self.mounts.iter().map(|mount| &mount.at)
     }
 
     /// The device, or a dash where there is none, and the file.

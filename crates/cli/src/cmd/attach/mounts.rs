@@ -1,0 +1,158 @@
+//! `--mount`: which filesystems, where, and what is to be said of them.
+
+use std::path::{Path, PathBuf};
+
+use restore::attach::{
+    Device, Disk, Found, Plan, Recipe, State, Twin, find, find_all, sector_size_for,
+};
+use restore::filesystem::State as Left;
+use restore::signature::Kind;
+
+use crate::args::AttachArgs;
+use crate::exit::{AttachFailure, Failure};
+use crate::output::note;
+
+/// The filesystems of a volume.
+pub(super) struct Filesystems {
+    found: Vec<(Found, Option<Twin>)>,
+    /// Where they are to be mounted, if they are.
+    at: Option<PathBuf>,
+    writable: bool,
+}
+
+impl Filesystems {
+    /// Looks for what is to be mounted or else, to warn of it, for what could be.
+    pub(super) fn look(args: &AttachArgs, disk: &Disk, sector_size: u32) -> Result<Self, Failure> {
+        let image = disk.image();
+        let found = match &args.mount {
+            Some(_) => find(image, sector_size, &args.partitions)?,
+            None => find_all(image, sector_size),
+        };
+        let with_twin = |found: Found| {
+            let twin = Twin::of(&found.filesystem);
+            (found, twin)
+        };
+        let found: Vec<_> = found.into_iter().map(with_twin).collect();
+        let at = args.mount.as_deref().map(directory).transpose()?;
+        if at.is_some() {
+            found.iter().try_for_each(|(found, twin)| refuse(found, twin.as_ref()))?;
+        }
+        Ok(Self { found, at, writable: disk.writable().is_some() })
+    }
+
+    /// The devices wanted for partitions that are to be mounted.
+    ///
+    /// Each is a loop device over the bytes of the partition. The kernel's own partition devices would all
+    /// be there, not only those asked for, and by its reading of a table that may be damaged or hostile.
+    pub(super) fn devices(&self, sector_size: u32) -> impl Iterator<Item = Device> {
+        let found = self.found.iter().filter(|_| self.at.is_some());
+        let partitions = found.filter(|(found, _)| found.partition.is_some());
+        partitions.map(move |(found, _)| Device {
+            partition: found.partition,
+            start: found.range.start,
+            length: found.range.end - found.range.start,
+            sector_size: sector_size_for(&found.range, sector_size),
+            scan_partitions: false,
+        })
+    }
+
+    /// How they are mounted: one at the directory, several in directories of it.
+    pub(super) fn plans(&self, state: &State) -> Vec<Plan> {
+        let Some(directory) = &self.at else { return Vec::new() };
+        let plan = |(found, _): &(Found, Option<Twin>)| {
+            let at = match found.partition {
+                Some(number) if self.found.len() > 1 => directory.join(format!("p{number}")),
+                _ => directory.clone(),
+            };
+            let device = device_of(found, state)?;
+            let recipe = Recipe::of(&found.filesystem, self.writable)?;
+            Some(Plan { partition: found.partition, device: device.to_owned(), at, recipe })
+        };
+        self.found.iter().filter_map(plan).collect()
+    }
+
+    /// Says what whoever mounts them, now or later by hand, should know.
+    pub(super) fn warn(&self, state: &State) {
+        for (found, twin) in &self.found {
+            if self.at.is_some() {
+                self.say_how_it_was_left(found);
+            }
+            if let Some(twin) = twin {
+                self.say_there_is_another(found, twin, state);
+            }
+        }
+    }
+
+    fn say_how_it_was_left(&self, found: &Found) {
+        let what = &found.filesystem.signature;
+        match (found.filesystem.facts.state, self.writable) {
+            (Left::NeedsReplay, false) => note(&format!(
+                "{what} was not unmounted: its journal holds changes that are not in place yet. It is \
+                 mounted without them, and files changed last may be old, missing or torn. With \
+                 --overlay tmp they are put in place as after a crash, and the sources stay as they are"
+            )),
+            (Left::NeedsReplay, true) => note(&format!(
+                "{what} was not unmounted: its journal is put in place, in the overlay"
+            )),
+            (Left::NotUnmounted, _) => note(&format!(
+                "{what} was not unmounted, and has no journal: files changed last may be torn"
+            )),
+            (Left::HasErrors, _) => {
+                note(&format!("{what} has noted errors itself: what is read may be wrong"));
+            }
+            (Left::Clean | Left::Unknown, _) => {}
+        }
+    }
+
+    fn say_there_is_another(&self, found: &Found, twin: &Twin, state: &State) {
+        let what = &found.filesystem.signature;
+        let other = twin.device.as_ref().map(|path| format!(" on {}", path.display()));
+        let other = other.unwrap_or_default();
+        if twin.is_confused {
+            return note(&format!(
+                "{what} has the id of one that is in use{other}: do not mount this one, the kernel \
+                 would mix the two"
+            ));
+        }
+        let advice = match (&self.at, Recipe::of(&found.filesystem, self.writable)) {
+            (None, Some(recipe)) => {
+                let device = device_of(found, state).unwrap_or_else(|| Path::new("DEVICE"));
+                format!(": mount it with mount {recipe} {} DIR", device.display())
+            }
+            _ => String::new(),
+        };
+        note(&format!(
+            "{what} has the id of the one{other}; whatever goes by ids may take one for the other{advice}"
+        ));
+    }
+}
+
+/// The device that shows a filesystem's bytes.
+fn device_of<'s>(found: &Found, state: &'s State) -> Option<&'s Path> {
+    let device = state.devices.iter().find(|device| device.partition == found.partition);
+    device.map(|device| device.path.as_path())
+}
+
+/// Where to mount, by the name that the mount table will have for it.
+fn directory(path: &Path) -> Result<PathBuf, Failure> {
+    let refused = |what: &str| Failure::Usage {
+        message: format!("{}: {what}", path.display()),
+        hint: "--mount names a directory that is there",
+    };
+    if !rustix::process::geteuid().is_root() {
+        return Err(refused("mounting takes root"));
+    }
+    let directory = path.canonicalize().map_err(|e| refused(&e.to_string()))?;
+    if directory.is_dir() { Ok(directory) } else { Err(refused("not a directory")) }
+}
+
+fn refuse(found: &Found, twin: Option<&Twin>) -> Result<(), Failure> {
+    let signature = &found.filesystem.signature;
+    match twin {
+        Some(twin) if twin.is_confused && signature.kind == Kind::Btrfs => {
+            let uuid = signature.uuid.clone().unwrap_or_default();
+            Err(Failure::Attach(AttachFailure::Twin { uuid, device: twin.device.clone() }))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,143 @@
+//! What can go wrong with attached volumes.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use restore::attach::{AttachError, DetachError, MountError, NothingToMount};
+use restore::signature::Contents;
+
+use super::{Exit, Failure};
+
+/// Why a volume cannot be attached, mounted or detached.
+#[derive(Debug)]
+pub(crate) enum AttachFailure {
+    /// It cannot be attached.
+    Attach(AttachError),
+    /// It cannot be detached.
+    Detach(DetachError),
+    /// There is nothing that can be mounted, or too much.
+    NothingToMount(NothingToMount),
+    /// A filesystem cannot be mounted.
+    Mount(MountError),
+    /// The kernel would take the filesystem for a part of one that is in use.
+    Twin { uuid: String, device: Option<PathBuf> },
+    /// There is no directory for what a user without root attaches.
+    NoRuntimeDirectory,
+}
+
+impl From<AttachError> for Failure {
+    fn from(error: AttachError) -> Self {
+        Self::Attach(AttachFailure::Attach(error))
+    }
+}
+
+impl From<DetachError> for Failure {
+    fn from(error: DetachError) -> Self {
+        Self::Attach(AttachFailure::Detach(error))
+    }
+}
+
+impl From<NothingToMount> for Failure {
+    fn from(error: NothingToMount) -> Self {
+        Self::Attach(AttachFailure::NothingToMount(error))
+    }
+}
+
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Self {
+        Self::Attach(AttachFailure::Mount(error))
+    }
+}
+
+impl fmt::Display for AttachFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attach(error) => error.fmt(f),
+            Self::Detach(error) => error.fmt(f),
+            Self::NothingToMount(error) => error.fmt(f),
+            Self::Mount(error) => error.fmt(f),
+            Self::Twin { uuid, device } => {
+                write!(f, "the btrfs filesystem {uuid} is in use already")?;
+                device.iter().try_for_each(|device| write!(f, ", on {}", device.display()))
+            }
+            Self::NoRuntimeDirectory => f.write_str("XDG_RUNTIME_DIR is not set"),
+        }
+    }
+}
+
+impl AttachFailure {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Attach(error) => attach_exit(error),
+            Self::Detach(error) => detach_exit(error),
+            Self::NothingToMount(
+                NothingToMount::Table(_)
+                | NothingToMount::NotOne { holds: Contents::Unreadable, .. },
+            ) => Exit::SourceDamaged,
+            Self::NothingToMount(_) => Exit::Usage,
+            Self::Twin { .. } => Exit::TargetRefused,
+            Self::Mount(_) | Self::NoRuntimeDirectory => Exit::Failed,
+        }
+    }
+
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Attach(error) => attach_hint(error),
+            Self::Detach(error) => detach_hint(error),
+            Self::NothingToMount(NothingToMount::Which { .. }) => "choose with --partition",
+            Self::NothingToMount(_) => {
+                "attach without --mount shows the volume; snaprestore inspect says what is on it"
+            }
+            Self::Mount(_) => "nothing was left; the kernel's log (dmesg) may say more",
+            Self::Twin { .. } => {
+                "the kernel would mix the two: unmount that one first, or look at this one on another machine"
+            }
+            Self::NoRuntimeDirectory => {
+                "set it to a private directory of yours; root needs none, and gets a loop device too"
+            }
+        }
+    }
+}
+
+fn attach_exit(error: &AttachError) -> Exit {
+    match error {
+        AttachError::InUse { .. } => Exit::TargetRefused,
+        AttachError::Stale { source, .. } => detach_exit(source),
+        AttachError::Place { .. }
+        | AttachError::Fuse { .. }
+        | AttachError::NoHelper
+        | AttachError::Loop { .. }
+        | AttachError::Start { .. } => Exit::Failed,
+    }
+}
+
+fn attach_hint(error: &AttachError) -> &'static str {
+    match error {
+        AttachError::InUse { .. } => "detach it, or attach this under another --name",
+        AttachError::Stale { source, .. } => detach_hint(source),
+        AttachError::Place { .. } => "check the path and its permissions",
+        AttachError::Fuse { .. } => "modprobe fuse; a container needs /dev/fuse and leave to mount",
+        AttachError::NoHelper => "install fuse3, or run this as root",
+        AttachError::Loop { .. } => {
+            "modprobe loop; Linux 5.8 or later is needed, and in a container the loop devices"
+        }
+        AttachError::Start { .. } => "fewer --jobs need less",
+    }
+}
+
+fn detach_exit(error: &DetachError) -> Exit {
+    match error {
+        DetachError::Busy { .. } => Exit::TargetRefused,
+        DetachError::Unknown { .. } => Exit::Usage,
+        DetachError::Silent { .. } | DetachError::System { .. } => Exit::Failed,
+    }
+}
+
+fn detach_hint(error: &DetachError) -> &'static str {
+    match error {
+        DetachError::Unknown { .. } => "snaprestore attached lists what is",
+        DetachError::Busy { .. } => "let them end, or unmount it, and detach again",
+        DetachError::Silent { .. } => "kill that process, then detach again",
+        DetachError::System { .. } => "see what uses it, then detach again",
+    }
+}
