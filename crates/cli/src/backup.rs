@@ -1,15 +1,16 @@
 //! Another system's backups in the place of snapshot files.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use foreign::Limits;
 use foreign::backup::{BackupError, BackupSet, Backups, Problem};
-use restore::catalog::{Catalog, CatalogError};
+use restore::catalog::{Catalog, CatalogError, Selectable, Selection};
 use restore::snapfmt::Digest;
 use restore::source::ReadError;
 use restore::{Volume, VolumeMember};
 
-use crate::args::{LayoutArgs, SetArgs};
+use crate::args::LayoutArgs;
 use crate::exit::{Exit, Failure};
 use crate::members;
 use crate::output::note;
@@ -35,12 +36,28 @@ pub(crate) fn find(paths: &[PathBuf], catalog: &Catalog) -> Option<Backups> {
     (!backups.sets.is_empty()).then_some(backups)
 }
 
+/// What must not be overwritten: the directories that files were found in, lists and descriptions, and
+/// whatever of `targets` is there already and beside them.
+pub(crate) fn evidence(backups: &Backups, targets: &[PathBuf]) -> Vec<PathBuf> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let held: HashSet<PathBuf> = backups
+        .evidence
+        .iter()
+        .flat_map(|path| [real(path), real(&path.join(foreign::ebs::BLOCKS))])
+        .flatten()
+        .collect();
+    let is_held = |target: &&PathBuf| {
+        real(target).is_some_and(|path| path.parent().is_some_and(|parent| held.contains(parent)))
+    };
+    backups.evidence.iter().chain(targets.iter().filter(is_held)).cloned().collect()
+}
+
 /// The one set that is meant; says which newer ones were passed over, and what should be known of it.
-pub(crate) fn set(backups: &Backups, args: &SetArgs) -> Result<BackupSet, Failure> {
-    let selected = backups.select(&args.selection.resolve())?;
+pub(crate) fn set(backups: &Backups, selection: &Selection) -> Result<BackupSet, Failure> {
+    let selected = backups.select(selection)?;
     for set in &selected.skipped {
         let why = set.open(&Limits::DEFAULT).err().map(|e| e.to_string()).unwrap_or_default();
-        let key = restore::catalog::Selectable::key(*set).candidate();
+        let key = set.key().candidate();
         note(&format!("passed over {key}: {why}"));
     }
     for warning in &selected.set.warnings {

@@ -7,8 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
-use foreign::backup::BackupError;
 pub(crate) use attach::AttachFailure;
+use foreign::backup::BackupError;
 use restore::capture::CaptureError;
 use restore::catalog::{Ambiguity, CatalogError};
 use restore::engine::RunError;

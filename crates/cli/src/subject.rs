@@ -72,7 +72,7 @@ impl<'a> Given<'a> {
         let catalog = match self {
             Self::Files(catalog) => catalog,
             Self::Backups(backups) => {
-                let set = backup::set(backups, args)?;
+                let set = backup::set(backups, &args.selection.resolve())?;
                 return backup::volume(set, &args.raw.layout);
             }
             Self::Raw(args) => {
@@ -93,7 +93,7 @@ impl<'a> Given<'a> {
     pub(crate) fn members(&self, args: &SetArgs) -> Result<Subject, Failure> {
         match self {
             Self::Backups(backups) => {
-                backup::members(backup::set(backups, args)?, &args.raw.layout)
+                backup::members(backup::set(backups, &args.selection.resolve())?, &args.raw.layout)
             }
             Self::Files(_) | Self::Raw(_) => self.subject(args),
         }
@@ -113,14 +113,15 @@ impl<'a> Given<'a> {
         })
     }
 
-    /// Everything that was given is evidence, whether it is needed or not.
-    pub(crate) fn sources(&self) -> Vec<PathBuf> {
+    /// Everything that was given is evidence, whether it is needed or not; of backups, which may be very
+    /// many files, the directories and those of the `targets` that lie in them.
+    pub(crate) fn sources(&self, targets: &[PathBuf]) -> Vec<PathBuf> {
         match self {
             Self::Files(catalog) => {
                 let sound = catalog.files().iter().map(|f| f.path.clone());
                 sound.chain(catalog.bad().iter().map(|b| b.error.path.clone())).collect()
             }
-            Self::Backups(backups) => backups.evidence.clone(),
+            Self::Backups(backups) => backup::evidence(backups, targets),
             Self::Raw(args) => {
                 let members = args.raw.members.iter().map(|(_, path)| path.clone());
                 members.chain(args.raw.layout.layout.clone()).collect()

@@ -15,8 +15,13 @@ pub(crate) struct CaptureArgs {
     /// The directory that the set's own directory is made in
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
+    /// Another system's backups instead of members; --set-id, --source-volume and --generation then
+    /// choose a set, which keeps its ids
+    #[arg(value_name = "PATH", required_unless_present = "members")]
+    pub paths: Vec<PathBuf>,
     /// A member: its volume id and the device or raw image that holds it
-    #[arg(long = "member", required = true, value_name = "ID=PATH", value_parser = member)]
+    #[arg(long = "member", id = "members", value_name = "ID=PATH", value_parser = member,
+          conflicts_with = "paths")]
     pub members: Vec<(VolumeId, PathBuf)>,
     /// How several members make the logical volume.
     #[command(flatten)]

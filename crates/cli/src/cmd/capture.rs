@@ -5,16 +5,18 @@ use std::fmt::Write;
 use std::fs::File;
 
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
-use restore::catalog::{Catalog, Generation, OpenSet, Selection, SetEntry};
+use restore::catalog::{Catalog, CatalogError, Generation, OpenSet, Selection, SetEntry};
 use restore::snapfmt::{ChunkSize, Consistency, Digest, SetContentId, SetId, VolumeId};
 use restore::{Volume, device, in_use};
 use serde::Serialize;
 
 use crate::args::{CaptureArgs, Common};
+use crate::backup::{self, Backup};
 use crate::exit::{Exit, Failure};
 use crate::members;
 use crate::output::{Output, PathView, name, size};
 use crate::select;
+use crate::subject::Subject;
 use crate::watch::Watch;
 
 const TOOL: &str = concat!("snaprestore ", env!("CARGO_PKG_VERSION"));
@@ -22,25 +24,40 @@ const TOOL: &str = concat!("snaprestore ", env!("CARGO_PKG_VERSION"));
 /// Captures one set.
 pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
     check_consistency(args)?;
+    let backup = from_backup(args)?;
+    let ids = Ids::new(args, backup.as_ref());
     let parents = select::catalog(&args.parent);
-    let parent = find_parent(args, &parents)?;
+    let parent = find_parent(args, &ids, &parents)?;
     let chunk_size = chunk_size(args, parent.as_ref().map(|(entry, _)| *entry))?;
-    let (volume, sectors) = open_members(args, chunk_size)?;
-    let set_id = args.set_id.clone().map_or_else(random_set_id, Ok)?;
-    let source_volume_id = args
+    let time = time(args, backup.as_ref())?;
+    let (volume, sectors) = match backup {
+        Some(subject) => {
+            let sector = args.sector_size.unwrap_or(512);
+            let sectors = vec![(sector, sector); subject.volume.members().len()];
+            (subject.volume, sectors)
+        }
+        None => open_members(args, chunk_size)?,
+    };
+    let set_id = ids.set_id.clone().map_or_else(random_set_id, Ok)?;
+    let source_volume_id = ids
         .source_volume
         .clone()
         .or_else(|| parent.as_ref().map(|(entry, _)| entry.manifest.source_volume_id.clone()))
         .map_or_else(|| derived_volume_id(args), Ok)?;
     let after = parent.as_ref().map_or(0, |(entry, _)| entry.manifest.generation.saturating_add(1));
-    let generation = args.generation.unwrap_or(after);
+    let generation = ids.generation.unwrap_or(after);
     let request = CaptureRequest {
         directory: args.output.clone(),
-        tags: tags(args, &source_volume_id, &set_id, generation)?,
+        tags: tags(
+            args,
+            ids.tags,
+            [&source_volume_id.to_string(), &set_id.to_string()],
+            generation,
+        )?,
         set_id,
         source_volume_id,
         generation,
-        time: args.time.map_or_else(now, Ok)?,
+        time,
         consistency: args.consistency.into(),
         chunk_size,
         level: args.level,
@@ -65,6 +82,67 @@ pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result
     Ok(Exit::Done)
 }
 
+/// What the set that is written is called.
+struct Ids {
+    set_id: Option<SetId>,
+    source_volume: Option<VolumeId>,
+    generation: Option<u64>,
+    tags: BTreeMap<String, String>,
+}
+
+impl Ids {
+    /// Those of the backup, or as the arguments say.
+    fn new(args: &CaptureArgs, backup: Option<&Subject>) -> Self {
+        match backup.and_then(|subject| subject.backup.as_ref()) {
+            Some(Backup { set, .. }) => Self {
+                set_id: Some(set.id.clone()),
+                source_volume: Some(set.source_volume_id.clone()),
+                generation: Some(set.generation),
+                tags: set.tags.clone(),
+            },
+            None => Self {
+                set_id: args.set_id.clone(),
+                source_volume: args.source_volume.clone(),
+                generation: args.generation,
+                tags: BTreeMap::new(),
+            },
+        }
+    }
+}
+
+/// The set of another system's backups that is to be captured, if that is what is given.
+fn from_backup(args: &CaptureArgs) -> Result<Option<Subject>, Failure> {
+    if args.paths.is_empty() {
+        return Ok(None);
+    }
+    let Some(backups) = backup::find(&args.paths, &Catalog::default()) else {
+        return Err(CatalogError::NotFound { any: false }.into());
+    };
+    let selection = Selection {
+        set_id: args.set_id.as_ref().map(ToString::to_string),
+        source_volume: args.source_volume.clone(),
+        generation: args.generation.map(Generation::Number),
+        ..Selection::default()
+    };
+    let set = backup::set(&backups, &selection)?;
+    let mut subject = backup::volume(set, &args.layout)?;
+    subject.refuse_damage()?;
+    Ok(Some(subject))
+}
+
+/// When the members were at their state.
+fn time(args: &CaptureArgs, backup: Option<&Subject>) -> Result<jiff::Timestamp, Failure> {
+    let taken = backup.and_then(|subject| subject.backup.as_ref()).map(|backup| backup.set.time);
+    match (args.time, taken) {
+        (Some(time), _) | (None, Some(Some(time))) => Ok(time),
+        (None, None) => now(),
+        (None, Some(None)) => Err(Failure::Usage {
+            message: "nothing says when the backup was taken".into(),
+            hint: "give its --time",
+        }),
+    }
+}
+
 /// A claim about the members' state must be possible: nobody may be writing to them.
 fn check_consistency(args: &CaptureArgs) -> Result<(), Failure> {
     if Consistency::from(args.consistency) == Consistency::Unknown || args.source_is_snapshot {
@@ -84,16 +162,17 @@ fn check_consistency(args: &CaptureArgs) -> Result<(), Failure> {
 /// The newest complete line of sets among the parent paths.
 fn find_parent<'c>(
     args: &CaptureArgs,
+    ids: &Ids,
     parents: &'c Catalog,
 ) -> Result<Option<(&'c SetEntry, OpenSet)>, Failure> {
     if args.parent.is_empty() {
         return Ok(None);
     }
-    let generation = match args.generation {
-        Some(generation) => older_generation(args, parents, generation)?,
+    let generation = match ids.generation {
+        Some(generation) => older_generation(ids, parents, generation)?,
         None => None,
     };
-    let source_volume = args.source_volume.clone();
+    let source_volume = ids.source_volume.clone();
     let generation = generation.map(Generation::Number);
     let selection = Selection { source_volume, generation, ..Selection::default() };
     let entry = parents.select(&selection)?.entry;
@@ -102,13 +181,9 @@ fn find_parent<'c>(
 
 /// The newest generation before `generation`; `None` leaves it to the selection to say why there is
 /// none, or why it is not clear of which volume.
-fn older_generation(
-    args: &CaptureArgs,
-    parents: &Catalog,
-    generation: u64,
-) -> Result<Option<u64>, Failure> {
+fn older_generation(ids: &Ids, parents: &Catalog, generation: u64) -> Result<Option<u64>, Failure> {
     let meant = |s: &&SetEntry| {
-        args.source_volume.as_ref().is_none_or(|v| *v == s.manifest.source_volume_id)
+        ids.source_volume.as_ref().is_none_or(|v| *v == s.manifest.source_volume_id)
     };
     let sets: Vec<_> = parents.sets().iter().filter(meant).map(|s| &s.manifest).collect();
     let Some(first) = sets.first() else { return Ok(None) };
@@ -148,10 +223,11 @@ fn open_members(
     Ok((volume, sectors))
 }
 
+/// The tags given, over those of the backup, over what the ids say.
 fn tags(
     args: &CaptureArgs,
-    volume: &VolumeId,
-    set: &SetId,
+    of_backup: BTreeMap<String, String>,
+    [volume, set]: [&str; 2],
     generation: u64,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut given = BTreeMap::new();
@@ -167,6 +243,7 @@ fn tags(
         ("datafy:snapshot:generation-id".to_owned(), generation.to_string()),
         ("Managed-By".to_owned(), "snaprestore".to_owned()),
     ]);
+    tags.extend(of_backup);
     tags.append(&mut given);
     Ok(tags)
 }

@@ -61,7 +61,10 @@ pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
     let catalog = match Given::look(args) {
         Given::Files(catalog) => catalog,
         Given::Backups(backups) => {
-            return super::backup::inspect(&backup::set(&backups, args)?, output);
+            return super::backup::inspect(
+                &backup::set(&backups, &args.selection.resolve())?,
+                output,
+            );
         }
         Given::Raw(args) => return raw::show(args, output),
     };

@@ -50,7 +50,7 @@ fn backups_found(backups: &Backups, args: &SetArgs, output: Output) -> Result<Ex
         backups.warnings.iter().for_each(|warning| note(&warning.to_string()));
         backups.sets.iter().map(SetView::of_backup).collect()
     } else {
-        vec![SetView::of_backup(&backup::set(backups, args)?)]
+        vec![SetView::of_backup(&backup::set(backups, &args.selection.resolve())?)]
     };
     let unreadable = backups
         .unreadable

@@ -25,6 +25,7 @@ use crate::walk::walk;
 
 pub use answer::{Answer, Kind, Listed, Page};
 pub use describe::{Described, Tags};
+pub use names::BLOCKS;
 
 /// Bytes of a block of an EBS snapshot (EBS direct APIs, `BlockSize`): 512 KiB.
 pub const BLOCK_SIZE: u64 = 512 << 10;

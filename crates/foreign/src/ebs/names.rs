@@ -43,7 +43,7 @@ pub(super) struct Form {
 }
 
 /// The directory that block files are kept in below that of their snapshot.
-pub(super) const BLOCKS: &str = "blocks";
+pub const BLOCKS: &str = "blocks";
 const SUFFIX: &str = ".bin";
 const PREFIXES: [&str; 3] = ["", "block-", "block_"];
 

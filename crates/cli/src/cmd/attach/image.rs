@@ -50,7 +50,12 @@ impl Checked {
         let local = match &args.hydrate {
             Some(target) => {
                 let word = given.word(subject)?;
-                Some(LocalCopy::check(target, &subject.volume, word, &given.sources())?)
+                Some(LocalCopy::check(
+                    target,
+                    &subject.volume,
+                    word,
+                    &given.sources(std::slice::from_ref(target)),
+                )?)
             }
             None => None,
         };

@@ -16,7 +16,7 @@ use restore::{Progress, Throttle, Volume};
 use serde::Serialize;
 
 use super::files::{unfinished, write_map, write_private, write_report};
-use super::names::{check, check_usage, map_beside};
+use super::names::{check, check_usage, map_beside, targets};
 use super::on_damage;
 use super::place::journal_at;
 use super::report::Restored;
@@ -46,7 +46,7 @@ pub(super) fn run(
     let start = Instant::now();
     check_usage(args)?;
     let given = Given::look(&args.set);
-    let sources = given.sources();
+    let sources = given.sources(&targets(args));
     let names = || {
         check_new_directory(directory)?;
         check(args, &sources)

@@ -29,7 +29,7 @@ use crate::watch::Watch;
 
 pub(crate) use extent::{Extent, range_of};
 use files::{unfinished, write_map, write_report};
-use names::{check, check_stdout, is_pipe, map_path};
+use names::{check, check_stdout, is_pipe, map_path, targets};
 pub(crate) use names::{check_new, check_usage, output as output_path};
 pub(crate) use pipes::are_given as are_pipes;
 pub(crate) use place::{Place, image_room};
@@ -55,17 +55,18 @@ impl Ready {
     /// Opens the set and claims the target, or says why that cannot be.
     pub(crate) fn new(args: &RestoreArgs) -> Result<Self, Failure> {
         let given = Given::look(&args.set);
-        let sources: Vec<_> = given.sources().into_iter().chain(args.overlay.clone()).collect();
+        let sources = given.sources(&targets(args));
+        let sources: Vec<_> = sources.into_iter().chain(args.overlay.clone()).collect();
         let target = |extent: Option<&Extent>| {
             check(args, &sources)?;
             claim(args, extent, &sources)
         };
         let subject = given.subject(&args.set);
-        let mut subject = Given::or_check(subject, || target(None).map(drop))?;
+        let subject = Given::or_check(subject, || target(None).map(drop))?;
         let extent = Extent::new(&args.extent, &subject.volume)?;
         let held = target(Some(&extent))?;
         let word = given.word(&subject)?;
-        let (subject, word) = match &args.overlay {
+        let (mut subject, word) = match &args.overlay {
             Some(path) => overlaid::overlaid(path, subject, &word)?,
             None => (subject, word),
         };

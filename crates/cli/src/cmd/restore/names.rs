@@ -85,13 +85,17 @@ pub(crate) fn check_usage(args: &RestoreArgs) -> Result<(), Failure> {
     }
 }
 
+/// Every file that is written, the image first.
+pub(super) fn targets(args: &RestoreArgs) -> Vec<PathBuf> {
+    let image = (!is_pipe(args)).then(|| output(args).to_owned());
+    let map = (args.salvage.salvage && args.members.is_none()).then(|| map_path(args));
+    image.into_iter().chain(map).chain(args.report.clone()).collect()
+}
+
 /// Refuses to write over whatever is not an old file that may be replaced, or over what was just
 /// written.
 pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failure> {
-    let image = (!is_pipe(args)).then(|| output(args).to_owned());
-    let map = (args.salvage.salvage && args.members.is_none()).then(|| map_path(args));
-    let report = args.report.clone();
-    let targets: Vec<PathBuf> = image.into_iter().chain(map).chain(report).collect();
+    let targets = targets(args);
     for (n, path) in targets.iter().enumerate() {
         if targets.iter().take(n).any(|other| same_place(other, path)) {
             let message = format!("{}: is to be two files at once", path.display());
