@@ -26,7 +26,10 @@ fn volume(image: Box<dyn Image>) -> Volume {
 }
 
 fn lower() -> MemoryImage {
-    MemoryImage::new(noise(1, support::index(SIZE)), vec![2_000_000..5_000_001, 5_500_000..5_500_512])
+    MemoryImage::new(
+        noise(1, support::index(SIZE)),
+        vec![2_000_000..5_000_001, 5_500_000..5_500_512],
+    )
 }
 
 #[test]
