@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use foreign::Limits;
 use foreign::backup::{BackupError, BackupSet, Backups, Problem};
+use restore::VolumeMember;
 use restore::catalog::{Catalog, CatalogError, Selectable, Selection};
 use restore::snapfmt::Digest;
 use restore::source::ReadError;
-use restore::{Volume, VolumeMember};
 
-use crate::args::LayoutArgs;
+use crate::args::{LayoutArgs, StackArgs};
 use crate::exit::{Exit, Failure};
 use crate::members;
 use crate::output::note;
+use crate::stack::{self, Joined};
 use crate::subject::{SetName, Subject};
 
 /// A set that was opened.
@@ -67,40 +68,37 @@ pub(crate) fn set(backups: &Backups, selection: &Selection) -> Result<BackupSet,
 }
 
 /// The volume that the members of a set make as the arguments say.
-pub(crate) fn volume(set: BackupSet, layout: &LayoutArgs) -> Result<Subject, Failure> {
-    if set.members.len() > 1 && layout.is_empty() {
-        // That something is missing of it matters more.
-        set.open(&Limits::DEFAULT)?;
-        let (members, id) = (set.members.len(), set.id.as_str());
-        return Err(Failure::Usage {
-            message: format!(
-                "set {id:?} has {members} members, and nothing says how they make one volume"
-            ),
-            hint: "give --layout FILE.toml, --stripe SIZE or --linear; --members DIR restores each, --set-id SNAPSHOT one",
-        });
-    }
-    open(set, true, |members| members::join(members, layout))
+pub(crate) fn volume(
+    set: BackupSet,
+    layout: &LayoutArgs,
+    stack: &StackArgs,
+) -> Result<Subject, Failure> {
+    open(set, true, |members| stack::join(members, layout, stack, true))
 }
 
 /// The members of a set, whether or not anything says how they make a volume.
-pub(crate) fn members(set: BackupSet, layout: &LayoutArgs) -> Result<Subject, Failure> {
-    if set.members.len() > 1 && layout.is_empty() {
-        open(set, false, members::apart)
+pub(crate) fn members(
+    set: BackupSet,
+    layout: &LayoutArgs,
+    stack: &StackArgs,
+) -> Result<Subject, Failure> {
+    if set.members.len() > 1 && layout.is_empty() && stack.is_empty() {
+        open(set, false, |members| members::apart(members).map(Joined::from))
     } else {
-        volume(set, layout)
+        volume(set, layout, stack)
     }
 }
 
 fn open(
     set: BackupSet,
     is_volume: bool,
-    join: impl FnOnce(Vec<VolumeMember>) -> Result<Volume, Failure>,
+    join: impl FnOnce(Vec<VolumeMember>) -> Result<Joined, Failure>,
 ) -> Result<Subject, Failure> {
     let opened = set.open(&Limits::DEFAULT)?;
-    let volume = join(opened.members)?;
+    let Joined { volume, doubt } = join(opened.members)?;
     let name = SetName { set_id: set.id.clone(), content_id: None };
     let backup = Backup { set, damage: opened.damage, is_volume };
-    Ok(Subject { set: Some(name), open: None, backup: Some(backup), volume })
+    Ok(Subject { set: Some(name), open: None, backup: Some(backup), volume, doubt })
 }
 
 impl Backup {
@@ -118,6 +116,7 @@ impl Backup {
 impl Subject {
     /// Refuses what is known to be damaged before anything of it is read.
     pub(crate) fn refuse_damage(&mut self) -> Result<(), Failure> {
+        self.refuse_doubt()?;
         let Some(Backup { set, damage, .. }) = &mut self.backup else { return Ok(()) };
         match set.damaged(std::mem::take(damage)) {
             Some(error) => Err(error.into()),

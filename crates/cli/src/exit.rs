@@ -9,6 +9,7 @@ use std::process::{ExitCode, ExitStatus};
 
 pub(crate) use attach::AttachFailure;
 use foreign::backup::BackupError;
+use foreign::stack::Unassembled;
 use restore::capture::CaptureError;
 use restore::catalog::{Ambiguity, CatalogError};
 use restore::engine::RunError;
@@ -25,6 +26,7 @@ use restore::stream::StreamError;
 use restore::survey::SurveyError;
 
 use crate::backup;
+use crate::stack;
 
 /// The documented exit codes (`docs/CLI.md`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,6 +105,8 @@ pub(crate) enum Failure {
     Catalog(CatalogError),
     /// No set of another system's backups could be opened.
     Backup(BackupError),
+    /// What is written on members gives no volume.
+    Stack(Unassembled),
     /// A job stopped.
     Run { error: RunError, terminated: bool },
     /// A restore stopped.
@@ -164,6 +168,7 @@ impl Failure {
             Self::Usage { .. } | Self::Layout(_) => Exit::Usage,
             Self::Catalog(error) => catalog_exit(error),
             Self::Backup(error) => backup::exit(error),
+            Self::Stack(error) => stack::exit(error),
             Self::Run { error, terminated } => run_exit(error, *terminated),
             Self::Unfinished { unfinished, terminated, .. } => {
                 job_exit(&unfinished.error, *terminated)
@@ -213,6 +218,7 @@ impl Failure {
             Self::Usage { message, .. } => message.clone(),
             Self::Catalog(error) => error.to_string(),
             Self::Backup(error) => error.to_string(),
+            Self::Stack(error) => error.to_string(),
             Self::Run { error, .. } => error.to_string(),
             Self::Unfinished { unfinished, .. } => unfinished.to_string(),
             Self::Stream { error, .. } => error.to_string(),
@@ -256,6 +262,7 @@ impl Failure {
             Self::Usage { hint, .. } => hint,
             Self::Catalog(error) => catalog_hint(error),
             Self::Backup(error) => backup::hint(error),
+            Self::Stack(error) => stack::hint(error),
             Self::Run { error, .. } => run_hint(error),
             Self::Unfinished { unfinished, in_place, .. } => job_hint(unfinished, *in_place),
             Self::Stream { error, .. } => stream_hint(error),

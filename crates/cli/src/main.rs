@@ -9,6 +9,7 @@ mod members;
 mod output;
 mod raw;
 mod select;
+mod stack;
 mod subject;
 mod view;
 mod watch;

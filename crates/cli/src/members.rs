@@ -1,30 +1,59 @@
 //! Raw members and what says how they lie together → a volume.
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs::File;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use restore::layout_file::{self, LayoutFileError};
-use restore::snapfmt::{ExtentMap, Limits, VolumeId};
+use restore::snapfmt::{ExtentMap, Limits, PROJECT_MAGIC, VolumeId};
 use restore::source::RawSource;
 use restore::{Layout, Volume, VolumeMember};
 
 use crate::args::LayoutArgs;
 use crate::exit::Failure;
 
-/// Opens the members read-only and joins them; data is read in chunks of `unit` bytes.
+/// Opens members read-only; data is read in chunks of `unit` bytes.
 pub(crate) fn open(
     members: &[(VolumeId, PathBuf)],
-    layout: &LayoutArgs,
     unit: u32,
-) -> Result<Volume, Failure> {
+) -> Result<Vec<VolumeMember>, Failure> {
     refuse_twice(members)?;
     let mut opened = Vec::new();
     for (volume_id, path) in members {
         let source = RawSource::open(path, unit).map_err(|e| failure(path, e))?;
         opened.push(VolumeMember { volume_id: volume_id.clone(), source: Arc::new(source) });
     }
-    join(opened, layout)
+    Ok(opened)
+}
+
+/// Paths of raw copies, each with its name as its volume id. `None` if any of them is a directory, a
+/// snapshot file or nothing that can be read.
+pub(crate) fn raw(paths: &[PathBuf]) -> Option<Vec<(VolumeId, PathBuf)>> {
+    if paths.is_empty() || !paths.iter().all(|path| is_raw(path)) {
+        return None;
+    }
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let names: Vec<Option<String>> = paths.iter().map(name).collect();
+    let id = |(n, path): (usize, &PathBuf)| {
+        let own = names.get(n)?;
+        let is_twice = names.iter().filter(|name| *name == own).count() > 1;
+        let id = if is_twice { path.to_string_lossy().into_owned() } else { own.clone()? };
+        Some((id.parse().ok()?, path.clone()))
+    };
+    paths.iter().enumerate().map(id).collect()
+}
+
+/// Whether a path is a file or device that does not look like a snapshot file.
+fn is_raw(path: &Path) -> bool {
+    let Ok(meta) = std::fs::metadata(path) else { return false };
+    let is_named_so = path.extension().is_some_and(|extension| extension == "snap");
+    if is_named_so || !(meta.is_file() || meta.file_type().is_block_device()) {
+        return false;
+    }
+    let mut head = [0; 64];
+    let read = File::open(path).and_then(|file| file.read_at(&mut head, 0));
+    read.is_ok_and(|len| len > 0 && !head.windows(8).any(|bytes| bytes == PROJECT_MAGIC))
 }
 
 /// Joins members as the arguments say.

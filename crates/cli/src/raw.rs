@@ -1,22 +1,26 @@
-//! Raw members as `list` and `inspect` show them.
+//! Raw members as `list` and `inspect` show them: what they are and what lies on them.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use foreign::stack::{DeviceNo, NotChosen, Stack, Unassembled};
 use restore::job::identity;
 use restore::snapfmt::{ChunkSize, VolumeId};
 use serde::Serialize;
 
-use crate::args::SetArgs;
 use crate::exit::{Exit, Failure};
 use crate::members;
-use crate::output::{Output, PathView, name, size};
+use crate::output::{Output, PathView, name, note, size};
+use crate::stack::Joined;
+use crate::subject::Raw;
 use crate::view::segment::{SegmentView, segments};
+use crate::view::stack::{DeviceView, StackView};
 
 #[derive(Serialize)]
 struct RawVolume {
-    logical_size: u64,
+    logical_size: Option<u64>,
     members: Vec<RawMember>,
+    #[serde(flatten)]
+    stack: StackView,
     layout: Vec<SegmentView>,
     #[serde(skip)]
     layout_text: Vec<String>,
@@ -28,39 +32,74 @@ struct RawMember {
     path: PathView,
     size: u64,
     identity: String,
+    #[serde(flatten)]
+    device: DeviceView,
 }
 
-/// Shows the members given and the layout they make.
-pub(crate) fn show(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
-    let given = &args.raw.members;
-    let volume = members::open(given, &args.raw.layout, ChunkSize::DEFAULT.bytes())?;
-    let ids: Vec<VolumeId> = given.iter().map(|(id, _)| id.clone()).collect();
-    let member = |(id, path): &(VolumeId, PathBuf), size| {
-        let identity = identity(path).map_err(|e| members::failure(path, e))?;
-        Ok::<_, Failure>(RawMember { volume_id: id.clone(), path: path.into(), size, identity })
+/// Shows the members given, what lies on them, and the layout they make, also when they make none;
+/// the exit code then says so.
+pub(crate) fn show(raw: &Raw<'_>, output: Output) -> Result<Exit, Failure> {
+    let opened = members::open(&raw.members, ChunkSize::DEFAULT.bytes())?;
+    let stack = Stack::of_members(opened).map_err(Failure::System)?;
+    let mut shown = RawVolume {
+        logical_size: None,
+        members: Vec::new(),
+        stack: StackView::new(&stack),
+        layout: Vec::new(),
+        layout_text: Vec::new(),
     };
-    let sizes = volume.members().iter().map(|m| m.source.size());
-    let members: Vec<RawMember> =
-        given.iter().zip(sizes).map(|(m, size)| member(m, size)).collect::<Result<_, _>>()?;
-    let map = volume.layout().map();
-    let layout = segments(map, &ids);
-    let layout_text = map.segments().map(|s| restore::describe(&s, &ids)).collect();
-    let raw = RawVolume { logical_size: volume.size(), members, layout, layout_text };
-    output.result(&raw, RawVolume::text)?;
-    Ok(Exit::Done)
+    for (number, (id, path)) in raw.members.iter().enumerate() {
+        shown.members.push(member(&stack, number, id, path)?);
+    }
+    let joined = raw.join(ChunkSize::DEFAULT);
+    if let Ok(Joined { volume, .. }) = &joined {
+        let ids: Vec<VolumeId> = volume.members().iter().map(|m| m.volume_id.clone()).collect();
+        let map = volume.layout().map();
+        shown.logical_size = Some(volume.size());
+        shown.layout = segments(map, &ids);
+        shown.layout_text = map.segments().map(|s| restore::describe(&s, &ids)).collect();
+    }
+    output.result(&shown, RawVolume::text)?;
+    let failure = match joined {
+        Ok(Joined { doubt: None, .. }) => return Ok(Exit::Done),
+        // Nobody has to choose to have a look.
+        Err(
+            Failure::Usage { .. } | Failure::Stack(Unassembled::Choice(NotChosen::Several { .. })),
+        ) if raw.args.stack.is_empty() && raw.args.raw.layout.is_empty() => {
+            return Ok(Exit::Done);
+        }
+        Ok(Joined { doubt: Some(doubt), .. }) => Failure::from(doubt),
+        Err(failure) => failure,
+    };
+    note(&failure.message());
+    Ok(failure.exit())
+}
+
+fn member(
+    stack: &Stack,
+    number: usize,
+    id: &VolumeId,
+    path: &PathBuf,
+) -> Result<RawMember, Failure> {
+    let identity = identity(path).map_err(|e| members::failure(path, e))?;
+    let size = stack.members().get(number).map_or(0, |member| member.source.size());
+    let device = DeviceView::new(stack, DeviceNo(number));
+    Ok(RawMember { volume_id: id.clone(), path: Path::new(path).into(), size, identity, device })
 }
 
 impl RawVolume {
     fn text(&self) -> String {
-        // Writing to a string cannot fail.
-        let mut out = format!("raw members     {} as one volume\n", size(self.logical_size));
+        let mut lines = Vec::new();
         for member in &self.members {
             let (id, bytes) = (name(member.volume_id.as_str()), size(member.size));
-            let _ = writeln!(out, "member          {id}  {bytes}  {}", member.path);
+            lines.push(format!("member {id}  {bytes}  {}", member.path));
+            member.device.lines("  ", &mut lines);
         }
-        for segment in &self.layout_text {
-            let _ = writeln!(out, "layout          {segment}");
+        self.stack.lines(&mut lines);
+        if let Some(bytes) = self.logical_size {
+            lines.push(format!("volume  {bytes} ({})", size(bytes)));
+            lines.extend(self.layout_text.iter().map(|segment| format!("  {segment}")));
         }
-        out
+        lines.join("\n")
     }
 }

@@ -5,17 +5,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use foreign::backup::Backups;
+use foreign::stack::Unassembled;
 use restore::Volume;
 use restore::catalog::{Catalog, OpenSet};
 use restore::job;
 use restore::layout_file;
-use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId};
+use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId, VolumeId};
 
 use crate::args::SetArgs;
 use crate::backup::{self, Backup};
 use crate::exit::{Exit, Failure};
 use crate::members;
+use crate::output::note;
 use crate::select;
+use crate::stack::{self, Joined};
 
 /// What was given, before anything of it is chosen.
 pub(crate) enum Given<'a> {
@@ -24,7 +27,17 @@ pub(crate) enum Given<'a> {
     /// Files and directories with another system's backups.
     Backups(Box<Backups>),
     /// Raw members.
-    Raw(&'a SetArgs),
+    Raw(Raw<'a>),
+}
+
+/// Raw members, as they were given.
+pub(crate) struct Raw<'a> {
+    /// Their ids and paths.
+    pub members: Vec<(VolumeId, PathBuf)>,
+    /// Whether they were given as members, so that one alone is taken as it is.
+    pub as_members: bool,
+    /// What else was given.
+    pub args: &'a SetArgs,
 }
 
 /// A volume that can be read, and what it is.
@@ -37,9 +50,31 @@ pub(crate) struct Subject {
     pub backup: Option<Backup>,
     /// Its bytes.
     pub volume: Volume,
+    /// Why only a salvage may go on with it.
+    pub doubt: Option<Unassembled>,
+}
+
+impl Raw<'_> {
+    /// The volume they make, as the arguments or what is written on them say.
+    pub(crate) fn join(&self, chunk_size: ChunkSize) -> Result<Joined, Failure> {
+        let members = members::open(&self.members, chunk_size.bytes())?;
+        stack::join(members, &self.args.raw.layout, &self.args.stack, self.as_members)
+    }
 }
 
 impl Subject {
+    /// Refuses what cannot be proved to be put together as it was.
+    pub(crate) fn refuse_doubt(&mut self) -> Result<(), Failure> {
+        self.doubt.take().map_or(Ok(()), |doubt| Err(doubt.into()))
+    }
+
+    /// Says what a salvage goes on with.
+    pub(crate) fn tell_doubt(&self) {
+        if let Some(Unassembled::Problems { doubts, .. }) = &self.doubt {
+            doubts.iter().for_each(|doubt| note(&doubt.to_string()));
+        }
+    }
+
     /// Whether its members are laid together as they should be, and not only in some way.
     pub(crate) fn is_volume(&self) -> bool {
         self.backup.as_ref().is_none_or(|backup| backup.is_volume)
@@ -58,7 +93,11 @@ impl<'a> Given<'a> {
     /// Looks at what the arguments name.
     pub(crate) fn look(args: &'a SetArgs) -> Self {
         if !args.raw.members.is_empty() {
-            return Self::Raw(args);
+            let members = args.raw.members.clone();
+            return Self::Raw(Raw { members, as_members: true, args });
+        }
+        if let Some(members) = members::raw(&args.paths) {
+            return Self::Raw(Raw { members, as_members: false, args });
         }
         let catalog = select::catalog(&args.paths);
         match backup::find(&args.paths, &catalog) {
@@ -69,31 +108,38 @@ impl<'a> Given<'a> {
 
     /// The volume that is meant, all there is to be known of it before anything is read.
     pub(crate) fn subject(&self, args: &SetArgs) -> Result<Subject, Failure> {
+        let mut subject = self.subject_in_doubt(args)?;
+        subject.refuse_doubt()?;
+        Ok(subject)
+    }
+
+    /// The same, but what can be salvaged is left to the caller to refuse.
+    pub(crate) fn subject_in_doubt(&self, args: &SetArgs) -> Result<Subject, Failure> {
         let catalog = match self {
             Self::Files(catalog) => catalog,
             Self::Backups(backups) => {
                 let set = backup::set(backups, &args.selection.resolve())?;
-                return backup::volume(set, &args.raw.layout);
+                return backup::volume(set, &args.raw.layout, &args.stack);
             }
-            Self::Raw(args) => {
-                let unit = ChunkSize::DEFAULT.bytes();
-                let volume = members::open(&args.raw.members, &args.raw.layout, unit)?;
-                return Ok(Subject { set: None, open: None, backup: None, volume });
+            Self::Raw(raw) => {
+                let Joined { volume, doubt } = raw.join(ChunkSize::DEFAULT)?;
+                return Ok(Subject { set: None, open: None, backup: None, volume, doubt });
             }
         };
         members::refuse_layout(&args.raw.layout)?;
         let entry = select::set(catalog, args)?;
         let open = catalog.open_set(entry)?;
-        let volume = open.volume()?;
+        let Joined { volume, doubt } = stack::inside(open.volume()?, &args.stack)?;
         let set = SetName { set_id: entry.manifest.id.clone(), content_id: Some(open.content) };
-        Ok(Subject { set: Some(set), open: Some(open), backup: None, volume })
+        Ok(Subject { set: Some(set), open: Some(open), backup: None, volume, doubt })
     }
 
     /// The members that are meant; how they make a volume need not be known.
     pub(crate) fn members(&self, args: &SetArgs) -> Result<Subject, Failure> {
         match self {
             Self::Backups(backups) => {
-                backup::members(backup::set(backups, &args.selection.resolve())?, &args.raw.layout)
+                let set = backup::set(backups, &args.selection.resolve())?;
+                backup::members(set, &args.raw.layout, &args.stack)
             }
             Self::Files(_) | Self::Raw(_) => self.subject(args),
         }
@@ -113,6 +159,14 @@ impl<'a> Given<'a> {
         })
     }
 
+    /// The raw members, if that is what was given.
+    pub(crate) fn raw(&self) -> &[(VolumeId, PathBuf)] {
+        match self {
+            Self::Raw(raw) => &raw.members,
+            Self::Files(_) | Self::Backups(_) => &[],
+        }
+    }
+
     /// Everything that was given is evidence, whether it is needed or not; of backups, which may be very
     /// many files, the directories and those of the `targets` that lie in them.
     pub(crate) fn sources(&self, targets: &[PathBuf]) -> Vec<PathBuf> {
@@ -122,9 +176,9 @@ impl<'a> Given<'a> {
                 sound.chain(catalog.bad().iter().map(|b| b.error.path.clone())).collect()
             }
             Self::Backups(backups) => backup::evidence(backups, targets),
-            Self::Raw(args) => {
-                let members = args.raw.members.iter().map(|(_, path)| path.clone());
-                members.chain(args.raw.layout.layout.clone()).collect()
+            Self::Raw(raw) => {
+                let members = raw.members.iter().map(|(_, path)| path.clone());
+                members.chain(raw.args.raw.layout.layout.clone()).collect()
             }
         }
     }
@@ -145,8 +199,7 @@ impl<'a> Given<'a> {
         if let Some(backup) = &subject.backup {
             return Ok(backup.word(text));
         }
-        let Self::Raw(args) = self else { return Ok(String::new()) };
-        for (_, path) in &args.raw.members {
+        for (_, path) in self.raw() {
             text.push_str(&state_of(path).map_err(|e| members::failure(path, e))?);
             text.push('\n');
         }

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use restore::ByteSize;
 use restore::snapfmt::{Consistency, SetId, VolumeId};
 
-use super::LayoutArgs;
 use super::set::member;
+use super::{LayoutArgs, StackArgs};
 
 /// `capture`
 #[derive(Debug, Args)]
@@ -15,14 +15,17 @@ pub(crate) struct CaptureArgs {
     /// The directory that the set's own directory is made in
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Another system's backups instead of members; --set-id, --source-volume and --generation then
-    /// choose a set, which keeps its ids
+    /// Devices and raw images, the name of each its volume id; or another system's backups, of which
+    /// --set-id, --source-volume and --generation choose a set, which keeps its ids
     #[arg(value_name = "PATH", required_unless_present = "members")]
     pub paths: Vec<PathBuf>,
     /// A member: its volume id and the device or raw image that holds it
     #[arg(long = "member", id = "members", value_name = "ID=PATH", value_parser = member,
           conflicts_with = "paths")]
     pub members: Vec<(VolumeId, PathBuf)>,
+    /// Which volume on the members.
+    #[command(flatten)]
+    pub stack: StackArgs,
     /// How several members make the logical volume.
     #[command(flatten)]
     pub layout: LayoutArgs,

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use attach::{AttachArgs, DetachArgs};
 pub(crate) use capture::CaptureArgs;
 pub(crate) use restore::{ExtentArgs, RestoreArgs, SyncEvery};
-pub(crate) use set::{LayoutArgs, SelectionArgs, SetArgs};
+pub(crate) use set::{LayoutArgs, SelectionArgs, SetArgs, StackArgs};
 
 /// Brings a block volume back from local copies of its snapshots: offline, verified, in parallel.
 #[derive(Debug, Parser)]

@@ -10,15 +10,43 @@ use restore::snapfmt::VolumeId;
 /// Where to look and which set is meant.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// Snapshot files, or directories to search for *.snap or other systems' backups
+    /// Snapshot files, directories to search for *.snap or other systems' backups, or raw copies
     #[arg(required_unless_present = "members", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Raw members instead of a set.
     #[command(flatten)]
     pub raw: RawArgs,
+    /// Which volume on the members.
+    #[command(flatten)]
+    pub stack: StackArgs,
     /// Which set.
     #[command(flatten)]
     pub selection: SelectionArgs,
+}
+
+/// Which volume is meant of those on the members.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Volumes on the members")]
+pub(crate) struct StackArgs {
+    /// The logical volume of this name; VG may also be the group's id
+    #[arg(long, value_name = "VG/LV", value_parser = lv,
+          conflicts_with_all = ["md", "layout", "stripe", "linear"])]
+    pub lv: Option<(String, String)>,
+    /// The software RAID with this id or name
+    #[arg(long, value_name = "UUID", conflicts_with_all = ["layout", "stripe", "linear"])]
+    pub md: Option<String>,
+    /// The partition with this number
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u32>,
+}
+
+fn lv(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((group, name)) if !group.is_empty() && !name.is_empty() => {
+            Ok((group.to_owned(), name.to_owned()))
+        }
+        _ => Err("VG/LV is expected".into()),
+    }
 }
 
 /// Which set is meant; without any of these the newest.

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
                 output,
             );
         }
-        Given::Raw(args) => return raw::show(args, output),
+        Given::Raw(raw) => return raw::show(&raw, output),
     };
     members::refuse_layout(&args.raw.layout)?;
     let entry = select::set(&catalog, args)?;

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
     let catalog = match Given::look(args) {
         Given::Files(catalog) => catalog,
         Given::Backups(backups) => return backups_found(&backups, args, output),
-        Given::Raw(args) => return raw::show(args, output),
+        Given::Raw(raw) => return raw::show(&raw, output),
     };
     members::refuse_layout(&args.raw.layout)?;
     let sets = if args.selection.is_empty() {

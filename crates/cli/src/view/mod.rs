@@ -1,6 +1,7 @@
 //! Sets as they are printed, in JSON and in text.
 
 pub(crate) mod segment;
+pub(crate) mod stack;
 
 use std::collections::BTreeMap;
 

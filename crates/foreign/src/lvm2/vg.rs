@@ -63,6 +63,14 @@ pub struct LogicalVolume {
 }
 
 impl LogicalVolume {
+    /// What users know it as: a snapshot by the name of the volume that holds its changes.
+    pub fn shown_name(&self) -> &str {
+        match self.segments.as_slice() {
+            [Segment { kind: SegmentKind::Snapshot { store, .. }, .. }] => store,
+            _ => &self.name,
+        }
+    }
+
     /// Whether it is a thin pool, which has no content of its own.
     pub fn is_pool(&self) -> bool {
         self.segments.iter().any(|s| matches!(s.kind, SegmentKind::ThinPool { .. }))

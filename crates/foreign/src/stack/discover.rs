@@ -295,8 +295,9 @@ impl Stack {
         let none = || Arc::new(Vec::new()) as Arc<dyn ReadAt>;
         let bytes = |no| self.bytes(DeviceNo(no)).map_or_else(none, |bytes| Arc::new(bytes) as _);
         let mut mapper = Mapper::new(&group, bytes);
-        let visible = group.vg.logical_volumes.values().filter(|lv| lv.visible);
-        let found: Vec<_> = visible.map(|lv| (lv.name.clone(), mapper.map(&lv.name))).collect();
+        let volumes = group.vg.logical_volumes.values().filter(|lv| lv.visible);
+        let found: Vec<_> =
+            volumes.map(|lv| (lv.shown_name().to_owned(), mapper.map(lv.shown_name()))).collect();
         let number = self.groups.len();
         let mut volumes = Vec::new();
         for (name, pieces) in found {

@@ -17,7 +17,7 @@ pub struct MissingSource {
 }
 
 /// How much is reported as damaged at once, in bytes.
-const UNIT: u32 = 64 << 10;
+const UNIT: u32 = 1 << 20;
 
 impl MissingSource {
     /// A member of `size` bytes.

@@ -4,12 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 use restore::attach::{Device, Event, Name, Options, Place, Server, sector_size_for};
 use restore::device;
+use restore::snapfmt::VolumeId;
 use rustix::process::Signal;
 
 use super::image::{Checked, Log, Shown};
@@ -32,7 +34,7 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     let place = home()?.place(name(args, &subject));
     let set =
         subject.set.as_ref().map(|s| (s.set_id.to_string(), s.content_id.map(|id| id.to_string())));
-    let (time, sector_size) = (taken(&subject), sector_size(args, &subject)?);
+    let (time, sector_size) = (taken(&subject), sector_size(given.raw(), &subject)?);
     // From here on there is something to take down.
     let signals = Signals::heard().map_err(Failure::System)?;
     let log = log(common.verbose);
@@ -65,7 +67,7 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
 
 /// What it is called: as asked, as its set, or as the first of its members.
 fn name(args: &AttachArgs, subject: &Subject) -> Name {
-    let member = || args.set.raw.members.first().map(|(id, _)| id.as_str());
+    let member = || subject.volume.members().first().map(|member| member.volume_id.as_str());
     let id = subject.set.as_ref().map(|set| set.set_id.as_str()).or_else(member);
     args.name.clone().unwrap_or_else(|| Name::of_id(id.unwrap_or_default()))
 }
@@ -78,9 +80,9 @@ fn taken(subject: &Subject) -> Option<Timestamp> {
 
 /// The largest logical sector size among the members: what was written in smaller sectors can be read in
 /// larger ones of that size, not the other way round.
-fn sector_size(args: &AttachArgs, subject: &Subject) -> Result<u32, Failure> {
+fn sector_size(raw: &[(VolumeId, PathBuf)], subject: &Subject) -> Result<u32, Failure> {
     let mut sizes = Vec::new();
-    for (_, path) in &args.set.raw.members {
+    for (_, path) in raw {
         let sectors = File::open(path).and_then(|file| device::sectors(&file));
         sizes.push(sectors.map_err(|e| members::failure(path, e))?.0);
     }

@@ -61,7 +61,7 @@ impl Ready {
             check(args, &sources)?;
             claim(args, extent, &sources)
         };
-        let subject = given.subject(&args.set);
+        let subject = given.subject_in_doubt(&args.set);
         let subject = Given::or_check(subject, || target(None).map(drop))?;
         let extent = Extent::new(&args.extent, &subject.volume)?;
         let held = target(Some(&extent))?;
@@ -72,7 +72,9 @@ impl Ready {
         };
         let counts = counts(args, &subject, &extent)?;
         let place = Place::new(args, &extent, &counts, held)?;
-        if !args.salvage.salvage {
+        if args.salvage.salvage {
+            subject.tell_doubt();
+        } else {
             subject.refuse_damage()?;
         }
         Ok(Self { subject, word, extent, counts, place })

@@ -1,49 +1,41 @@
 //! `capture`: devices or raw images to a snapshot set.
 
+mod given;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs::File;
 
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
-use restore::catalog::{Catalog, CatalogError, Generation, OpenSet, Selection, SetEntry};
-use restore::snapfmt::{ChunkSize, Consistency, Digest, SetContentId, SetId, VolumeId};
-use restore::{Volume, device, in_use};
+use restore::catalog::{Catalog, Generation, OpenSet, Selection, SetEntry};
+use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId, VolumeId};
 use serde::Serialize;
 
 use crate::args::{CaptureArgs, Common};
-use crate::backup::{self, Backup};
 use crate::exit::{Exit, Failure};
-use crate::members;
 use crate::output::{Output, PathView, name, size};
 use crate::select;
-use crate::subject::Subject;
 use crate::watch::Watch;
+use given::{Given, Ids};
 
 const TOOL: &str = concat!("snaprestore ", env!("CARGO_PKG_VERSION"));
 
 /// Captures one set.
 pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
-    check_consistency(args)?;
-    let backup = from_backup(args)?;
-    let ids = Ids::new(args, backup.as_ref());
+    let given = Given::look(args)?;
+    given.check_consistency(args)?;
+    let ids = given.ids(args);
     let parents = select::catalog(&args.parent);
     let parent = find_parent(args, &ids, &parents)?;
     let chunk_size = chunk_size(args, parent.as_ref().map(|(entry, _)| *entry))?;
-    let time = time(args, backup.as_ref())?;
-    let (volume, sectors) = match backup {
-        Some(subject) => {
-            let sector = args.sector_size.unwrap_or(512);
-            let sectors = vec![(sector, sector); subject.volume.members().len()];
-            (subject.volume, sectors)
-        }
-        None => open_members(args, chunk_size)?,
-    };
+    let time = given.time(args)?;
+    let own_id = given.volume_id(args)?;
+    let (volume, sectors) = given.open(args, chunk_size)?;
     let set_id = ids.set_id.clone().map_or_else(random_set_id, Ok)?;
     let source_volume_id = ids
         .source_volume
         .clone()
         .or_else(|| parent.as_ref().map(|(entry, _)| entry.manifest.source_volume_id.clone()))
-        .map_or_else(|| derived_volume_id(args), Ok)?;
+        .unwrap_or(own_id);
     let after = parent.as_ref().map_or(0, |(entry, _)| entry.manifest.generation.saturating_add(1));
     let generation = ids.generation.unwrap_or(after);
     let request = CaptureRequest {
@@ -80,83 +72,6 @@ pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result
     let captured = result.map_err(|error| Failure::Capture { error, terminated })?;
     output.result(&View::new(&request, captured), View::text)?;
     Ok(Exit::Done)
-}
-
-/// What the set that is written is called.
-struct Ids {
-    set_id: Option<SetId>,
-    source_volume: Option<VolumeId>,
-    generation: Option<u64>,
-    tags: BTreeMap<String, String>,
-}
-
-impl Ids {
-    /// Those of the backup, or as the arguments say.
-    fn new(args: &CaptureArgs, backup: Option<&Subject>) -> Self {
-        match backup.and_then(|subject| subject.backup.as_ref()) {
-            Some(Backup { set, .. }) => Self {
-                set_id: Some(set.id.clone()),
-                source_volume: Some(set.source_volume_id.clone()),
-                generation: Some(set.generation),
-                tags: set.tags.clone(),
-            },
-            None => Self {
-                set_id: args.set_id.clone(),
-                source_volume: args.source_volume.clone(),
-                generation: args.generation,
-                tags: BTreeMap::new(),
-            },
-        }
-    }
-}
-
-/// The set of another system's backups that is to be captured, if that is what is given.
-fn from_backup(args: &CaptureArgs) -> Result<Option<Subject>, Failure> {
-    if args.paths.is_empty() {
-        return Ok(None);
-    }
-    let Some(backups) = backup::find(&args.paths, &Catalog::default()) else {
-        return Err(CatalogError::NotFound { any: false }.into());
-    };
-    let selection = Selection {
-        set_id: args.set_id.as_ref().map(ToString::to_string),
-        source_volume: args.source_volume.clone(),
-        generation: args.generation.map(Generation::Number),
-        ..Selection::default()
-    };
-    let set = backup::set(&backups, &selection)?;
-    let mut subject = backup::volume(set, &args.layout)?;
-    subject.refuse_damage()?;
-    Ok(Some(subject))
-}
-
-/// When the members were at their state.
-fn time(args: &CaptureArgs, backup: Option<&Subject>) -> Result<jiff::Timestamp, Failure> {
-    let taken = backup.and_then(|subject| subject.backup.as_ref()).map(|backup| backup.set.time);
-    match (args.time, taken) {
-        (Some(time), _) | (None, Some(Some(time))) => Ok(time),
-        (None, None) => now(),
-        (None, Some(None)) => Err(Failure::Usage {
-            message: "nothing says when the backup was taken".into(),
-            hint: "give its --time",
-        }),
-    }
-}
-
-/// A claim about the members' state must be possible: nobody may be writing to them.
-fn check_consistency(args: &CaptureArgs) -> Result<(), Failure> {
-    if Consistency::from(args.consistency) == Consistency::Unknown || args.source_is_snapshot {
-        return Ok(());
-    }
-    for (_, path) in &args.members {
-        let uses = in_use::writers(path).map_err(|e| members::failure(path, e))?;
-        if let Some(used) = uses.first() {
-            let message = format!("{} is {used}: its state cannot be claimed", path.display());
-            let hint = "stop the writer, capture a snapshot of it (--source-is-snapshot), or claim nothing";
-            return Err(Failure::Usage { message, hint });
-        }
-    }
-    Ok(())
 }
 
 /// The newest complete line of sets among the parent paths.
@@ -208,21 +123,6 @@ fn chunk_size(args: &CaptureArgs, parent: Option<&SetEntry>) -> Result<ChunkSize
     }
 }
 
-fn open_members(
-    args: &CaptureArgs,
-    chunk_size: ChunkSize,
-) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
-    let volume = members::open(&args.members, &args.layout, chunk_size.bytes())?;
-    let mut sectors = Vec::new();
-    for (_, path) in &args.members {
-        let own = File::open(path).and_then(|file| device::sectors(&file));
-        let own = own.map_err(|e| members::failure(path, e))?;
-        let given = args.sector_size.filter(|_| path.is_file());
-        sectors.push(given.map_or(own, |given| (given, given)));
-    }
-    Ok((volume, sectors))
-}
-
 /// The tags given, over those of the backup, over what the ids say.
 fn tags(
     args: &CaptureArgs,
@@ -255,15 +155,7 @@ fn random_set_id() -> Result<SetId, Failure> {
     short_id("dsnap", &bytes)
 }
 
-/// The same members always make the same volume.
-fn derived_volume_id(args: &CaptureArgs) -> Result<VolumeId, Failure> {
-    if let [(only, _)] = args.members.as_slice() {
-        return Ok(only.clone());
-    }
-    let ids: Vec<&str> = args.members.iter().map(|(id, _)| id.as_str()).collect();
-    short_id("vol", Digest::of(ids.join("\n").as_bytes()).as_bytes())
-}
-
+/// The first 17 digits, as the ids of cloud resources have them.
 fn short_id<T: std::str::FromStr>(prefix: &str, bytes: &[u8; 32]) -> Result<T, Failure> {
     let hex = Digest::from_bytes(*bytes).to_string();
     let short = hex.get(..17).unwrap_or(&hex);
