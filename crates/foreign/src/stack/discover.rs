@@ -97,15 +97,13 @@ impl Stack {
         }
         match FoundPv::read(no.0, &bytes) {
             Ok(Some(found)) => return self.found_volume(no, found, progress),
-            Ok(None) => {}
             Err(error) if is_sound => self.fault(no, Problem::Label(error)),
-            Err(_) => {}
+            Ok(None) | Err(_) => {}
         }
         match table {
             Ok(Some(table)) => return self.found_table(no, table, progress),
-            Ok(None) => {}
             Err(error) if is_sound => self.fault(no, Problem::Table(error)),
-            Err(_) => {}
+            Ok(None) | Err(_) => {}
         }
         let filesystems = Filesystem::find(&bytes);
         if filesystems.is_empty() {
