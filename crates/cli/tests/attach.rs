@@ -13,7 +13,15 @@ mod foreground;
 mod killed;
 #[path = "attach/listing.rs"]
 mod listing;
+#[path = "attach/mounted.rs"]
+mod mounted;
+#[path = "attach/partitions.rs"]
+mod partitions;
+#[path = "attach/scene.rs"]
+mod scene;
 mod support;
+#[path = "attach/written.rs"]
+mod written;
 
 use std::process::ExitCode;
 
@@ -30,6 +38,9 @@ fn main() -> ExitCode {
         busy::trials(),
         killed::trials(),
         foreground::trials(),
+        mounted::trials(),
+        partitions::trials(),
+        written::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -1,6 +1,7 @@
 //! Running the built binary and holding what came of it.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -220,6 +221,19 @@ impl Running {
         while !caught()? {
             ensure!(started.elapsed() < Duration::from_secs(60), "no handler: {}", self.line);
             std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// Waits until it has said this on standard error.
+    pub(crate) fn await_message(&mut self, text: &str) -> Outcome {
+        let child = self.child.as_mut().ok_or("already waited for")?;
+        let stderr = child.stderr.as_mut().ok_or("no standard error")?;
+        let mut said = Vec::new();
+        while !String::from_utf8_lossy(&said).contains(text) {
+            let mut byte = [0];
+            ensure!(stderr.read(&mut byte)? == 1, "never said: {}", String::from_utf8_lossy(&said));
+            said.extend(byte);
         }
         Ok(())
     }

@@ -3,14 +3,19 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::DetachError;
-use super::control::{Ending, Peer, Status};
+use super::control::{Ending, NoAnswer, Peer, Status};
 use super::holders::{self, Holder};
 use super::leftovers;
 use super::mount::{MountError, Plan};
 use super::place::{Home, Place};
 use super::state::{MountPoint, State};
+
+/// How long a program may look at what it finds.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A volume that is attached, or was until its server died.
 #[derive(Debug)]
@@ -79,7 +84,11 @@ impl Attached {
     pub fn life(&self) -> Life {
         match Peer::of(&self.place) {
             Ok(None) => Life::Dead,
-            Ok(Some(peer)) => peer.status().map_or_else(Life::Silent, Life::Serving),
+            Ok(Some(peer)) => match peer.status() {
+                Ok(status) => Life::Serving(status),
+                Err(NoAnswer::Dying) => Life::Dead,
+                Err(NoAnswer::Silent(error)) => Life::Silent(error),
+            },
             Err(error) => Life::Silent(error),
         }
     }
@@ -113,7 +122,10 @@ impl Attached {
     /// Takes it down: filesystems that were mounted on this program's account, then loop devices, then the
     /// raw file; its server ends, and the directory is gone. While somebody uses it nothing is done.
     pub fn detach(self) -> Result<(), DetachError> {
-        self.refuse_if_held(self.holders())?;
+        self.refuse_if_held(self.lasting_holders())?;
+        if matches!(self.life(), Life::Dead) {
+            leftovers::give_up(&self.place);
+        }
         // Last mounted, first unmounted.
         if let Some(state) = &self.state {
             for mount in state.mounts.iter().rev() {
@@ -132,6 +144,19 @@ impl Attached {
         leftovers::clear(claim, self.state.as_ref())
     }
 
+    /// Programs that only look at a device or file are gone soon.
+    fn lasting_holders(&self) -> Vec<Holder> {
+        let started = Instant::now();
+        loop {
+            let holders = self.holders();
+            let may_pass = holders.iter().all(|holder| matches!(holder, Holder::Process { .. }));
+            if holders.is_empty() || !may_pass || started.elapsed() > LOOK {
+                return holders;
+            }
+            thread::sleep(LOOK / 20);
+        }
+    }
+
     fn refuse_if_held(&self, holders: Vec<Holder>) -> Result<(), DetachError> {
         if holders.is_empty() {
             return Ok(());
@@ -146,10 +171,15 @@ impl Attached {
             source,
         };
         let Some(peer) = Peer::of(&self.place).map_err(silent)? else { return Ok(()) };
-        match peer.end().map_err(silent)? {
-            Ending::Ends => Ok(()),
+        match peer.end() {
+            Ok(Ending::Ends) => Ok(()),
+            Err(NoAnswer::Dying) => {
+                leftovers::give_up(&self.place);
+                Ok(())
+            }
+            Err(NoAnswer::Silent(error)) => Err(silent(error)),
             // Whoever it is came after we looked, or is of another user.
-            Ending::Busy => {
+            Ok(Ending::Busy) => {
                 let mut holders = self.holders();
                 if holders.is_empty() {
                     holders.push(Holder::Unseen { held: self.place.raw() });

@@ -71,6 +71,12 @@ fn is_ours(at: &Path, state: &State) -> bool {
     mount.is_some_and(|mount| mount.devices().iter().any(|number| numbers.contains(number)))
 }
 
+/// Lets the kernel give up all that waits for a server that is not there any more: what is waited for will
+/// never come. A mount that is busy stays a mount.
+pub(super) fn give_up(place: &Place) {
+    let _ = unmount(place.disk(), UnmountFlags::FORCE);
+}
+
 fn unmount_raw(place: &Place) -> Result<(), DetachError> {
     let disk = place.disk();
     while mounts::all().iter().any(|mount| mount.at == disk) {

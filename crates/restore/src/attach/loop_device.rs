@@ -8,14 +8,17 @@
 //!
 //! **Lifetime.** The device is one that clears itself with its last user (`LO_FLAGS_AUTOCLEAR`), and the
 //! server is a user: when it is killed, what is left of the device goes with the filesystem mounted on it, or at
-//! once.
+//! once. When a process ends, the kernel closes its files last to first. The device has to go after the
+//! connection to FUSE: what the page cache still has for it would be written to a server that is gone, and
+//! waited for. So it takes a descriptor that was set aside ([`Slot`]) before that connection was opened.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use loopdev::LoopControl;
-use rustix::io::Errno;
+use rustix::io::{DupFlags, Errno};
 
 use super::state::LoopState;
 use super::sys::{self, Setup};
@@ -42,6 +45,22 @@ pub(super) struct Wanted {
     pub(super) scan_partitions: bool,
 }
 
+/// A file descriptor set aside for a loop device.
+#[derive(Debug)]
+pub(super) struct Slot(OwnedFd);
+
+impl Slot {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(File::open("/dev/null")?.into()))
+    }
+
+    /// Puts a file there.
+    fn take(mut self, file: &File) -> io::Result<File> {
+        rustix::io::dup3(file, &mut self.0, DupFlags::CLOEXEC)?;
+        Ok(self.0.into())
+    }
+}
+
 /// A loop device, locked, that is cleared when this is dropped and nobody else uses it.
 #[derive(Debug)]
 pub(super) struct LoopDevice {
@@ -51,7 +70,7 @@ pub(super) struct LoopDevice {
 
 impl LoopDevice {
     /// A new one over `file`, which was opened in the way that is wanted.
-    pub(super) fn over(file: &File, wanted: &Wanted) -> io::Result<Self> {
+    pub(super) fn over(file: &File, wanted: &Wanted, slot: Slot) -> io::Result<Self> {
         let control = LoopControl::open()?;
         let mut attempts = 0;
         loop {
@@ -61,7 +80,10 @@ impl LoopDevice {
                 Err(e)
                     if e.raw_os_error() == Some(Errno::BUSY.raw_os_error())
                         && attempts < ATTEMPTS => {}
-                made => return made,
+                made => {
+                    let Self { state, node } = made?;
+                    return Ok(Self { state, node: slot.take(&node)? });
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ use super::control::{self, Ending, Question, Status};
 use super::figures::{Behind, Counters, Event};
 use super::fuse::{Disk, Log, RawFile};
 use super::leftovers;
-use super::loop_device::{LoopDevice, Wanted};
+use super::loop_device::{LoopDevice, Slot, Wanted};
 use super::place::{Claim, Place};
 use super::state::State;
 
@@ -138,9 +138,11 @@ impl Server {
             session: None,
             claim: Some(claim),
         };
+        let slots = options.devices.iter().map(|_| Slot::new());
+        let slots: Vec<Slot> = slots.collect::<io::Result<_>>().map_err(failed)?;
         server.session = Some(mount(files, &place, options.workers)?);
         server.read_ahead_of_file(&place);
-        server.make_devices(&options.devices)?;
+        server.make_devices(&options.devices, slots)?;
         server.state.write(&place).map_err(failed)?;
         Ok(server)
     }
@@ -238,7 +240,7 @@ impl Server {
         result
     }
 
-    fn make_devices(&mut self, wanted: &[Device]) -> Result<(), AttachError> {
+    fn make_devices(&mut self, wanted: &[Device], slots: Vec<Slot>) -> Result<(), AttachError> {
         if wanted.is_empty() {
             return Ok(());
         }
@@ -246,7 +248,7 @@ impl Server {
         let failed = |source| AttachError::Loop { file: file.clone(), source };
         let writable = self.state.writable;
         let raw = File::options().read(true).write(writable).open(&file).map_err(failed)?;
-        for device in wanted {
+        for (device, slot) in wanted.iter().zip(slots) {
             let wanted = Wanted {
                 partition: device.partition,
                 start: device.start,
@@ -255,7 +257,7 @@ impl Server {
                 writable,
                 scan_partitions: device.scan_partitions,
             };
-            let made = LoopDevice::over(&raw, &wanted).map_err(failed)?;
+            let made = LoopDevice::over(&raw, &wanted, slot).map_err(failed)?;
             if let Err(error) = made.set_read_ahead(READ_AHEAD) {
                 self.without("more read-ahead on the loop device", &error);
             }

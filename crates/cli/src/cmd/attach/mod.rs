@@ -89,7 +89,10 @@ fn start() -> io::Result<Child> {
     let mut args: Vec<_> = std::env::args_os().skip(1).collect();
     let subcommand = args.iter().position(|arg| arg == "attach").map_or(0, |at| at + 1);
     args.insert(subcommand, "--serve".into());
-    Command::new("/proc/self/exe")
+    // The program may have been replaced since it was started; by its name it is easier to find.
+    let own = PathBuf::from("/proc/self/exe");
+    let program = std::env::current_exe().ok().filter(|path| path.exists()).unwrap_or(own);
+    Command::new(program)
         .arg0("snaprestore")
         .args(args)
         .stdin(Stdio::null())
