@@ -127,7 +127,8 @@ fn flags() -> Outcome {
 /// No page speaks of a flag that is not there.
 fn flags_named_in_prose() -> Outcome {
     // Of other programs in the examples, and of our scripts.
-    let others = ["--additional-suffix", "--check", "--ignore-missing", "--release", "--example"];
+    let others =
+        ["--additional-suffix", "--check", "--ignore-missing", "--release", "--example", "--long"];
     let mut known: BTreeSet<String> = others.map(str::to_owned).into();
     for command in COMMANDS {
         known.extend(flags_of_help(command)?);
@@ -213,11 +214,37 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
         ),
         ("plan", vec![Call::new("plan").arg(&demo).option("-o", scratch.path("planned")).json()?]),
         ("read", vec![Call::new("read").arg(&demo).option("-o", scratch.path("bytes")).json()?]),
+        ("Other systems' backups", of_backups(&scratch)?),
         ("Raw members", vec![of_raw("list").json()?, of_raw("inspect").json()?]),
         ("rebuild", vec![rebuild.option("--sibling", &cut).json()?]),
         ("capture", vec![capture.json()?]),
         ("JSON", vec![restore(&cut, "b").json_exits(4)?]),
     ]))
+}
+
+/// Of a dump of an EBS snapshot by flexible-snapshot-proxy, with a file that is none, tied to a
+/// snapshot that is not there.
+fn of_backups(scratch: &Scratch) -> Outcome<Vec<Value>> {
+    let (tree, id) = (scratch.dir("backups")?, "snap-0000000000000000a");
+    let dump = tree.join(format!("{id}.1"));
+    fs::create_dir(&dump)?;
+    write(&dump.join(format!("0.{}=.1.zstd", "A".repeat(43))), b"no frame")?;
+    let described = |id: &str, volume: &str| {
+        serde_json::json!({"SnapshotId": id, "VolumeId": volume, "VolumeSize": 1,
+            "StartTime": "2026-01-01T00:00:00Z", "Tags": [
+                {"Key": "datafy:snapshot:id", "Value": "dsnap-1"},
+                {"Key": "datafy:snapshot:generation-id", "Value": "g-1"}]})
+    };
+    let both = [described(id, "vol-a"), described("snap-0000000000000000b", "vol-b")];
+    let text = serde_json::json!({ "Snapshots": both }).to_string();
+    write(&tree.join("describe-snapshots.json"), text.as_bytes())?;
+    write(&tree.join("broken.json"), b"{")?;
+    let call = |command: &str| Call::new(command).arg(&tree);
+    Ok(vec![
+        call("list").json_exits(4)?,
+        call("inspect").option("--set-id", "dsnap-1").json_exits(6)?,
+        call("verify").option("--set-id", id).json_exits(4)?,
+    ])
 }
 
 /// What a page says once for an image and for each of several.
@@ -241,6 +268,9 @@ fn json_fields() -> Outcome {
         for (field, _) in table(section(&page, command)?, "| JSON field ") {
             match field.trim_matches('`') {
                 "set.*" => said.extend(of_sets.iter().cloned()),
+                "sets[].*" => {
+                    said.extend(of_sets.iter().map(|f| f.replacen("set.", "sets[].", 1)));
+                }
                 "members[].*" => real = members_as_one(&real),
                 name => drop(said.insert(name.to_owned())),
             }
@@ -289,7 +319,7 @@ fn tools_of(name: &str) -> Vec<Need> {
     let commands: Vec<String> =
         examples_in(&text).unwrap_or_default().into_iter().map(|e| e.command).collect();
     let used = |tool: &str| commands.iter().any(|c| c.split_whitespace().any(|w| w == tool));
-    ["zstd", "e2fsck", "debugfs"].into_iter().filter(|t| used(t)).map(Need::Tool).collect()
+    ["zstd", "tar", "e2fsck", "debugfs"].into_iter().filter(|t| used(t)).map(Need::Tool).collect()
 }
 
 /// Runs the examples of a page as one session in an empty directory that has only the test data.
