@@ -51,7 +51,7 @@ pub(crate) fn show(raw: &Raw<'_>, output: Output) -> Result<Exit, Failure> {
     for (number, (id, path)) in raw.members.iter().enumerate() {
         shown.members.push(member(&stack, number, id, path)?);
     }
-    let joined = raw.join(ChunkSize::DEFAULT);
+    let joined = raw.join(&raw.args.stack);
     if let Ok(Joined { volume, .. }) = &joined {
         let ids: Vec<VolumeId> = volume.members().iter().map(|m| m.volume_id.clone()).collect();
         let map = volume.layout().map();

@@ -23,11 +23,16 @@ impl From<Volume> for Joined {
 impl StackArgs {
     /// Whether nothing was said.
     pub(crate) const fn is_empty(&self) -> bool {
-        let Self { lv, md, partition } = self;
-        lv.is_none() && md.is_none() && partition.is_none()
+        let Self { lv, md, partitions } = self;
+        lv.is_none() && md.is_none() && partitions.is_empty()
     }
 
-    fn choice(&self) -> Choice {
+    /// The same, but all of a disk with its partitions.
+    pub(crate) fn whole_disk(&self) -> Self {
+        Self { partitions: Vec::new(), ..self.clone() }
+    }
+
+    fn choice(&self) -> Result<Choice, Failure> {
         let of = match (&self.lv, &self.md) {
             (Some((group, name)), _) => {
                 Of::LogicalVolume { group: group.clone(), name: name.clone() }
@@ -35,7 +40,14 @@ impl StackArgs {
             (None, Some(id)) => Of::Array(id.clone()),
             (None, None) => Of::Only,
         };
-        Choice { of, partition: self.partition }
+        match self.partitions.as_slice() {
+            [] => Ok(Choice { of, partition: None }),
+            [one] => Ok(Choice { of, partition: Some(*one) }),
+            _ => Err(Failure::Usage {
+                message: "a volume is one partition, several are given".into(),
+                hint: "only attach --mount takes several",
+            }),
+        }
     }
 }
 
@@ -54,7 +66,7 @@ pub(crate) fn join(
     let only_members = |candidates: &[Chosen]| {
         candidates.iter().all(|candidate| matches!(candidate, Chosen::Member(_)))
     };
-    match assemble(&stack, &meant.choice()) {
+    match assemble(&stack, &meant.choice()?) {
         Err(Unassembled::Choice(NotChosen::Several { candidates }))
             if meant.is_empty() && only_members(&candidates) =>
         {
@@ -69,7 +81,7 @@ pub(crate) fn inside(volume: Volume, meant: &StackArgs) -> Result<Joined, Failur
     if meant.is_empty() {
         return Ok(volume.into());
     }
-    let choice = meant.choice();
+    let choice = meant.choice()?;
     if choice.of != Of::Only {
         let members = volume.members().to_vec();
         let stack = Stack::of_members(members).map_err(Failure::System)?;

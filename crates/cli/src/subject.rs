@@ -12,7 +12,7 @@ use restore::job;
 use restore::layout_file;
 use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId, VolumeId};
 
-use crate::args::SetArgs;
+use crate::args::{SetArgs, StackArgs};
 use crate::backup::{self, Backup};
 use crate::exit::{Exit, Failure};
 use crate::members;
@@ -56,9 +56,9 @@ pub(crate) struct Subject {
 
 impl Raw<'_> {
     /// The volume they make, as the arguments or what is written on them say.
-    pub(crate) fn join(&self, chunk_size: ChunkSize) -> Result<Joined, Failure> {
-        let members = members::open(&self.members, chunk_size.bytes())?;
-        stack::join(members, &self.args.raw.layout, &self.args.stack, self.as_members)
+    pub(crate) fn join(&self, meant: &StackArgs) -> Result<Joined, Failure> {
+        let members = members::open(&self.members, ChunkSize::DEFAULT.bytes())?;
+        stack::join(members, &self.args.raw.layout, meant, self.as_members)
     }
 }
 
@@ -108,28 +108,35 @@ impl<'a> Given<'a> {
 
     /// The volume that is meant, all there is to be known of it before anything is read.
     pub(crate) fn subject(&self, args: &SetArgs) -> Result<Subject, Failure> {
-        let mut subject = self.subject_in_doubt(args)?;
+        let mut subject = self.in_doubt(args, &args.stack)?;
         subject.refuse_doubt()?;
         Ok(subject)
     }
 
-    /// The same, but what can be salvaged is left to the caller to refuse.
-    pub(crate) fn subject_in_doubt(&self, args: &SetArgs) -> Result<Subject, Failure> {
+    /// The same, but of a disk with partitions all of it.
+    pub(crate) fn whole_disk(&self, args: &SetArgs) -> Result<Subject, Failure> {
+        let mut subject = self.in_doubt(args, &args.stack.whole_disk())?;
+        subject.refuse_doubt()?;
+        Ok(subject)
+    }
+
+    /// The volume `meant`; what can be salvaged is left to the caller to refuse.
+    pub(crate) fn in_doubt(&self, args: &SetArgs, meant: &StackArgs) -> Result<Subject, Failure> {
         let catalog = match self {
             Self::Files(catalog) => catalog,
             Self::Backups(backups) => {
                 let set = backup::set(backups, &args.selection.resolve())?;
-                return backup::volume(set, &args.raw.layout, &args.stack);
+                return backup::volume(set, &args.raw.layout, meant);
             }
             Self::Raw(raw) => {
-                let Joined { volume, doubt } = raw.join(ChunkSize::DEFAULT)?;
+                let Joined { volume, doubt } = raw.join(meant)?;
                 return Ok(Subject { set: None, open: None, backup: None, volume, doubt });
             }
         };
         members::refuse_layout(&args.raw.layout)?;
         let entry = select::set(catalog, args)?;
         let open = catalog.open_set(entry)?;
-        let Joined { volume, doubt } = stack::inside(open.volume()?, &args.stack)?;
+        let Joined { volume, doubt } = stack::inside(open.volume()?, meant)?;
         let set = SetName { set_id: entry.manifest.id.clone(), content_id: Some(open.content) };
         Ok(Subject { set: Some(set), open: Some(open), backup: None, volume, doubt })
     }

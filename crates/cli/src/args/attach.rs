@@ -23,9 +23,6 @@ pub(crate) struct AttachArgs {
     /// Mount what is found there, too, at this directory, in a way that does no harm
     #[arg(long, value_name = "DIR")]
     pub mount: Option<PathBuf>,
-    /// Mount this partition, or several at DIR/pN
-    #[arg(long = "partition", value_name = "N", requires = "mount", value_delimiter = ',')]
-    pub partitions: Vec<u32>,
     /// Take what is written, in this file; tmp for one that goes with the server
     #[arg(long, value_name = "FILE|tmp")]
     pub overlay: Option<PathBuf>,

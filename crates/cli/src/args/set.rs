@@ -25,7 +25,7 @@ pub(crate) struct SetArgs {
 }
 
 /// Which volume is meant of those on the members.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Volumes on the members")]
 pub(crate) struct StackArgs {
     /// The logical volume of this name; VG may also be the group's id
@@ -35,9 +35,9 @@ pub(crate) struct StackArgs {
     /// The software RAID with this id or name
     #[arg(long, value_name = "UUID", conflicts_with_all = ["layout", "stripe", "linear"])]
     pub md: Option<String>,
-    /// The partition with this number
-    #[arg(long, value_name = "N")]
-    pub partition: Option<u32>,
+    /// The partition with this number; attach --mount takes several
+    #[arg(long = "partition", value_name = "N", value_delimiter = ',')]
+    pub partitions: Vec<u32>,
 }
 
 fn lv(text: &str) -> Result<(String, String), String> {

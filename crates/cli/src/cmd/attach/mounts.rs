@@ -25,7 +25,7 @@ impl Filesystems {
     pub(super) fn look(args: &AttachArgs, disk: &Disk, sector_size: u32) -> Result<Self, Failure> {
         let image = disk.image();
         let found = match &args.mount {
-            Some(_) => find(image, sector_size, &args.partitions)?,
+            Some(_) => find(image, sector_size, &args.set.stack.partitions)?,
             None => find_all(image, sector_size),
         };
         let with_twin = |found: Found| {

@@ -29,7 +29,10 @@ const LEAST_WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 /// Serves the set selected until it is detached.
 pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     let given = Given::look(&args.set);
-    let subject = given.subject(&args.set)?;
+    let subject = match &args.mount {
+        Some(_) => given.whole_disk(&args.set)?,
+        None => given.subject(&args.set)?,
+    };
     let checked = Checked::new(args, &given, &subject)?;
     let place = home()?.place(name(args, &subject));
     let set =

@@ -61,7 +61,7 @@ impl Ready {
             check(args, &sources)?;
             claim(args, extent, &sources)
         };
-        let subject = given.subject_in_doubt(&args.set);
+        let subject = given.in_doubt(&args.set, &args.set.stack);
         let subject = Given::or_check(subject, || target(None).map(drop))?;
         let extent = Extent::new(&args.extent, &subject.volume)?;
         let held = target(Some(&extent))?;
