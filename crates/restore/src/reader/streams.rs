@@ -103,3 +103,75 @@ impl Streams {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, Streams};
+    use std::ops::Range;
+
+    const MIB: u64 = 1 << 20;
+    const SIZE: u64 = 1 << 40;
+
+    fn window(at: u64) -> Option<u64> {
+        Some((at / MIB + 1) * MIB)
+    }
+
+    fn ahead(streams: &mut Streams) -> Vec<Range<u64>> {
+        std::iter::from_fn(|| streams.next(window)).collect()
+    }
+
+    /// Reads of 128 KiB from `at`, in pairs the wrong way round, as two threads answer them.
+    fn read(streams: &mut Streams, at: u64, reads: u64) -> bool {
+        let step = 128 << 10;
+        let swapped =
+            (0..reads).map(|n| if n % 2 == 0 && n + 1 < reads { n + 1 } else { n - n % 2 });
+        swapped.fold(false, |_, n| streams.note(&(at + n * step..at + (n + 1) * step)))
+    }
+
+    #[test]
+    fn what_is_ahead_grows_with_what_was_read_up_to_the_limit() {
+        let mut streams = Streams::new(SIZE, 16 * MIB);
+        assert!(!streams.note(&(5 * MIB..5 * MIB + 4096)));
+        assert!(ahead(&mut streams).is_empty());
+        assert!(read(&mut streams, 5 * MIB, 8));
+        let first = ahead(&mut streams);
+        // All of it once, from where the reader is. Of each pair that was the wrong way round, only the
+        // first went on.
+        assert_eq!(first.first().map(|r| r.start), Some(6 * MIB));
+        assert!(first.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert!(first.last().is_some_and(|last| last.end == 8 * MIB));
+        assert!(ahead(&mut streams).is_empty());
+        assert!(read(&mut streams, 6 * MIB, 800));
+        let far = ahead(&mut streams);
+        assert_eq!(far.last().map(|r| r.end), Some(6 * MIB + 100 * MIB + 16 * MIB));
+        assert!(ahead(&mut streams).is_empty());
+    }
+
+    #[test]
+    fn several_streams_share_the_limit_and_others_do_not_end_them() {
+        let mut streams = Streams::new(SIZE, 16 * MIB);
+        for n in 0..4 {
+            assert!(read(&mut streams, n << 32, 64));
+        }
+        // Here and there, more than are told apart.
+        for n in 0..2 * MOST as u64 {
+            assert!(!streams.note(&((n << 33) + (9 << 30)..(n << 33) + (9 << 30) + 4096)));
+        }
+        let planned = ahead(&mut streams);
+        for n in 0..4 {
+            let of: Vec<_> = planned.iter().filter(|r| r.start >> 32 == n).collect();
+            let bytes: u64 = of.iter().map(|r| r.end - r.start).sum();
+            assert_eq!(bytes, 4 * MIB, "stream {n}: {of:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_ahead_of_the_end_or_of_what_cannot_be_held() {
+        let mut streams = Streams::new(10 * MIB + 5, 16 * MIB);
+        assert!(read(&mut streams, 0, 72));
+        assert_eq!(streams.next(|_| None), None);
+        let planned = ahead(&mut streams);
+        assert_eq!(planned.last().map(|r| r.end), Some(10 * MIB + 5));
+        assert!(ahead(&mut streams).is_empty());
+    }
+}

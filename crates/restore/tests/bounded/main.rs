@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod counting;
+mod on_demand;
 #[path = "../support/mod.rs"]
 mod support;
 
