@@ -112,12 +112,12 @@ mod tests {
     const MIB: u64 = 1 << 20;
     const SIZE: u64 = 1 << 40;
 
-    fn window(at: u64) -> Option<u64> {
-        Some((at / MIB + 1) * MIB)
+    fn window(at: u64) -> u64 {
+        (at / MIB + 1) * MIB
     }
 
     fn ahead(streams: &mut Streams) -> Vec<Range<u64>> {
-        std::iter::from_fn(|| streams.next(window)).collect()
+        std::iter::from_fn(|| streams.next(|at| Some(window(at)))).collect()
     }
 
     /// Reads of 128 KiB from `at`, in pairs the wrong way round, as two threads answer them.
