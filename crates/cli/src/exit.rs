@@ -1,6 +1,8 @@
 //! What can go wrong, the exit code it gives and the hint that goes with it.
 
 mod attach;
+mod catalog;
+mod overlay;
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +13,7 @@ pub(crate) use attach::AttachFailure;
 use foreign::backup::BackupError;
 use foreign::stack::Unassembled;
 use restore::capture::CaptureError;
-use restore::catalog::{Ambiguity, CatalogError};
+use restore::catalog::CatalogError;
 use restore::engine::RunError;
 use restore::extract::ExtractError;
 use restore::interlock::{Refused, Why};
@@ -21,7 +23,7 @@ use restore::layout_file::LayoutFileError;
 use restore::overlay::OverlayError;
 use restore::rebuild::RebuildError;
 use restore::room::NoRoom;
-use restore::snapfmt::{Fault, WriteError};
+use restore::snapfmt::WriteError;
 use restore::stream::StreamError;
 use restore::survey::SurveyError;
 
@@ -166,7 +168,7 @@ impl Failure {
             |terminated: bool| if terminated { Exit::Terminated } else { Exit::Interrupted };
         match self {
             Self::Usage { .. } | Self::Layout(_) => Exit::Usage,
-            Self::Catalog(error) => catalog_exit(error),
+            Self::Catalog(error) => catalog::exit(error),
             Self::Backup(error) => backup::exit(error),
             Self::Stack(error) => stack::exit(error),
             Self::Run { error, terminated } => run_exit(error, *terminated),
@@ -206,7 +208,7 @@ impl Failure {
             | Self::Compare { .. }
             | Self::Target { .. } => Exit::TargetFailed,
             Self::Interlock(_) | Self::Refused { .. } => Exit::TargetRefused,
-            Self::Overlay(error) => overlay_exit(error),
+            Self::Overlay(error) => overlay::exit(error),
             Self::Attach(failure) => failure.exit(),
             Self::Report { .. } | Self::Stdout(_) | Self::System(_) => Exit::Failed,
         }
@@ -260,7 +262,7 @@ impl Failure {
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Usage { hint, .. } => hint,
-            Self::Catalog(error) => catalog_hint(error),
+            Self::Catalog(error) => catalog::hint(error),
             Self::Backup(error) => backup::hint(error),
             Self::Stack(error) => stack::hint(error),
             Self::Run { error, .. } => run_hint(error),
@@ -317,39 +319,11 @@ impl Failure {
             Self::Member { .. } => "a member is a readable raw image or block device",
             Self::Refused { why, .. } => refusal_hint(*why),
             Self::Target { .. } => "nothing was left under the target's name",
-            Self::Overlay(error) => overlay_hint(error),
+            Self::Overlay(error) => overlay::hint(error),
             Self::Attach(failure) => failure.hint(),
             Self::Report { .. } | Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
-    }
-}
-
-fn overlay_exit(error: &OverlayError) -> Exit {
-    match error {
-        OverlayError::Busy { .. } | OverlayError::Exists { .. } => Exit::TargetRefused,
-        OverlayError::TooLarge { .. } => Exit::Usage,
-        OverlayError::Io { .. }
-        | OverlayError::NotAnOverlay { .. }
-        | OverlayError::Version { .. }
-        | OverlayError::Damaged { .. }
-        | OverlayError::OtherContent { .. }
-        | OverlayError::OtherSize { .. } => Exit::SourceDamaged,
-    }
-}
-
-fn overlay_hint(error: &OverlayError) -> &'static str {
-    match error {
-        OverlayError::Busy { .. } => "detach what is attached with it first",
-        OverlayError::Exists { .. } => "choose another name",
-        OverlayError::OtherContent { .. } | OverlayError::OtherSize { .. } => {
-            "give the set that it was written over, or that set's own overlay"
-        }
-        OverlayError::Io { .. } => "check the path and its permissions",
-        OverlayError::NotAnOverlay { .. }
-        | OverlayError::Version { .. }
-        | OverlayError::Damaged { .. }
-        | OverlayError::TooLarge { .. } => "docs/OVERLAY.md says what an overlay is",
     }
 }
 
@@ -500,58 +474,5 @@ fn interlock_hint(refused: &Refused) -> &'static str {
             Why::Misaligned { .. } => "restore a range of whole sectors, or to a file",
             Why::Replaced => "run the command again",
         },
-    }
-}
-
-fn catalog_exit(error: &CatalogError) -> Exit {
-    match error {
-        CatalogError::Ambiguous { .. } => Exit::Usage,
-        CatalogError::NotFound { .. } | CatalogError::Incomplete { .. } => Exit::Incomplete,
-        CatalogError::Damaged { .. }
-        | CatalogError::Unidentified { .. }
-        | CatalogError::Mixed { .. }
-        | CatalogError::Contradiction { .. }
-        | CatalogError::ContentId { .. }
-        | CatalogError::WrongParent { .. }
-        | CatalogError::ChunkSize { .. }
-        | CatalogError::ChainTooLong { .. }
-        | CatalogError::Layout(_)
-        | CatalogError::Read { .. } => Exit::SourceDamaged,
-    }
-}
-
-fn catalog_hint(error: &CatalogError) -> &'static str {
-    match error {
-        CatalogError::Ambiguous { why: Ambiguity::SourceVolumes, .. } => {
-            "choose with --source-volume or --set-id"
-        }
-        CatalogError::Ambiguous { .. } => "choose with --set-id or --generation",
-        CatalogError::NotFound { any: false } => {
-            "directories are searched for *.snap; name other files directly"
-        }
-        CatalogError::NotFound { any: true } => "snaprestore list shows the sets there are",
-        CatalogError::Incomplete { .. } => {
-            "add the paths of the missing files, or take an older set with --latest-complete"
-        }
-        CatalogError::Unidentified { file } if matches!(file.cause.fault, Fault::Io(_)) => {
-            "check the path and its permissions"
-        }
-        CatalogError::Damaged { .. } | CatalogError::Unidentified { .. } => {
-            "find another copy, try snaprestore rebuild, or take an older set with --latest-complete"
-        }
-        CatalogError::Mixed { .. } => {
-            "choose one of them with --expect-content-id, or give only its files"
-        }
-        CatalogError::Contradiction { .. } => {
-            "one of the files was made by something else; give only the right ones"
-        }
-        CatalogError::ContentId { .. } => "these are not the files that the id was taken from",
-        CatalogError::WrongParent { .. } => {
-            "give the files of the capture that was really built on"
-        }
-        CatalogError::ChunkSize { .. }
-        | CatalogError::ChainTooLong { .. }
-        | CatalogError::Layout(_) => "the files break the rules of docs/FORMAT.md",
-        CatalogError::Read { .. } => "find another copy, or try snaprestore rebuild",
     }
 }

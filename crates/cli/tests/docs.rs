@@ -11,13 +11,16 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::Arguments;
 use serde_json::Value;
 
+use support::attachment::{ATTACH, Attachment, attach};
 use support::needs::{Need, trial};
 use support::run::{BINARY, Call};
 use support::scratch::{Scratch, copy_tree, flip_bit, set_len, write};
 use support::{Outcome, ensure};
 
-const COMMANDS: [&str; 8] =
-    ["list", "inspect", "verify", "restore", "plan", "read", "rebuild", "capture"];
+const COMMANDS: [&str; 11] = [
+    "list", "inspect", "verify", "restore", "plan", "read", "attach", "attached", "detach",
+    "rebuild", "capture",
+];
 
 /// The contract. What a script may rely on is changed here and on the page, or not at all.
 const EXIT_CODES: [(&str, &str); 10] = [
@@ -34,11 +37,13 @@ const EXIT_CODES: [(&str, &str); 10] = [
 ];
 
 fn main() -> ExitCode {
+    let mounted = [ATTACH.as_slice(), &[Need::Filesystem("ext4")]].concat();
     let mut trials = vec![
         trial("flags", &[], flags),
         trial("flags_named_in_prose", &[], flags_named_in_prose),
         trial("exit_codes", &[], exit_codes),
-        trial("json_fields", &[], json_fields),
+        trial("json_fields", &[], || json_fields(documents()?)),
+        trial("json_fields_of_attached_volumes", &mounted, || json_fields(attached_documents()?)),
         trial("library_example", &[], library_example),
         trial("links", &[], links),
     ];
@@ -113,7 +118,7 @@ fn flags() -> Outcome {
         // `plan` takes what `restore` takes.
         let own = defined(if command == "plan" { "restore" } else { command })?;
         let mut said = &own | &common;
-        if !matches!(command, "rebuild" | "capture") {
+        if !matches!(command, "rebuild" | "capture" | "attached" | "detach") {
             said.extend(volume.iter().cloned());
         }
         let real = flags_of_help(command)?;
@@ -222,6 +227,20 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
     ]))
 }
 
+/// The same of commands that need a machine to attach volumes on.
+fn attached_documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
+    let scratch = Scratch::new()?;
+    let (demo, at) = (root().join("testdata/demo"), scratch.dir("at")?);
+    let attachment = Attachment::by(|name| attach(&demo, name).option("--mount", &at))?;
+    let documents = BTreeMap::from([
+        ("attach", vec![attachment.document.clone()]),
+        ("attached", vec![serde_json::json!({ "attached": [attachment.listed()?] })]),
+        ("detach", vec![attachment.detach().json()?]),
+    ]);
+    attachment.is_gone()?;
+    Ok(documents)
+}
+
 /// Of a dump of an EBS snapshot by flexible-snapshot-proxy, with a file that is none, tied to a
 /// snapshot that is not there.
 fn of_backups(scratch: &Scratch) -> Outcome<Vec<Value>> {
@@ -252,14 +271,17 @@ fn members_as_one(fields: &BTreeSet<String>) -> BTreeSet<String> {
     fields.iter().map(|f| f.strip_prefix("members[].").unwrap_or(f).to_owned()).collect()
 }
 
-fn json_fields() -> Outcome {
+fn json_fields(documents: BTreeMap<&str, Vec<Value>>) -> Outcome {
     let page = page("docs/CLI.md")?;
     let of_sets: Vec<String> = {
         let rows = table(section(&page, "list")?, "| JSON field ");
         let names = rows.iter().map(|(field, _)| field.trim_matches('`').to_owned());
         names.filter_map(|f| f.strip_prefix("sets[].").map(|f| format!("set.{f}"))).collect()
     };
-    for (command, documents) in documents()? {
+    let rows = table(section(&page, "attach")?, "| JSON field ");
+    let of_attach = rows.iter().map(|(field, _)| field.trim_matches('`'));
+    let of_attach: Vec<String> = of_attach.map(|f| format!("attached[].volume.{f}")).collect();
+    for (command, documents) in documents {
         let mut real = BTreeSet::new();
         for document in &documents {
             fields(document, "", &mut real);
@@ -271,6 +293,7 @@ fn json_fields() -> Outcome {
                 "sets[].*" => {
                     said.extend(of_sets.iter().map(|f| f.replacen("set.", "sets[].", 1)));
                 }
+                "attached[].volume.*" => said.extend(of_attach.iter().cloned()),
                 "members[].*" => real = members_as_one(&real),
                 name => drop(said.insert(name.to_owned())),
             }

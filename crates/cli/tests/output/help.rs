@@ -10,8 +10,10 @@ use crate::support::run::{Call, Ran};
 use crate::support::scratch::write;
 use crate::support::{Outcome, ensure};
 
-const COMMANDS: [&str; 8] =
-    ["capture", "list", "inspect", "verify", "restore", "plan", "read", "rebuild"];
+const COMMANDS: [&str; 11] = [
+    "capture", "list", "inspect", "verify", "restore", "plan", "read", "attach", "attached",
+    "detach", "rebuild",
+];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![

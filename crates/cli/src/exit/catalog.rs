@@ -1,0 +1,61 @@
+//! What can go wrong in finding and opening a set.
+
+use restore::catalog::{Ambiguity, CatalogError};
+use restore::snapfmt::Fault;
+
+use super::Exit;
+
+/// Its exit code.
+pub(super) fn exit(error: &CatalogError) -> Exit {
+    match error {
+        CatalogError::Ambiguous { .. } => Exit::Usage,
+        CatalogError::NotFound { .. } | CatalogError::Incomplete { .. } => Exit::Incomplete,
+        CatalogError::Damaged { .. }
+        | CatalogError::Unidentified { .. }
+        | CatalogError::Mixed { .. }
+        | CatalogError::Contradiction { .. }
+        | CatalogError::ContentId { .. }
+        | CatalogError::WrongParent { .. }
+        | CatalogError::ChunkSize { .. }
+        | CatalogError::ChainTooLong { .. }
+        | CatalogError::Layout(_)
+        | CatalogError::Read { .. } => Exit::SourceDamaged,
+    }
+}
+
+/// What to try next.
+pub(super) fn hint(error: &CatalogError) -> &'static str {
+    match error {
+        CatalogError::Ambiguous { why: Ambiguity::SourceVolumes, .. } => {
+            "choose with --source-volume or --set-id"
+        }
+        CatalogError::Ambiguous { .. } => "choose with --set-id or --generation",
+        CatalogError::NotFound { any: false } => {
+            "directories are searched for *.snap; name other files directly"
+        }
+        CatalogError::NotFound { any: true } => "snaprestore list shows the sets there are",
+        CatalogError::Incomplete { .. } => {
+            "add the paths of the missing files, or take an older set with --latest-complete"
+        }
+        CatalogError::Unidentified { file } if matches!(file.cause.fault, Fault::Io(_)) => {
+            "check the path and its permissions"
+        }
+        CatalogError::Damaged { .. } | CatalogError::Unidentified { .. } => {
+            "find another copy, try snaprestore rebuild, or take an older set with --latest-complete"
+        }
+        CatalogError::Mixed { .. } => {
+            "choose one of them with --expect-content-id, or give only its files"
+        }
+        CatalogError::Contradiction { .. } => {
+            "one of the files was made by something else; give only the right ones"
+        }
+        CatalogError::ContentId { .. } => "these are not the files that the id was taken from",
+        CatalogError::WrongParent { .. } => {
+            "give the files of the capture that was really built on"
+        }
+        CatalogError::ChunkSize { .. }
+        | CatalogError::ChainTooLong { .. }
+        | CatalogError::Layout(_) => "the files break the rules of docs/FORMAT.md",
+        CatalogError::Read { .. } => "find another copy, or try snaprestore rebuild",
+    }
+}
