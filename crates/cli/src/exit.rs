@@ -11,6 +11,7 @@ use std::process::{ExitCode, ExitStatus};
 
 pub(crate) use attach::AttachFailure;
 use foreign::backup::BackupError;
+use foreign::guess::NoGuess;
 use foreign::stack::Unassembled;
 use restore::capture::CaptureError;
 use restore::catalog::CatalogError;
@@ -109,6 +110,8 @@ pub(crate) enum Failure {
     Backup(BackupError),
     /// What is written on members gives no volume.
     Stack(Unassembled),
+    /// Nothing can be guessed of members.
+    Guess(NoGuess),
     /// A job stopped.
     Run { error: RunError, terminated: bool },
     /// A restore stopped.
@@ -171,6 +174,8 @@ impl Failure {
             Self::Catalog(error) => catalog::exit(error),
             Self::Backup(error) => backup::exit(error),
             Self::Stack(error) => stack::exit(error),
+            Self::Guess(NoGuess::TooMany { .. }) => Exit::Usage,
+            Self::Guess(_) => Exit::SourceDamaged,
             Self::Run { error, terminated } => run_exit(error, *terminated),
             Self::Unfinished { unfinished, terminated, .. } => {
                 job_exit(&unfinished.error, *terminated)
@@ -221,6 +226,7 @@ impl Failure {
             Self::Catalog(error) => error.to_string(),
             Self::Backup(error) => error.to_string(),
             Self::Stack(error) => error.to_string(),
+            Self::Guess(error) => error.to_string(),
             Self::Run { error, .. } => error.to_string(),
             Self::Unfinished { unfinished, .. } => unfinished.to_string(),
             Self::Stream { error, .. } => error.to_string(),
@@ -265,6 +271,7 @@ impl Failure {
             Self::Catalog(error) => catalog::hint(error),
             Self::Backup(error) => backup::hint(error),
             Self::Stack(error) => stack::hint(error),
+            Self::Guess(_) => "inspect shows what is on each member",
             Self::Run { error, .. } => run_hint(error),
             Self::Unfinished { unfinished, in_place, .. } => job_hint(unfinished, *in_place),
             Self::Stream { error, .. } => stream_hint(error),

@@ -49,6 +49,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Attach(args) => cmd::attach::run(&args, &cli.common, output),
         Command::Attached => cmd::attached::run(output),
         Command::Detach(args) => cmd::detach::run(&args, output),
+        Command::GuessLayout(args) => cmd::guess_layout::run(&args, output),
         Command::Rebuild(args) => cmd::rebuild::run(&args, output),
     }
 }

@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod ebs;
 mod fields;
+pub mod guess;
 mod limits;
 pub mod lvm2;
 pub mod md;

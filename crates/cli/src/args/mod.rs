@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Attached,
     /// Take down what attach made
     Detach(DetachArgs),
+    /// Rank the ways in which members may lie together when nothing says it any more
+    GuessLayout(GuessArgs),
     /// Rebuild the lost index of a snapshot file
     Rebuild(RebuildArgs),
 }
@@ -117,6 +119,17 @@ pub(crate) struct ReadArgs {
     /// Which set. Last, for its help heading counts for all that follows.
     #[command(flatten)]
     pub set: SetArgs,
+}
+
+/// `guess-layout`
+#[derive(Debug, Args)]
+pub(crate) struct GuessArgs {
+    /// Raw copies of the members, in any order
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Show so many guesses
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub most: usize,
 }
 
 /// `rebuild`

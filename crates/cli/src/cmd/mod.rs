@@ -5,6 +5,7 @@ pub(crate) mod attached;
 pub(crate) mod backup;
 pub(crate) mod capture;
 pub(crate) mod detach;
+pub(crate) mod guess_layout;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod plan;

@@ -28,6 +28,26 @@ impl PieceBytes {
     }
 }
 
+impl Pieces {
+    /// Where byte `offset` is, and how many bytes from there on are in one run. `None` where there
+    /// is nothing.
+    pub(crate) fn spot(&self, offset: u64) -> Option<(Spot, u64)> {
+        let piece = self.find(offset)?;
+        let within = offset - piece.start;
+        match &piece.place {
+            Place::Zero => None,
+            Place::Linear(spot) => Some((at(spot, within), piece.length - within)),
+            Place::Striped { stripe, columns } => {
+                let stripe = u64::from(*stripe);
+                let (number, inside) = (within / stripe, within % stripe);
+                let width = columns.len() as u64;
+                let column = columns.get(usize::try_from(number % width).ok()?)?;
+                Some((at(column, number / width * stripe + inside), stripe - inside))
+            }
+        }
+    }
+}
+
 impl ReadAt for PieceBytes {
     fn len(&self) -> u64 {
         self.pieces.size()
@@ -38,18 +58,9 @@ impl ReadAt for PieceBytes {
         let mut rest = buf;
         while !rest.is_empty() {
             let piece = self.pieces.find(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
-            let within = offset - piece.start;
-            let (spot, run) = match &piece.place {
-                Place::Zero => (None, piece.length - within),
-                Place::Linear(spot) => (Some(at(spot, within)), piece.length - within),
-                Place::Striped { stripe, columns } => {
-                    let stripe = u64::from(*stripe);
-                    let (number, inside) = (within / stripe, within % stripe);
-                    let width = columns.len() as u64;
-                    let column = usize::try_from(number % width).unwrap_or(usize::MAX);
-                    let column = columns.get(column).ok_or(io::ErrorKind::InvalidData)?;
-                    (Some(at(column, number / width * stripe + inside)), stripe - inside)
-                }
+            let (spot, run) = match self.pieces.spot(offset) {
+                Some((spot, run)) => (Some(spot), run),
+                None => (None, piece.end() - offset),
             };
             let len = usize::try_from(run).unwrap_or(usize::MAX).min(rest.len());
             let (now, later) = rest.split_at_mut(len);

@@ -128,10 +128,42 @@ pub struct Stack {
     physical_volumes: Vec<FoundPv>,
 }
 
-/// A source as what parsers read from.
-struct MemberBytes(Reader);
+/// A member as what parsers read from.
+#[derive(Clone)]
+pub(crate) struct MemberBytes(Arc<dyn ReadAt>);
+
+/// What is read of a member on demand.
+struct OnDemand(Reader);
+
+impl MemberBytes {
+    pub(crate) fn open(member: &VolumeMember) -> io::Result<Self> {
+        let options = Options { cache: 4 << 20, threads: NonZeroUsize::MIN };
+        let size = (member.volume_id.clone(), member.source.size());
+        // Only a member without a byte makes no volume.
+        let Ok(map) = layout_file::linear(&[size], &Limits::DEFAULT) else {
+            return Ok(Self(Arc::new(Vec::new())));
+        };
+        let volume = Volume::new(Layout::new(map), vec![member.clone()]);
+        let volume = Arc::new(volume.map_err(io::Error::other)?);
+        Ok(Self(Arc::new(OnDemand(Reader::new(volume, &options)?))))
+    }
+
+    pub(crate) fn share(&self) -> Arc<dyn ReadAt> {
+        Arc::clone(&self.0)
+    }
+}
 
 impl ReadAt for MemberBytes {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+}
+
+impl ReadAt for OnDemand {
     fn len(&self) -> u64 {
         self.0.size()
     }
@@ -175,17 +207,7 @@ impl Stack {
     }
 
     fn new(members: Vec<VolumeMember>) -> io::Result<Self> {
-        let options = Options { cache: 4 << 20, threads: NonZeroUsize::MIN };
-        let read = |member: &VolumeMember| {
-            let size = (member.volume_id.clone(), member.source.size());
-            // Only a member without a byte makes no volume.
-            let Ok(map) = layout_file::linear(&[size], &Limits::DEFAULT) else {
-                return Ok(Arc::new(Vec::new()) as Arc<dyn ReadAt>);
-            };
-            let volume = Volume::new(Layout::new(map), vec![member.clone()]);
-            let volume = Arc::new(volume.map_err(io::Error::other)?);
-            Ok(Arc::new(MemberBytes(Reader::new(volume, &options)?)) as Arc<dyn ReadAt>)
-        };
+        let read = |member| MemberBytes::open(member).map(|bytes| bytes.share());
         let bytes = members.iter().map(read).collect::<io::Result<_>>()?;
         Ok(Self {
             bytes,

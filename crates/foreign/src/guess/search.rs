@@ -1,0 +1,217 @@
+//! All orders, stripe sizes and starts, and what each of them has where it must be.
+
+use std::collections::HashMap;
+
+use restore::VolumeMember;
+use restore::partitions::Table;
+use restore::snapfmt::ReadAt;
+
+use super::directories::directories;
+use super::evidence::{Evidence, Place, Verdict};
+use super::{Guess, MAX_MEMBERS, NoGuess, STARTS, STRIPES, Shape, Sureness, open};
+use crate::pieces::{PieceBytes, Pieces};
+use crate::stack::MemberBytes;
+
+/// Guesses, the best first; none of them may be right. Reads only a few blocks of each member.
+pub fn guess(members: &[VolumeMember]) -> Result<Vec<Guess>, NoGuess> {
+    if members.len() > MAX_MEMBERS {
+        return Err(NoGuess::TooMany { found: members.len() });
+    }
+    let search = Search { members: open(members)?, sizes: sizes(members) };
+    let mut guesses = Vec::new();
+    let mut has_start = false;
+    for start in STARTS {
+        for first in 0..members.len() {
+            for evidence in search.evidence(first, start) {
+                has_start = true;
+                search.rank(first, start, &evidence, &mut guesses);
+            }
+        }
+    }
+    if !has_start {
+        return Err(NoGuess::NoStart);
+    }
+    guesses.sort_by(|a, b| share(b).total_cmp(&share(a)).then(b.found.cmp(&a.found)));
+    judge(&mut guesses);
+    Ok(guesses)
+}
+
+fn sizes(members: &[VolumeMember]) -> Vec<u64> {
+    members.iter().map(|member| member.source.size()).collect()
+}
+
+/// How much of what was looked for is there.
+#[expect(clippy::cast_precision_loss, reason = "there are less than a hundred places")]
+fn share(guess: &Guess) -> f64 {
+    guess.found as f64 / guess.checked.max(1) as f64
+}
+
+/// Sure is only what has everything in its place, where whatever else was tried lacks some of it.
+fn judge(guesses: &mut [Guess]) {
+    /// Fewer places than this may fit by chance.
+    const ENOUGH: usize = 6;
+    let found: Vec<usize> = guesses.iter().map(|guess| guess.found).collect();
+    for (n, guess) in guesses.iter_mut().enumerate() {
+        let others = found.iter().enumerate().filter(|(other, _)| *other != n);
+        let best_other = others.map(|(_, found)| *found).max().unwrap_or(0);
+        let is_whole = guess.found == guess.checked && guess.found >= ENOUGH;
+        guess.sureness = if is_whole && best_other < guess.found {
+            Sureness::Sure
+        } else if share(guess) >= 0.7 {
+            Sureness::Possible
+        } else {
+            Sureness::Weak
+        };
+    }
+}
+
+struct Search {
+    members: Vec<MemberBytes>,
+    sizes: Vec<u64>,
+}
+
+impl Search {
+    /// What a volume that begins on this member must have elsewhere: by a filesystem there, or by
+    /// those in the partitions of a table there.
+    fn evidence(&self, first: usize, start: u64) -> Vec<Evidence> {
+        let (Some(bytes), Some(size)) = (self.members.get(first), self.sizes.get(first)) else {
+            return Vec::new();
+        };
+        let Ok(head) = Pieces::part(first, &(start..(*size).max(start))) else {
+            return Vec::new();
+        };
+        // Zeros stand for the members that follow: a table may reach as far.
+        let mut all = head;
+        let rest: u64 = self.sizes.iter().sum();
+        if all.size() == 0 || all.push_zeros(rest).is_err() {
+            return Vec::new();
+        }
+        let mut devices: Vec<_> = (0..self.members.len()).map(|_| None).collect();
+        if let Some(device) = devices.get_mut(first) {
+            *device = Some(bytes.share());
+        }
+        let head = PieceBytes::new(all, devices);
+        if let Some(found) = Evidence::of(&head, 0) {
+            return vec![found];
+        }
+        match Table::read(&head, 512) {
+            Ok(Some(table)) => {
+                table.partitions.iter().filter_map(|p| Evidence::of(&head, p.range.start)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Tries all orders that begin with `first`, in all shapes.
+    fn rank(&self, first: usize, start: u64, evidence: &Evidence, out: &mut Vec<Guess>) {
+        let mut known = HashMap::new();
+        let shapes = shapes(self.members.len());
+        let mut most = 0;
+        let from = out.len();
+        for order in orders(self.members.len(), first) {
+            for shape in &shapes {
+                let Ok(pieces) = shape.pieces(&order, &self.sizes, start) else { continue };
+                if pieces.size() < evidence.size {
+                    continue;
+                }
+                let places = (0..).zip(&evidence.places);
+                let verdicts = places.map(|(n, place)| self.verdict(n, place, &pieces, &mut known));
+                let (mut found, mut differs) = (0, 0);
+                for verdict in verdicts {
+                    found += usize::from(verdict == Verdict::Fits);
+                    differs += usize::from(verdict == Verdict::Differs);
+                }
+                most = most.max(found + differs);
+                if found > 0 {
+                    out.push(Guess {
+                        order: order.clone(),
+                        shape: *shape,
+                        start,
+                        filesystem: evidence.filesystem,
+                        checked: 0,
+                        found,
+                        sureness: Sureness::Weak,
+                        pieces,
+                    });
+                }
+            }
+        }
+        // What is nothing in one order counts where another has something there.
+        out.iter_mut().skip(from).for_each(|guess| guess.checked = most);
+        if let Some(own) = out.get_mut(from..) {
+            self.compare_directories(own, evidence);
+        }
+        out.sort_by_key(|guess| std::cmp::Reverse(guess.found));
+        out.truncate(256);
+    }
+
+    /// Looks at directories where nothing else tells the best guesses apart.
+    fn compare_directories(&self, guesses: &mut [Guess], evidence: &Evidence) {
+        /// Most guesses for which that is done.
+        const MOST: usize = 64;
+        let Some(fs) = &evidence.ext else { return };
+        let best = guesses.iter().map(|guess| guess.found).max().unwrap_or(0);
+        let mut most = 0;
+        for guess in guesses.iter_mut().filter(|guess| guess.found == best).take(MOST) {
+            let devices = self.members.iter().map(|member| Some(member.share())).collect();
+            let volume = PieceBytes::new(guess.pieces.clone(), devices);
+            let (checked, found) = directories(&volume, fs);
+            guess.found += found;
+            most = most.max(checked);
+        }
+        guesses.iter_mut().for_each(|guess| guess.checked += most);
+    }
+
+    /// What is at a place. In many orders it is on the same bytes of a member, which are looked at
+    /// once.
+    fn verdict(
+        &self,
+        number: usize,
+        place: &Place,
+        pieces: &Pieces,
+        known: &mut HashMap<(usize, usize, u64), Verdict>,
+    ) -> Verdict {
+        let Some((spot, run)) = pieces.spot(place.offset) else { return Verdict::Differs };
+        if run < place.len as u64 {
+            // It is cut by the end of a stripe: only where stripes are smaller than blocks.
+            return Verdict::Differs;
+        }
+        *known.entry((number, spot.device, spot.offset)).or_insert_with(|| {
+            let mut bytes = vec![0; place.len];
+            let member = self.members.get(spot.device);
+            let read = member.map(|member| member.read_exact_at(&mut bytes, spot.offset));
+            match read {
+                Some(Ok(())) => place.test.verdict(&bytes),
+                _ => Verdict::Differs,
+            }
+        })
+    }
+}
+
+fn shapes(members: usize) -> Vec<Shape> {
+    let mut shapes = vec![Shape::Linear];
+    if members > 1 {
+        shapes.extend(STRIPES.map(|stripe| Shape::Striped { stripe }));
+    }
+    if members > 2 && members.is_multiple_of(2) {
+        shapes.extend(STRIPES.map(|stripe| Shape::Pairs { stripe }));
+    }
+    shapes
+}
+
+/// All orders of `count` members that begin with `first`.
+fn orders(count: usize, first: usize) -> Vec<Vec<usize>> {
+    let mut orders = vec![vec![first]];
+    for _ in 1..count {
+        let longer = orders.iter().flat_map(|order| {
+            let free = (0..count).filter(|n| !order.contains(n));
+            free.map(|n| {
+                let mut longer = order.clone();
+                longer.push(n);
+                longer
+            })
+        });
+        orders = longer.collect();
+    }
+    orders
+}
