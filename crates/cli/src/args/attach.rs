@@ -10,6 +10,7 @@ use super::SetArgs;
 
 /// `attach`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct AttachArgs {
     /// What to call it [default: the set's id]
     #[arg(long, value_name = "NAME")]

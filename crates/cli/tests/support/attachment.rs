@@ -96,7 +96,7 @@ impl Attachment {
         ensure!(!directory.exists(), "{} is still there", directory.display());
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
         ensure!(!mounts.contains(&self.name), "still mounted:\n{mounts}");
-        until("no loop device is left", || Ok(!self.loops()?.contains(&self.name)))?;
+        until("no loop device is left", || Ok(!loops()?.contains(&self.name)))?;
         let pid = self.pid()?;
         until("the server has ended", || Ok(!is_alive(pid)))
     }
@@ -110,10 +110,11 @@ impl Attachment {
     fn directory(&self) -> PathBuf {
         Path::new("/run/snaprestore").join(&self.name)
     }
+}
 
-    fn loops(&self) -> Outcome<String> {
-        tool::run("losetup", ["--list", "--noheadings", "--output", "NAME,BACK-FILE"])
-    }
+/// The loop devices there are, with what is behind them.
+fn loops() -> Outcome<String> {
+    tool::run("losetup", ["--list", "--noheadings", "--output", "NAME,BACK-FILE"])
 }
 
 /// A server that nobody waits for stays a zombie where process 1 does not reap.
@@ -138,7 +139,7 @@ impl Drop for Attachment {
         }
         // By all means: what the test was about may have failed.
         drop(self.kill_server());
-        let all = self.loops().unwrap_or_default();
+        let all = loops().unwrap_or_default();
         for line in all.lines().filter(|line| line.contains(&self.name)) {
             let device = line.split_whitespace().next().unwrap_or_default();
             drop(tool::run("umount", ["-l", device]));
