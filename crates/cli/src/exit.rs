@@ -170,12 +170,12 @@ impl Failure {
         let interrupted =
             |terminated: bool| if terminated { Exit::Terminated } else { Exit::Interrupted };
         match self {
-            Self::Usage { .. } | Self::Layout(_) => Exit::Usage,
+            Self::Usage { .. } | Self::Layout(_) | Self::Guess(NoGuess::TooMany { .. }) => {
+                Exit::Usage
+            }
             Self::Catalog(error) => catalog::exit(error),
             Self::Backup(error) => backup::exit(error),
             Self::Stack(error) => stack::exit(error),
-            Self::Guess(NoGuess::TooMany { .. }) => Exit::Usage,
-            Self::Guess(_) => Exit::SourceDamaged,
             Self::Run { error, terminated } => run_exit(error, *terminated),
             Self::Unfinished { unfinished, terminated, .. } => {
                 job_exit(&unfinished.error, *terminated)
@@ -207,7 +207,9 @@ impl Failure {
                 RebuildError::Exists { .. } => Exit::TargetRefused,
                 RebuildError::NoParent { .. } => Exit::Incomplete,
             },
-            Self::Member { .. } | Self::Survey(SurveyError::Read(_)) => Exit::SourceDamaged,
+            Self::Member { .. } | Self::Guess(_) | Self::Survey(SurveyError::Read(_)) => {
+                Exit::SourceDamaged
+            }
             Self::Interlock(Refused::System { .. })
             | Self::Room(_)
             | Self::Compare { .. }

@@ -71,7 +71,9 @@ impl Subject {
     /// Says what a salvage goes on with.
     pub(crate) fn tell_doubt(&self) {
         if let Some(Unassembled::Problems { doubts, .. }) = &self.doubt {
-            doubts.iter().for_each(|doubt| note(&doubt.to_string()));
+            for doubt in doubts {
+                note(&doubt.to_string());
+            }
         }
     }
 

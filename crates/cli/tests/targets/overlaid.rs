@@ -29,7 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// The set of a stage, as an image to write over, and its content.
 fn below(stage: &Stage) -> Outcome<(Arc<dyn Image>, String)> {
-    let catalog = Catalog::open(&[stage.sets.clone()], &Lookup::default());
+    let catalog = Catalog::open(std::slice::from_ref(&stage.sets), &Lookup::default());
     let entry = catalog.sets().first().ok_or("no set")?;
     let set = catalog.open_set(entry)?;
     let reader = Reader::new(Arc::new(set.volume()?), &Options::default())?;
@@ -92,7 +92,7 @@ fn damage_below() -> Outcome {
     let wrong: Vec<usize> = (0..image.len()).filter(|at| found[*at] != image[*at]).collect();
     let lost = report["damage"].as_array().ok_or("no damage")?;
     let is_told = |at: usize| {
-        lost.iter().flat_map(|d| d["logical_ranges"].as_array()).flatten().any(|range| {
+        lost.iter().filter_map(|d| d["logical_ranges"].as_array()).flatten().any(|range| {
             let bound = |n: usize| range[n].as_u64().unwrap_or_default();
             (bound(0)..bound(1)).contains(&(at as u64))
         })

@@ -159,7 +159,9 @@ impl Search {
             guess.found += found;
             most = most.max(checked);
         }
-        guesses.iter_mut().for_each(|guess| guess.checked += most);
+        for guess in guesses {
+            guess.checked += most;
+        }
     }
 
     /// What is at a place. In many orders it is on the same bytes of a member, which are looked at

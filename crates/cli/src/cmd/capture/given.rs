@@ -22,7 +22,7 @@ pub(super) enum Given {
     /// Raw images and devices.
     Members(Vec<(VolumeId, PathBuf)>),
     /// A set of backups, opened.
-    Backup { subject: Box<Subject>, backup: Backup },
+    Backup { subject: Box<Subject>, backup: Box<Backup> },
 }
 
 /// What the set that is written is called.
@@ -55,7 +55,9 @@ impl Given {
         let mut subject = backup::volume(set, &args.layout, &args.stack)?;
         subject.refuse_damage()?;
         match subject.backup.take() {
-            Some(backup) => Ok(Self::Backup { subject: Box::new(subject), backup }),
+            Some(backup) => {
+                Ok(Self::Backup { subject: Box::new(subject), backup: Box::new(backup) })
+            }
             None => Err(CatalogError::NotFound { any: true }.into()),
         }
     }
@@ -63,11 +65,11 @@ impl Given {
     /// The ids of the backup, or what the arguments say.
     pub(super) fn ids(&self, args: &CaptureArgs) -> Ids {
         match self {
-            Self::Backup { backup: Backup { set, .. }, .. } => Ids {
-                set_id: Some(set.id.clone()),
-                source_volume: Some(set.source_volume_id.clone()),
-                generation: Some(set.generation),
-                tags: set.tags.clone(),
+            Self::Backup { backup, .. } => Ids {
+                set_id: Some(backup.set.id.clone()),
+                source_volume: Some(backup.set.source_volume_id.clone()),
+                generation: Some(backup.set.generation),
+                tags: backup.set.tags.clone(),
             },
             Self::Members(_) => Ids {
                 set_id: args.set_id.clone(),
