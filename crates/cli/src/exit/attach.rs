@@ -129,6 +129,7 @@ fn detach_exit(error: &DetachError) -> Exit {
     match error {
         DetachError::Busy { .. } => Exit::TargetRefused,
         DetachError::Unknown { .. } => Exit::Usage,
+        DetachError::Unclean { .. } => Exit::TargetFailed,
         DetachError::Silent { .. } | DetachError::System { .. } => Exit::Failed,
     }
 }
@@ -138,6 +139,7 @@ fn detach_hint(error: &DetachError) -> &'static str {
         DetachError::Unknown { .. } => "snaprestore attached lists what is",
         DetachError::Busy { .. } => "let them end, or unmount it, and detach again",
         DetachError::Silent { .. } => "kill that process, then detach again",
+        DetachError::Unclean { .. } => "check the overlay's filesystem for room and its medium",
         DetachError::System { .. } => "see what uses it, then detach again",
     }
 }

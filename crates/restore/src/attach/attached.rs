@@ -173,6 +173,9 @@ impl Attached {
         let Some(peer) = Peer::of(&self.place).map_err(silent)? else { return Ok(()) };
         match peer.end() {
             Ok(Ending::Ends) => Ok(()),
+            Ok(Ending::EndsBadly(why)) => {
+                Err(DetachError::Unclean { name: self.place.name().clone(), why })
+            }
             Err(NoAnswer::Dying) => {
                 leftovers::give_up(&self.place);
                 Ok(())

@@ -42,10 +42,12 @@ pub struct Status {
 }
 
 /// What a server says when it was asked to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Ending {
     /// It does.
     Ends,
+    /// It does, but not all went well: why.
+    EndsBadly(String),
     /// Somebody uses the volume.
     Busy,
 }
@@ -101,7 +103,7 @@ impl Peer {
     /// Asks it to end, and waits until its process is gone.
     pub(super) fn end(&self) -> Result<Ending, NoAnswer> {
         let answer = self.ask(Question::End)?;
-        if answer == Ending::Ends && !self.ends_within(PATIENCE) {
+        if answer != Ending::Busy && !self.ends_within(PATIENCE) {
             return Err(NoAnswer::Silent(io::ErrorKind::TimedOut.into()));
         }
         Ok(answer)

@@ -83,6 +83,14 @@ pub enum DetachError {
         /// The system's error.
         source: io::Error,
     },
+    /// Its server ended, but could not do all it should have.
+    #[error("the server of {name} has ended, but what was written last may be lost: {why}")]
+    Unclean {
+        /// Its name.
+        name: Name,
+        /// What the server said.
+        why: String,
+    },
     /// Something cannot be taken down.
     #[error("{}: {action}: {source}", path.display())]
     System {

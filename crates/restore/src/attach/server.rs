@@ -25,6 +25,7 @@ use super::leftovers;
 use super::loop_device::{LoopDevice, Slot, Wanted};
 use super::place::{Claim, Place};
 use super::state::State;
+use crate::image::WritableImage;
 
 /// How soon a signal is heard.
 const TICK: Duration = Duration::from_millis(200);
@@ -82,6 +83,7 @@ pub fn sector_size_for(range: &Range<u64>, wanted: u32) -> u32 {
 /// A volume being served. Dropping it takes it down, whoever uses it.
 pub struct Server {
     state: State,
+    disk: Disk,
     counters: Arc<Counters>,
     behind: Box<dyn Fn() -> Behind + Send + Sync>,
     log: Log,
@@ -120,7 +122,7 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let opened = Arc::new(AtomicUsize::new(0));
         let files = RawFile {
-            disk,
+            disk: disk.clone(),
             name: place.raw_name(),
             modified: options.modified,
             counters: counters.clone(),
@@ -129,6 +131,7 @@ impl Server {
         };
         let mut server = Self {
             state,
+            disk,
             counters,
             behind: options.behind,
             log: options.log,
@@ -166,7 +169,7 @@ impl Server {
                 return self.take_down();
             }
             if stop() {
-                if !self.is_in_use() {
+                if !self.is_used_now() {
                     return self.take_down();
                 }
                 if !std::mem::replace(&mut said, true) {
@@ -194,8 +197,10 @@ impl Server {
             Question::Status => drop(control::say(&stream, &self.status())),
             Question::End if self.is_in_use() => drop(control::say(&stream, &Ending::Busy)),
             Question::End => {
-                self.take_down()?;
-                drop(control::say(&stream, &Ending::Ends));
+                let result = self.take_down();
+                let ending = result.as_ref().err().map(|e| Ending::EndsBadly(e.to_string()));
+                drop(control::say(&stream, &ending.unwrap_or(Ending::Ends)));
+                return result;
             }
         }
         Ok(())
@@ -207,16 +212,17 @@ impl Server {
 
     /// Whether anybody uses the file or a device. It is not asked of the file system: that would wait for
     /// this very process.
-    fn is_in_use(&self) -> bool {
+    fn is_used_now(&self) -> bool {
         // All loop devices share one open file.
         let own = usize::from(!self.devices.is_empty());
-        let in_use = || {
-            self.opened.load(Ordering::Relaxed) > own
-                || self.devices.iter().any(LoopDevice::is_claimed)
-        };
+        self.opened.load(Ordering::Relaxed) > own || self.devices.iter().any(LoopDevice::is_claimed)
+    }
+
+    /// The same, for more than a moment.
+    fn is_in_use(&self) -> bool {
         // The kernel tells of a file that was closed a moment later.
         let started = Instant::now();
-        while in_use() {
+        while self.is_used_now() {
             if started.elapsed() > LINGER {
                 return true;
             }
@@ -233,11 +239,21 @@ impl Server {
         if let Some(session) = self.session.take() {
             // What is still open somewhere keeps it from going; whatever is left is cleared below.
             let _ = session.umount_and_join();
+            result = result.and(self.flush());
         }
         if let Some(claim) = self.claim.take() {
             result = result.and(leftovers::clear(claim, None).map_err(io::Error::other));
         }
         result
+    }
+
+    /// Whoever wrote to the device and closed it may not have asked for what was written to be kept.
+    fn flush(&self) -> io::Result<()> {
+        let flushed = self.disk.writable().map_or(Ok(()), WritableImage::flush);
+        flushed.map_err(|error| {
+            (self.log)(&Event::Unwritable { error: error.clone() });
+            io::Error::other(error)
+        })
     }
 
     fn make_devices(&mut self, wanted: &[Device], slots: Vec<Slot>) -> Result<(), AttachError> {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,9 @@ impl State {
     pub(super) fn write(&self, place: &Place) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::from)?;
         let next = place.state().with_extension("next");
-        File::create(&next)?.write_all(&text)?;
+        let mut file = File::options();
+        let file = file.write(true).create(true).truncate(true).mode(0o600).open(&next);
+        file?.write_all(&text)?;
         fs::rename(next, place.state())
     }
 }
