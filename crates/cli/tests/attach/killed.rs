@@ -23,9 +23,10 @@ fn killed() -> Outcome {
     for _ in 0..3 {
         let attachment = Attachment::of(&stage.sets)?;
         tool::same_bytes(&attachment.device()?, &stage.sample.logical)?;
-        attachment.kill_server()?;
+        let death = attachment.kill_server()?;
         ensure!(attachment.listed()?["server"] == "dead", "{}", attachment.listed()?);
         attachment.detach_cleanly()?;
+        drop(death);
     }
     Ok(())
 }
@@ -33,11 +34,13 @@ fn killed() -> Outcome {
 fn taken_over() -> Outcome {
     let stage = Stage::new()?;
     let attachment = Attachment::of(&stage.sets)?;
-    attachment.kill_server()?;
+    let death = attachment.kill_server()?;
     let document = attach(&stage.sets, &attachment.name).json()?;
     let second = Attachment { name: attachment.name.clone(), document };
     tool::same_bytes(&second.device()?, &stage.sample.logical)?;
-    second.detach_cleanly()
+    second.detach_cleanly()?;
+    drop(death);
+    Ok(())
 }
 
 fn half_made() -> Outcome {

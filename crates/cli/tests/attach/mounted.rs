@@ -93,12 +93,13 @@ fn killed(filesystem: Filesystem) -> Outcome {
             // Not yet written when the server is killed.
             std::fs::write(scene.at.join("new"), vec![7; 1 << 20])?;
         }
-        attachment.kill_server()?;
+        let death = attachment.kill_server()?;
         if let Some(reader) = &mut reader {
             reader.wait()?;
         }
         ensure!(attachment.listed()?["server"] == "dead", "{}", attachment.listed()?);
         attachment.detach_cleanly()?;
+        drop(death);
         ensure!(is_empty(&scene.at)?, "something is left at {}", scene.at.display());
     }
     Ok(())

@@ -89,8 +89,9 @@ fn partitions(label: &str) -> Outcome {
     one.detach_cleanly()?;
     let both = Attachment::by(|name| call(name).option("--partition", "2,3"))?;
     tool::same_tree(&scene.at, &scene.tree)?;
-    both.kill_server()?;
+    let death = both.kill_server()?;
     both.detach_cleanly()?;
+    drop(death);
     for directory in [scene.at.clone(), scene.at.join("p2"), scene.at.join("p3")] {
         ensure!(mount_line(&directory)?.is_none(), "{} is mounted", directory.display());
     }

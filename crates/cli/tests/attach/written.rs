@@ -115,8 +115,9 @@ fn killed_while_dirty() -> Outcome {
         let file = File::options().write(true).open(attachment.device()?)?;
         file.write_all_at(&noise(9, 900_000), 4096)?;
         drop(file);
-        attachment.kill_server()?;
+        let death = attachment.kill_server()?;
         attachment.detach_cleanly()?;
+        drop(death);
     }
     Ok(())
 }

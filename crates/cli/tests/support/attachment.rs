@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,6 +15,15 @@ use super::{Outcome, ensure, tool};
 /// What attaching with a loop device takes.
 pub(crate) const ATTACH: [Need; 5] =
     [Need::Root, Need::Tool("losetup"), Need::LoopDevice, Need::Mount, Need::Fuse];
+
+/// Programs that look at what is behind all loop devices, as `mkfs.btrfs` does, stumble over that of a server that
+/// is dead.
+static DEATH: RwLock<()> = RwLock::new(());
+
+/// No server is dead and its device still there while this is held.
+pub(crate) fn all_servers_live() -> RwLockReadGuard<'static, ()> {
+    DEATH.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// How long the system may take to let go of something.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,12 +92,15 @@ impl Attachment {
         Call::new("detach").arg(&self.name)
     }
 
-    /// Kills the server as nothing can be caught, and waits until it is gone.
-    pub(crate) fn kill_server(&self) -> Outcome {
+    /// Kills the server as nothing can be caught, and waits until it is gone. What is given back is to be kept
+    /// until it is detached.
+    pub(crate) fn kill_server(&self) -> Outcome<RwLockWriteGuard<'static, ()>> {
+        let death = DEATH.write().unwrap_or_else(PoisonError::into_inner);
         let pid = self.pid()?;
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("no pid")?;
         kill_process(raw, Signal::KILL).map_err(|e| format!("kill {pid}: {e}"))?;
-        until("the server is dead", || Ok(!is_alive(pid)))
+        until("the server is dead", || Ok(!is_alive(pid)))?;
+        Ok(death)
     }
 
     /// There is no trace of it: no directory, mount, loop device or process.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::attachment::all_servers_live;
 use super::loopmount::LoopMount;
 use super::needs::{LOOP_MOUNT, Need};
 use super::{Outcome, scratch, tool};
@@ -38,6 +39,7 @@ impl Filesystem {
     /// A new filesystem over a whole sparse file of `size` bytes, holding a copy of `tree`.
     pub(crate) fn make(self, image: &Path, size: u64, tree: &Path, mount_at: &Path) -> Outcome {
         drop(scratch::set_len(image, size)?);
+        let _living = all_servers_live();
         match self {
             Self::Ext4 => {
                 let flags = ["-q", "-F", "-d"].map(Path::new);
@@ -72,6 +74,7 @@ impl Filesystem {
 
     /// The filesystem's own checker finds nothing, and changes nothing.
     pub(crate) fn check(self, image: &Path) -> Outcome {
+        let _living = all_servers_live();
         match self {
             Self::Ext4 => tool::run("e2fsck", [Path::new("-fn"), image]),
             Self::Xfs => tool::run("xfs_repair", [Path::new("-n"), Path::new("-f"), image]),
