@@ -20,6 +20,8 @@ mod partitions;
 #[path = "attach/scene.rs"]
 mod scene;
 mod support;
+#[path = "attach/unprivileged.rs"]
+mod unprivileged;
 #[path = "attach/written.rs"]
 mod written;
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         mounted::trials(),
         partitions::trials(),
         written::trials(),
+        unprivileged::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
