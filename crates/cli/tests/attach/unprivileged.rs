@@ -1,7 +1,7 @@
 //! Users without root get the file, if they have a helper to mount with.
 
 use std::os::unix::fs::chown;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 
@@ -48,7 +48,7 @@ fn file_only() -> Outcome {
     let user = USER.to_string();
     let user = ["--reuid", &user, "--regid", &user, "--clear-groups", "sh", "-c", script];
     let paths = [&binary, &stage.sets, &own, &stage.sample.logical];
-    tool::run("setpriv", user.iter().map(Path::new).chain(paths.map(|path| path.as_path())))?;
+    tool::run("setpriv", user.iter().map(Path::new).chain(paths.map(PathBuf::as_path)))?;
     Ok(())
 }
 
