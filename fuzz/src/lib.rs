@@ -5,6 +5,7 @@
 //! hostile writer would do. Then every accessor is touched.
 
 pub mod ebs;
+pub mod stacks;
 
 #[path = "../../crates/snapfmt/tests/support/mod.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! Raw members as `list` and `inspect` show them: what they are and what lies on them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use foreign::stack::{DeviceNo, NotChosen, Stack, Unassembled};
 use restore::job::identity;
@@ -13,7 +13,7 @@ use crate::output::{Output, PathView, name, note, size};
 use crate::stack::Joined;
 use crate::subject::Raw;
 use crate::view::segment::{SegmentView, segments};
-use crate::view::stack::{DeviceView, StackView};
+use crate::view::stack::{ContentsView, StackView};
 
 #[derive(Serialize)]
 struct RawVolume {
@@ -32,8 +32,7 @@ struct RawMember {
     path: PathView,
     size: u64,
     identity: String,
-    #[serde(flatten)]
-    device: DeviceView,
+    contents: ContentsView,
 }
 
 /// Shows the members given, what lies on them, and the layout they make, also when they make none;
@@ -83,8 +82,8 @@ fn member(
 ) -> Result<RawMember, Failure> {
     let identity = identity(path).map_err(|e| members::failure(path, e))?;
     let size = stack.members().get(number).map_or(0, |member| member.source.size());
-    let device = DeviceView::new(stack, DeviceNo(number));
-    Ok(RawMember { volume_id: id.clone(), path: Path::new(path).into(), size, identity, device })
+    let contents = ContentsView::new(stack, DeviceNo(number));
+    Ok(RawMember { volume_id: id.clone(), path: path.into(), size, identity, contents })
 }
 
 impl RawVolume {
@@ -93,7 +92,7 @@ impl RawVolume {
         for member in &self.members {
             let (id, bytes) = (name(member.volume_id.as_str()), size(member.size));
             lines.push(format!("member {id}  {bytes}  {}", member.path));
-            member.device.lines("  ", &mut lines);
+            member.contents.lines("  ", &mut lines);
         }
         self.stack.lines(&mut lines);
         if let Some(bytes) = self.logical_size {

@@ -18,7 +18,7 @@ pub(crate) struct StackView {
 
 /// What is on a device, and what there is to be said of it.
 #[derive(Serialize)]
-pub(crate) struct DeviceView {
+pub(crate) struct ContentsView {
     holds: String,
     filesystems: Vec<FilesystemView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,8 +55,7 @@ struct PartitionView {
     r#type: String,
     name: Option<String>,
     uuid: Option<String>,
-    #[serde(flatten)]
-    device: DeviceView,
+    contents: ContentsView,
 }
 
 /// An array.
@@ -70,8 +69,7 @@ pub(crate) struct ArrayView {
     events: u64,
     size: Option<u64>,
     members: Vec<PlaceView>,
-    #[serde(flatten)]
-    device: DeviceView,
+    contents: ContentsView,
 }
 
 #[derive(Serialize)]
@@ -105,8 +103,7 @@ struct PvView {
 struct LvView {
     name: String,
     size: Option<u64>,
-    #[serde(flatten)]
-    device: DeviceView,
+    contents: ContentsView,
 }
 
 impl StackView {
@@ -126,7 +123,7 @@ impl StackView {
                 let device = member.device.as_deref().map_or_else(|| "nothing".into(), line);
                 out.push(format!("  member {}  on {device}  {}", member.place, member.state));
             }
-            array.device.lines("  ", out);
+            array.contents.lines("  ", out);
         }
         for group in &self.groups {
             let (called, extent) = (name(&group.name), size(group.extent_size));
@@ -141,13 +138,13 @@ impl StackView {
             }
             for lv in &group.logical_volumes {
                 out.push(format!("  logical volume {}  {}", name(&lv.name), bytes(lv.size)));
-                lv.device.lines("    ", out);
+                lv.contents.lines("    ", out);
             }
         }
     }
 }
 
-impl DeviceView {
+impl ContentsView {
     pub(crate) fn new(stack: &Stack, no: DeviceNo) -> Self {
         let device = stack.device(no);
         let holds = device.and_then(|device| device.holds.as_ref());
@@ -185,7 +182,7 @@ impl DeviceView {
             let called = partition.name.as_deref().map(|n| format!(" {}", name(n)));
             let (number, bytes) = (partition.number, size(partition.size));
             out.push(format!("{indent}partition {number}{}  {bytes}", called.unwrap_or_default()));
-            partition.device.lines(&format!("{indent}  "), out);
+            partition.contents.lines(&format!("{indent}  "), out);
         }
     }
 }
@@ -257,7 +254,7 @@ fn table(stack: &Stack, no: DeviceNo, table: &Table) -> TableView {
         r#type: partition.kind.clone(),
         name: partition.name.clone(),
         uuid: partition.uuid.clone(),
-        device: DeviceView::new(stack, no),
+        contents: ContentsView::new(stack, no),
     };
     TableView {
         kind: if table.kind == TableKind::Gpt { "gpt" } else { "mbr" },
@@ -296,7 +293,7 @@ fn array(stack: &Stack, array: &Array, no: DeviceNo) -> ArrayView {
         events: array.events,
         size: device_size(stack, no),
         members: array.members.iter().enumerate().map(place).collect(),
-        device: DeviceView::new(stack, no),
+        contents: ContentsView::new(stack, no),
     }
 }
 
@@ -321,7 +318,7 @@ fn group(stack: &Stack, group: &Group, volumes: &[DeviceNo]) -> GroupView {
             Some(Origin::LogicalVolume { name, .. }) => name.clone(),
             _ => String::new(),
         };
-        LvView { name, size: device_size(stack, *no), device: DeviceView::new(stack, *no) }
+        LvView { name, size: device_size(stack, *no), contents: ContentsView::new(stack, *no) }
     };
     GroupView {
         name: group.vg.name.clone(),

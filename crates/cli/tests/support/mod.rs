@@ -22,6 +22,7 @@ pub(crate) mod run;
 pub(crate) mod sample;
 pub(crate) mod scratch;
 pub(crate) mod split;
+pub(crate) mod stacks;
 pub(crate) mod stage;
 pub(crate) mod tool;
 pub(crate) mod tree;

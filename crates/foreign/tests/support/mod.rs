@@ -7,7 +7,7 @@ pub(crate) mod forge;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use restore::image::ImageBytes;
@@ -108,8 +108,9 @@ pub(crate) fn sha256(bytes: &dyn ReadAt) -> String {
 }
 
 fn unpack() -> BTreeMap<String, Bytes> {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/stacks/samples.tar.zst");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = here.ancestors().map(|dir| dir.join("testdata/stacks/samples.tar.zst"));
+    let path = paths.find(|path| path.exists()).unwrap();
     let packed = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut packed = zstd::Decoder::new(packed).unwrap();
     packed.window_log_max(27).unwrap();

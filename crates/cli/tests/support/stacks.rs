@@ -1,0 +1,77 @@
+//! The samples of LVM2 and MD in `testdata/stacks`, unpacked once for a test.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::needs::Need;
+use super::scratch::{Scratch, read};
+use super::{Outcome, ensure, tool};
+
+/// What unpacking them takes.
+pub(crate) const UNPACK: [Need; 2] = [Need::Tool("tar"), Need::Tool("zstd")];
+
+/// A sample.
+pub(crate) struct Samples {
+    dir: PathBuf,
+}
+
+/// A volume and what it must be.
+pub(crate) struct Expected {
+    /// The state of the disks.
+    pub(crate) state: String,
+    /// `VG/LV`; empty for an array.
+    pub(crate) volume: String,
+    pub(crate) sha256: String,
+    pub(crate) size: u64,
+}
+
+impl Samples {
+    /// Unpacks `sample`, such as `lvm2/linear-3pv`.
+    pub(crate) fn new(scratch: &Scratch, sample: &str) -> Outcome<Self> {
+        let packed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/stacks/samples.tar.zst");
+        let tar = scratch.path("samples.tar");
+        if !tar.exists() {
+            let args = ["-dq", "--long=27", packed, "-o"].map(Into::into);
+            tool::run("zstd", args.into_iter().chain([tar.clone().into_os_string()]))?;
+        }
+        let args = [Path::new("-xSf"), &tar, Path::new("-C"), scratch.root(), Path::new(sample)];
+        tool::run("tar", args)?;
+        Ok(Self { dir: scratch.path(sample) })
+    }
+
+    /// The disks of a state, sorted by name.
+    pub(crate) fn disks(&self, state: &str) -> Outcome<Vec<PathBuf>> {
+        let mut disks = Vec::new();
+        for entry in std::fs::read_dir(self.dir.join(state))? {
+            disks.push(entry?.path());
+        }
+        disks.sort();
+        ensure!(!disks.is_empty(), "no disks in {state}");
+        Ok(disks)
+    }
+
+    /// What its manifest says.
+    pub(crate) fn expected(&self) -> Outcome<Vec<Expected>> {
+        let manifest: Value = serde_json::from_slice(&read(&self.dir.join("manifest.json"))?)?;
+        let entry = |e: &Value| {
+            let (name, sha256) = (e["name"].as_str()?, e["sha256"].as_str()?);
+            let (state, volume) = name.split_once('/').unwrap_or((name, ""));
+            Some(Expected {
+                state: state.into(),
+                volume: volume.into(),
+                sha256: sha256.into(),
+                size: e["size"].as_u64()?,
+            })
+        };
+        let entries = manifest["expected"].as_array().ok_or("no list")?;
+        entries.iter().map(|e| entry(e).ok_or_else(|| "no entry".into())).collect()
+    }
+
+    /// What its manifest says of one volume.
+    pub(crate) fn volume(&self, state: &str, volume: &str) -> Outcome<Expected> {
+        let all = self.expected()?;
+        let one = all.into_iter().find(|e| e.state == state && e.volume == volume);
+        one.ok_or_else(|| format!("no {state}/{volume}").into())
+    }
+}
