@@ -15,11 +15,22 @@ use support::attachment::{ATTACH, Attachment, attach};
 use support::needs::{Need, trial};
 use support::run::{BINARY, Call};
 use support::scratch::{Scratch, copy_tree, flip_bit, set_len, write};
+use support::stacks::Samples;
 use support::{Outcome, ensure};
 
-const COMMANDS: [&str; 11] = [
-    "list", "inspect", "verify", "restore", "plan", "read", "attach", "attached", "detach",
-    "rebuild", "capture",
+const COMMANDS: [&str; 12] = [
+    "list",
+    "inspect",
+    "verify",
+    "restore",
+    "plan",
+    "read",
+    "attach",
+    "attached",
+    "detach",
+    "guess-layout",
+    "rebuild",
+    "capture",
 ];
 
 /// The contract. What a script may rely on is changed here and on the page, or not at all.
@@ -118,7 +129,7 @@ fn flags() -> Outcome {
         // `plan` takes what `restore` takes.
         let own = defined(if command == "plan" { "restore" } else { command })?;
         let mut said = &own | &common;
-        if !matches!(command, "rebuild" | "capture" | "attached" | "detach") {
+        if !matches!(command, "guess-layout" | "rebuild" | "capture" | "attached" | "detach") {
             said.extend(volume.iter().cloned());
         }
         let real = flags_of_help(command)?;
@@ -220,7 +231,11 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
         ("plan", vec![Call::new("plan").arg(&demo).option("-o", scratch.path("planned")).json()?]),
         ("read", vec![Call::new("read").arg(&demo).option("-o", scratch.path("bytes")).json()?]),
         ("Other systems' backups", of_backups(&scratch)?),
-        ("Raw members", vec![of_raw("list").json()?, of_raw("inspect").json()?]),
+        (
+            "Raw members",
+            of_stacks(&scratch, vec![of_raw("list").json()?, of_raw("inspect").json()?])?,
+        ),
+        ("guess-layout", of_guesses(&scratch)?),
         ("rebuild", vec![rebuild.option("--sibling", &cut).json()?]),
         ("capture", vec![capture.json()?]),
         ("JSON", vec![restore(&cut, "b").json_exits(4)?]),
@@ -266,6 +281,47 @@ fn of_backups(scratch: &Scratch) -> Outcome<Vec<Value>> {
     ])
 }
 
+/// Members with arrays, groups and partitions on them, besides those that have none.
+fn of_stacks(scratch: &Scratch, mut documents: Vec<Value>) -> Outcome<Vec<Value>> {
+    for (sample, state) in [("mdraid/raid0-2x-64k", "gen0"), ("lvm2/linear-3pv", "gen1")] {
+        let disks = Samples::new(scratch, sample)?.disks(state)?;
+        documents.push(Call::new("inspect").args(&disks).json()?);
+        // With one of them missing there are problems.
+        documents.push(
+            Call::new("inspect")
+                .args(&disks[1..])
+                .json_exits(6)
+                .or_else(|_| Call::new("inspect").args(&disks[1..]).json())?,
+        );
+    }
+    // A partition that is there, and one that is not.
+    let disk = scratch.path("partitioned");
+    let mut bytes = vec![0; 2 << 20];
+    for (entry, first) in [(446, 2048_u32), (462, 1 << 20)] {
+        bytes[entry + 4] = 0x83;
+        bytes[entry + 8..entry + 12].copy_from_slice(&first.to_le_bytes());
+        bytes[entry + 12..entry + 16].copy_from_slice(&2048_u32.to_le_bytes());
+    }
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    write(&disk, &bytes)?;
+    documents.push(Call::new("inspect").arg(&disk).json()?);
+    Ok(documents)
+}
+
+fn of_guesses(scratch: &Scratch) -> Outcome<Vec<Value>> {
+    let disks = Samples::new(scratch, "mdraid/raid0-2x-64k")?.disks("gen0")?;
+    Ok(vec![Call::new("guess-layout").args(&disks).json()?])
+}
+
+/// What a page says once for what is on a member, an array, a logical volume or a partition.
+fn contents_as_one(fields: &BTreeSet<String>) -> BTreeSet<String> {
+    let own = |field: &String| match field.rfind("contents.") {
+        Some(at) => field[at..].to_owned(),
+        None => field.clone(),
+    };
+    fields.iter().map(own).collect()
+}
+
 /// What a page says once for an image and for each of several.
 fn members_as_one(fields: &BTreeSet<String>) -> BTreeSet<String> {
     fields.iter().map(|f| f.strip_prefix("members[].").unwrap_or(f).to_owned()).collect()
@@ -295,6 +351,10 @@ fn json_fields(documents: BTreeMap<&str, Vec<Value>>) -> Outcome {
                 }
                 "attached[].volume.*" => said.extend(of_attach.iter().cloned()),
                 "members[].*" => real = members_as_one(&real),
+                name if name.starts_with("contents.") => {
+                    real = contents_as_one(&real);
+                    said.insert(name.to_owned());
+                }
                 name => drop(said.insert(name.to_owned())),
             }
         }

@@ -10,9 +10,19 @@ use crate::support::run::{Call, Ran};
 use crate::support::scratch::write;
 use crate::support::{Outcome, ensure};
 
-const COMMANDS: [&str; 11] = [
-    "capture", "list", "inspect", "verify", "restore", "plan", "read", "attach", "attached",
-    "detach", "rebuild",
+const COMMANDS: [&str; 12] = [
+    "capture",
+    "list",
+    "inspect",
+    "verify",
+    "restore",
+    "plan",
+    "read",
+    "attach",
+    "attached",
+    "detach",
+    "guess-layout",
+    "rebuild",
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
