@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use foreign::backup::Backups;
 use foreign::stack::Unassembled;
-use restore::Volume;
 use restore::catalog::{Catalog, OpenSet};
 use restore::job;
 use restore::layout_file;
 use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId, VolumeId};
+use restore::{Volume, VolumeMember};
 
 use crate::args::{SetArgs, StackArgs};
 use crate::backup::{self, Backup};
@@ -195,16 +195,16 @@ impl<'a> Given<'a> {
     /// The volume's content in a word, for a journal to be bound to: the set's content id or, of raw
     /// members, a digest of what tells that they are the same and were not written to since.
     pub(crate) fn word(&self, subject: &Subject) -> Result<String, Failure> {
+        let mut text = layout_text(&subject.volume);
         if let Some(content) = subject.set.as_ref().and_then(|set| set.content_id) {
-            return Ok(content.to_string());
+            let whole = subject.open.as_ref().map(OpenSet::volume).transpose()?;
+            // A volume inside that of the set is of the same files, and has other bytes.
+            return Ok(if whole.is_none_or(|whole| layout_text(&whole) == text) {
+                content.to_string()
+            } else {
+                format!("{content}-{}", Digest::of(text.as_bytes()))
+            });
         }
-        let sizes: Vec<_> = subject
-            .volume
-            .members()
-            .iter()
-            .map(|m| (m.volume_id.clone(), m.source.size()))
-            .collect();
-        let mut text = layout_file::render(subject.volume.layout().map(), &sizes);
         if let Some(backup) = &subject.backup {
             return Ok(backup.word(text));
         }
@@ -214,6 +214,13 @@ impl<'a> Given<'a> {
         }
         Ok(format!("raw-{}", Digest::of(text.as_bytes())))
     }
+}
+
+/// How a volume lies on which members.
+fn layout_text(volume: &Volume) -> String {
+    let size = |m: &VolumeMember| (m.volume_id.clone(), m.source.size());
+    let sizes: Vec<_> = volume.members().iter().map(size).collect();
+    layout_file::render(volume.layout().map(), &sizes)
 }
 
 /// What tells that a file or device is the same and was not written to since.
