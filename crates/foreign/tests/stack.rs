@@ -65,7 +65,7 @@ fn the_only_volume_needs_no_name_and_of_several_none_is_taken() {
     assert_eq!(refused, Err(NotChosen::None { candidates }));
 }
 
-fn pv_problem(refused: Unassembled, stack: &Stack, choice: &Choice) -> (String, PvState) {
+fn pv_problem(refused: &Unassembled, stack: &Stack, choice: &Choice) -> (String, PvState) {
     let Unassembled::Problems { can_be_salvaged: true, .. } = refused else { panic!("{refused}") };
     let no = stack.choose(choice).unwrap();
     let problems = stack.problems(no);
@@ -95,7 +95,7 @@ fn a_member_that_is_missing_doubled_or_older_is_refused_by_name() {
     for (disks, expected) in cases {
         let stack = stack(&disks);
         let refused = stack.volume(&data, false).unwrap_err();
-        assert_eq!(pv_problem(refused, &stack, &data), ("pv1".to_owned(), expected));
+        assert_eq!(pv_problem(&refused, &stack, &data), ("pv1".to_owned(), expected));
         // What is not on it is not concerned.
         let other = stack.volume(&lv("vg_lin/other"), false).unwrap();
         let hash = support::expected("lvm2/linear-3pv").remove(3);
@@ -116,7 +116,7 @@ fn what_is_there_can_be_salvaged() {
     let part = Reader::new(Arc::new(part), &Options::default()).unwrap();
     assert_eq!(part.size(), whole.size());
     // The second and the last segment are on the physical volume that is not there.
-    let lost = [6291456..11534336, 25165824..28311552];
+    let lost = [6_291_456..11_534_336, 25_165_824..28_311_552];
     let mut at = 0;
     while at < whole.size() {
         let (mut a, mut b) = (vec![0; 65536], vec![0; 65536]);

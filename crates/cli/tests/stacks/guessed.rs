@@ -49,7 +49,7 @@ fn ext4() -> Outcome {
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     let start = text.find("version = 1").ok_or_else(|| text.clone())?;
     let (layout, target) = (scratch.path("layout.toml"), scratch.path("target"));
-    write(&layout, text[start..].as_bytes())?;
+    write(&layout, &text.as_bytes()[start..])?;
     let call = Call::new("restore").args(&given).option("--layout", &layout);
     call.option("-o", &target).succeeds()?;
     let (found, size) = (read(&target)?, bytes.len());
@@ -60,8 +60,8 @@ fn ext4() -> Outcome {
 fn nothing() -> Outcome {
     let scratch = Scratch::new()?;
     let (a, b) = (scratch.path("a"), scratch.path("b"));
-    write(&a, &[0; 65536])?;
-    write(&b, &[7; 65536])?;
+    write(&a, &vec![0; 65536])?;
+    write(&b, &vec![7; 65536])?;
     Call::new("guess-layout").args([&a, &b]).exits(4)?;
     Call::new("guess-layout").args([&a; 9]).exits(2)?;
     Call::new("guess-layout").exits(2)?;

@@ -115,9 +115,9 @@ fn partitions() -> Outcome {
     let (disk, target) = (scratch.path("disk.raw"), scratch.path("part.img"));
     // Two partitions of 1 MiB, from 1 MiB on, in a table of DOS.
     let mut bytes = vec![0; 3 << 20];
-    for (n, entry) in bytes[446..478].chunks_exact_mut(16).enumerate() {
+    for (n, entry) in (1_u32..).zip(bytes[446..478].chunks_exact_mut(16)) {
         entry[4] = 0x83;
-        entry[8..12].copy_from_slice(&(2048 * (n as u32 + 1)).to_le_bytes());
+        entry[8..12].copy_from_slice(&(2048 * n).to_le_bytes());
         entry[12..16].copy_from_slice(&2048_u32.to_le_bytes());
     }
     bytes[510..512].copy_from_slice(&[0x55, 0xaa]);

@@ -47,14 +47,14 @@ impl Forged {
         let superblock = if self.version == 0 {
             superblock
         } else {
-            self.new(place, events, at, start, data.len())
+            self.version_1(place, events, at, start, data.len())
         };
         bytes[at..at + superblock.len()].copy_from_slice(&superblock);
         Arc::new(bytes)
     }
 
     /// A superblock of version 1.
-    fn new(&self, place: u32, events: u64, at: usize, start: usize, size: usize) -> Vec<u8> {
+    fn version_1(&self, place: u32, events: u64, at: usize, start: usize, size: usize) -> Vec<u8> {
         let sectors = |bytes: usize| (bytes / SECTOR) as u64;
         let mut b = vec![0; 256 + 2 * self.disks as usize];
         let mut put = |at: usize, bytes: &[u8]| b[at..at + bytes.len()].copy_from_slice(bytes);
