@@ -49,7 +49,7 @@ fn the_order_and_the_stripe_size_are_found() {
             Arc::new(part)
         };
         // What stands at place `n` is given at `order[n]`.
-        let mut disks: Vec<Arc<Vec<u8>>> = (0..count).map(|_| Arc::default()).collect();
+        let mut disks: Vec<Bytes> = (0..count).map(|_| Arc::default()).collect();
         for (n, part) in parts.iter().enumerate() {
             disks[order[n]] = padded(part);
         }

@@ -176,7 +176,7 @@ fn a_member_left_behind_or_of_another_array_is_named() {
 
     // Of two copies the newer one is read.
     let mirror = Forged { level: 1, ..Forged::RAID0 };
-    let older = content(2 << 20).iter().map(|b| !b).collect::<Vec<u8>>();
-    let copies = [mirror.member(0, 3, &older), mirror.member(1, 9, &volume[..2 << 20])];
+    let behind = content(2 << 20).iter().map(|b| !b).collect::<Vec<u8>>();
+    let copies = [mirror.member(0, 3, &behind), mirror.member(1, 9, &volume[..2 << 20])];
     assert!(only(&copies) == volume[..2 << 20]);
 }

@@ -60,8 +60,8 @@ fn ext4() -> Outcome {
 fn nothing() -> Outcome {
     let scratch = Scratch::new()?;
     let (a, b) = (scratch.path("a"), scratch.path("b"));
-    write(&a, &vec![0; 65536])?;
-    write(&b, &vec![7; 65536])?;
+    write(&a, &[0; 8192])?;
+    write(&b, &[7; 8192])?;
     Call::new("guess-layout").args([&a, &b]).exits(4)?;
     Call::new("guess-layout").args([&a; 9]).exits(2)?;
     Call::new("guess-layout").exits(2)?;

@@ -118,7 +118,8 @@ fn as_mdadm() -> Outcome {
             ensure!(array["uuid"] == said("MD_UUID"), "{text} {array}");
             ensure!(array["name"] == said("MD_NAME"), "{text} {array}");
             ensure!(array["level"] == said("MD_LEVEL"), "{text} {array}");
-            ensure!(array["events"] == said("MD_EVENTS"), "{text} {array}");
+            let events: u64 = said("MD_EVENTS").parse()?;
+            ensure!(array["events"] == events, "{text} {array}");
             let members = array["members"].as_array().ok_or("no members")?;
             ensure!(members.len().to_string() == said("MD_DEVICES"), "{text} {array}");
             let name = disk.file_name().unwrap_or_default().to_string_lossy();

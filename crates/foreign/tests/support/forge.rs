@@ -39,7 +39,7 @@ impl Forged {
         };
         bytes.resize(len, 0);
         let (at, superblock) = match self.version {
-            0 => (len - (64 << 10), self.old(place, events, data.len())),
+            0 => (len - (64 << 10), self.version_0(place, events, data.len())),
             10 => ((len - 8192) / 4096 * 4096, vec![]),
             11 => (0, vec![]),
             _ => (4096, vec![]),
@@ -94,7 +94,7 @@ impl Forged {
     }
 
     /// A superblock of version 0.90.
-    fn old(&self, place: u32, events: u64, size: usize) -> Vec<u8> {
+    fn version_0(&self, place: u32, events: u64, size: usize) -> Vec<u8> {
         let mut w = vec![0_u32; 1024];
         w[0] = 0xa92b_4efc;
         w[2] = 90;
