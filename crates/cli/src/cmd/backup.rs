@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use foreign::Limits;
 use foreign::backup::{BackupMember, BackupSet};
+use foreign::stack::Stack;
 use restore::engine::{self, OnDamage, Options};
 use restore::sink::NullSink;
 use restore::snapfmt::{MemberNo, SetContentId, SetId, VolumeId};
@@ -17,20 +18,28 @@ use crate::backup::Backup;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, line, name, note, size};
 use crate::view::SetView;
+use crate::view::stack::StackView;
 use crate::watch::Watch;
 
 #[derive(Serialize)]
 struct Inspection {
     set: SetView,
+    #[serde(flatten)]
+    stack: Option<StackView>,
 }
 
-/// Shows a set, also when it is not complete; the exit code then says so.
+/// Shows a set and what lies on its members, also when it is not complete; the exit code then says so.
 pub(crate) fn inspect(set: &BackupSet, output: Output) -> Result<Exit, Failure> {
-    output.result(&Inspection { set: SetView::of_backup(set) }, text)?;
-    let failure = match set.open(&Limits::DEFAULT) {
-        Ok(open) => set.damaged(open.damage).map(Failure::from),
-        Err(error) => Some(error.into()),
+    let (members, failure) = match set.open(&Limits::DEFAULT) {
+        Ok(open) => (Some(open.members), set.damaged(open.damage).map(Failure::from)),
+        Err(error) => (None, Some(error.into())),
     };
+    let stack = match members {
+        Some(members) => Some(Stack::of_members(members).map_err(Failure::System)?),
+        None => None,
+    };
+    let stack = stack.as_ref().map(StackView::new);
+    output.result(&Inspection { set: SetView::of_backup(set), stack }, text)?;
     Ok(failure.map_or(Exit::Done, |failure| {
         note(&failure.message());
         failure.exit()
@@ -73,6 +82,11 @@ fn text(inspection: &Inspection) -> String {
         if let Some(path) = &member.path {
             row("", path.to_string());
         }
+    }
+    let mut lines = Vec::new();
+    inspection.stack.iter().for_each(|stack| stack.lines(&mut lines));
+    for line in lines {
+        let _ = writeln!(out, "{line}");
     }
     out
 }
