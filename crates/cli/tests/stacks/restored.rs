@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 
+use crate::support::attachment::{ATTACH, Attachment};
 use crate::support::needs::trial;
 use crate::support::run::Call;
 use crate::support::scratch::{Scratch, len, write};
@@ -16,7 +17,9 @@ const MD: [&str; 4] =
     ["mdraid/linear-2x", "mdraid/raid0-2x-64k", "mdraid/raid0-3x-uneven", "mdraid/raid1-2x"];
 
 pub(crate) fn trials() -> Vec<Trial> {
+    let attached_needs = [&UNPACK[..], &ATTACH[..]].concat();
     vec![
+        trial("attached_volumes_in_any_order", &attached_needs, attached),
         trial("raw_copies_in_any_order", &UNPACK, raw_copies),
         trial("snapshots_of_the_members", &UNPACK, snapshots),
         trial("a_captured_stack_stands_alone", &UNPACK, captured),
@@ -140,6 +143,30 @@ fn partitions() -> Outcome {
         Call::new("restore").arg(from).option("-o", &target).succeeds()?;
         tool::same_bytes(&disk, &target)?;
         std::fs::remove_file(&target)?;
+    }
+    Ok(())
+}
+
+/// The loop device over a volume that nobody restored.
+fn attached() -> Outcome {
+    let scratch = Scratch::new()?;
+    for (sample, state, volume) in [
+        ("lvm2/linear-3pv", "gen1", "vg_lin/data"),
+        ("lvm2/snapshot-thin", "gen1", "vg_x/t0_gen0"),
+        ("mdraid/raid0-3x-uneven", "gen0", ""),
+    ] {
+        let samples = Samples::new(&scratch, sample)?;
+        let expected = samples.volume(state, volume)?;
+        let mut disks = samples.disks(state)?;
+        disks.rotate_left(1);
+        let attachment = Attachment::by(|name| {
+            let call = Call::new("attach").args(&disks).option("--name", name);
+            if volume.is_empty() { call } else { call.option("--lv", volume) }
+        })?;
+        let found = hash::sha256(&attachment.device()?)?;
+        ensure!(found == expected.sha256, "{sample} {volume}: {found}");
+        attachment.detach().succeeds()?;
+        attachment.is_gone()?;
     }
     Ok(())
 }
