@@ -9,6 +9,8 @@ mod content;
 mod damage;
 #[path = "attach/foreground.rs"]
 mod foreground;
+#[path = "attach/hydrated.rs"]
+mod hydrated;
 #[path = "attach/killed.rs"]
 mod killed;
 #[path = "attach/listing.rs"]
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         busy::trials(),
         killed::trials(),
         foreground::trials(),
+        hydrated::trials(),
         mounted::trials(),
         partitions::trials(),
         written::trials(),
