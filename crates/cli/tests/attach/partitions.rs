@@ -23,7 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     needs.extend(Filesystem::Ext4.needs());
     needs.push(Need::Tool("sfdisk"));
     let mut by_kernel = needs.clone();
-    by_kernel.push(Need::Tried(no_gpt_in_the_kernel));
+    by_kernel.push(Need::Rare(no_gpt_in_the_kernel));
     vec![
         trial("partitions_of_a_gpt_disk", &needs, || partitions("gpt")),
         trial("partitions_of_an_mbr_disk", &needs, || partitions("dos")),

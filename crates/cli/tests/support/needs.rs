@@ -32,6 +32,9 @@ pub(crate) enum Need {
     Filesystem(&'static str),
     /// Anything else: says what cannot be had, if so.
     Tried(fn() -> Option<String>),
+    /// The same of what even a machine meant to have everything may lack, and nothing installs: a part
+    /// of the kernel.
+    Rare(fn() -> Option<String>),
 }
 
 /// Everything `loopmount` runs, for a test that mounts images.
@@ -57,7 +60,7 @@ impl Need {
                 tool::find(name).is_none().then(|| name.to_owned())
             }
             Self::Filesystem(name) => (!kernel_has(name)).then(|| format!("{name} in the kernel")),
-            Self::Tried(refusal) => refusal(),
+            Self::Tried(refusal) | Self::Rare(refusal) => refusal(),
         }
     }
 }
@@ -75,7 +78,8 @@ where
         let message = message.clone();
         Trial::test(name, move || Err(message.into()))
     };
-    if asked_for("SNAPRESTORE_TEST_REQUIRE_ALL") && !matches!(need, Need::Extra(_)) {
+    if asked_for("SNAPRESTORE_TEST_REQUIRE_ALL") && !matches!(need, Need::Extra(_) | Need::Rare(_))
+    {
         failing
     } else {
         failing.with_kind(format!("ignored: {message}")).with_ignored_flag(true)
