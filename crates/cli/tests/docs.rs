@@ -15,25 +15,10 @@ use serde_json::Value;
 
 use support::attachment::{ATTACH, Attachment, attach};
 use support::needs::{Need, trial};
-use support::run::Call;
+use support::run::{COMMANDS, Call};
 use support::scratch::{Scratch, copy_tree, flip_bit, set_len, write};
 use support::stacks::Samples;
 use support::{Outcome, ensure};
-
-const COMMANDS: [&str; 12] = [
-    "list",
-    "inspect",
-    "verify",
-    "restore",
-    "plan",
-    "read",
-    "attach",
-    "attached",
-    "detach",
-    "guess-layout",
-    "rebuild",
-    "capture",
-];
 
 /// The contract. What a script may rely on is changed here and on the page, or not at all.
 const EXIT_CODES: [(&str, &str); 10] = [

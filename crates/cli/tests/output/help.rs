@@ -6,24 +6,9 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 
 use crate::support::needs::{asked_for, trial};
-use crate::support::run::{Call, Ran};
+use crate::support::run::{COMMANDS, Call, Ran};
 use crate::support::scratch::write;
 use crate::support::{Outcome, ensure};
-
-const COMMANDS: [&str; 12] = [
-    "capture",
-    "list",
-    "inspect",
-    "verify",
-    "restore",
-    "plan",
-    "read",
-    "attach",
-    "attached",
-    "detach",
-    "guess-layout",
-    "rebuild",
-];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![

@@ -17,6 +17,22 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_snaprestore");
 
+/// Its subcommands, all of them.
+pub(crate) const COMMANDS: [&str; 12] = [
+    "capture",
+    "list",
+    "inspect",
+    "verify",
+    "restore",
+    "plan",
+    "read",
+    "attach",
+    "attached",
+    "detach",
+    "guess-layout",
+    "rebuild",
+];
+
 /// One call of the binary, not yet made.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
