@@ -16,12 +16,20 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// has it and keeps it.
 pub(crate) fn lock(file: &File) -> io::Result<bool> {
     let started = Instant::now();
-    loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(true),
-            Err(Errno::WOULDBLOCK) if started.elapsed() >= PATIENCE => return Ok(false),
-            Err(Errno::WOULDBLOCK) => thread::sleep(PAUSE),
-            Err(e) => return Err(e.into()),
+    while !lock_now(file)? {
+        if started.elapsed() >= PATIENCE {
+            return Ok(false);
         }
+        thread::sleep(PAUSE);
+    }
+    Ok(true)
+}
+
+/// The same; `false` when another process has it just now.
+pub(crate) fn lock_now(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(e) => Err(e.into()),
     }
 }

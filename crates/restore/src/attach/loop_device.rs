@@ -16,6 +16,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use loopdev::LoopControl;
 use rustix::io::{DupFlags, Errno};
@@ -31,8 +33,10 @@ const AUTOCLEAR: u32 = 4;
 const PARTSCAN: u32 = 8;
 const DIRECT_IO: u32 = 16;
 
-/// How often another program may be faster to take the device that was free.
-const ATTEMPTS: usize = 64;
+/// How long other programs may be faster to take the device that was free. Between its lock and its file a
+/// device is still free for the kernel.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What kind of loop device is wanted.
 #[derive(Clone, Debug)]
@@ -72,14 +76,16 @@ impl LoopDevice {
     /// A new one over `file`, which was opened in the way that is wanted.
     pub(super) fn over(file: &File, wanted: &Wanted, slot: Slot) -> io::Result<Self> {
         let control = LoopControl::open()?;
-        let mut attempts = 0;
+        let started = Instant::now();
         loop {
             let path = control.next_free()?.path().ok_or(io::ErrorKind::NotFound)?;
-            attempts += 1;
             match Self::at(path, file, wanted) {
                 Err(e)
                     if e.raw_os_error() == Some(Errno::BUSY.raw_os_error())
-                        && attempts < ATTEMPTS => {}
+                        && started.elapsed() < PATIENCE =>
+                {
+                    thread::sleep(PAUSE);
+                }
                 made => {
                     let Self { state, node } = made?;
                     return Ok(Self { state, node: slot.take(&node)? });
@@ -90,7 +96,8 @@ impl LoopDevice {
 
     fn at(path: PathBuf, file: &File, wanted: &Wanted) -> io::Result<Self> {
         let node = OpenOptions::new().read(true).write(true).open(&path)?;
-        if !lock::lock(&node)? {
+        // Whoever has it will keep it, and is not to find us here.
+        if !lock::lock_now(&node)? {
             return Err(Errno::BUSY.into());
         }
         let read_only = if wanted.writable { 0 } else { READ_ONLY };
