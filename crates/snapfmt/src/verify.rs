@@ -19,7 +19,7 @@ use crate::wire::{FOOTER_BYTES, HEADER_BYTES, RECORD_BYTES};
 use crate::zero_frame;
 
 /// Stored bytes in one unit, about.
-const UNIT_BYTES: u64 = 16 << 20;
+const UNIT_BYTES: u64 = 1 << 20;
 /// A record's header frame: envelope and record.
 const RECORD_FRAME: u64 = HEADER_BYTES + RECORD_BYTES as u64;
 
