@@ -16,7 +16,8 @@ generation=N            The set of this generation.
 at=TIME                 The newest set not after this time (RFC 3339, or a date).
 expect-content-id=HEX   Refuse any set whose content id does not begin like this.
 latest-complete=BOOL    Take an older set when the newest is incomplete or damaged.
-cache=SIZE              Bytes of checked chunks kept in memory [default: 64M].";
+cache=SIZE              Bytes of checked chunks kept in memory [default: a sixteenth of it all,
+                        64M to 1G].";
 
 /// What was given.
 #[derive(Debug, Default)]

@@ -24,6 +24,7 @@ mod layout;
 pub mod layout_file;
 mod lock;
 pub mod mapfile;
+mod memory;
 mod mmap;
 mod mounts;
 pub mod overlay;

@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
+
+use rustix::fs::{Advice, fadvise};
 
 /// A file of known length that is read by position, from any thread.
 pub trait ReadAt: Send + Sync {
@@ -11,6 +14,10 @@ pub trait ReadAt: Send + Sync {
 
     /// Fills `buf` from `offset`, or fails with [`io::ErrorKind::UnexpectedEof`] and the like.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Tells the system that `len` bytes from `offset` will be read soon. A hint: it neither waits nor
+    /// fails, and by default it is not passed on.
+    fn will_need(&self, _offset: u64, _len: u64) {}
 
     /// Whether there is nothing to read.
     fn is_empty(&self) -> bool {
@@ -96,5 +103,10 @@ impl ReadAt for PreadFile {
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(buf, offset)
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        // What cannot be read will fail when it is read.
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
     }
 }

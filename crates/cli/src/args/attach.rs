@@ -15,9 +15,9 @@ pub(crate) struct AttachArgs {
     /// What to call it [default: the set's id]
     #[arg(long, value_name = "NAME")]
     pub name: Option<Name>,
-    /// Most memory for decoded chunks
-    #[arg(long, value_name = "SIZE", default_value = "64M")]
-    pub cache: ByteSize,
+    /// Most memory for decoded chunks [default: a sixteenth of it all, 64M to 1G]
+    #[arg(long, value_name = "SIZE")]
+    pub cache: Option<ByteSize>,
     /// Restore it to this raw image meanwhile, and read from there what is there
     #[arg(long, value_name = "IMAGE")]
     pub hydrate: Option<PathBuf>,

@@ -18,6 +18,8 @@ use crate::volume::Volume;
 
 /// Reading ahead may take this part of the cache: the rest is for what was read.
 const PART: u64 = 2;
+/// Most bytes to be ahead: more does not make it faster, and is read for nothing when a stream ends.
+const MOST: u64 = 32 << 20;
 
 /// The threads, which end when this is dropped.
 pub(super) struct Ahead {
@@ -39,7 +41,7 @@ struct State {
 
 impl Ahead {
     pub(super) fn start(core: &Arc<Core>, options: &Options) -> io::Result<Self> {
-        let streams = Streams::new(core.volume().size(), options.cache / PART);
+        let streams = Streams::new(core.volume().size(), (options.cache / PART).min(MOST));
         let state = State { streams, chunks: VecDeque::new(), is_over: false };
         let board = Arc::new(Board { state: state.into(), changed: Condvar::new() });
         // Those that were started end with it if one cannot be.
@@ -125,7 +127,7 @@ fn window_end(volume: &Volume, at: u64, most: u64) -> Option<u64> {
         .then(|| next_multiple(at, segment.start, window).min(segment.end()))
 }
 
-/// The chunks below a window. What cannot be listed is found by whoever asks for it.
+/// The chunks below a window, told to the system all at once. What cannot be listed is found by whoever asks for it.
 fn list(core: &Core, window: &Range<u64>) -> Vec<(MemberNo, ChunkRef)> {
     let volume = core.volume();
     let map = volume.layout().map();
@@ -141,6 +143,7 @@ fn list(core: &Core, window: &Range<u64>) -> Vec<(MemberNo, ChunkRef)> {
             }
             for extent in desk.extents.drain(..) {
                 if let ExtentKind::Data(chunk) = extent.kind {
+                    volume.member(view.member).source.will_need(&chunk);
                     chunks.push((view.member, chunk));
                 }
             }

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snapfmt::MemberNo;
 
+use super::Options;
 use super::cache::{Cache, Claim, Found as InCache, Key, Loaded, Plain};
 use super::damage::Found;
 use super::run::Runs;
 use super::tally::{Counts, Tally};
+use super::turns::Turns;
 use crate::image::{ImageError, Run};
 use crate::layout::MemberRange;
 use crate::report::Damage;
@@ -21,6 +23,7 @@ pub(super) struct Core {
     cache: Cache,
     tally: Tally,
     found: Found,
+    turns: Turns,
     desks: Mutex<Vec<Desk>>,
 }
 
@@ -33,12 +36,13 @@ pub(super) struct Desk {
 }
 
 impl Core {
-    pub(super) fn new(volume: Arc<Volume>, cache: u64) -> Self {
+    pub(super) fn new(volume: Arc<Volume>, options: &Options) -> Self {
         Self {
             volume,
-            cache: Cache::new(cache),
+            cache: Cache::new(options.cache),
             tally: Tally::default(),
             found: Found::default(),
+            turns: Turns::new(options.threads),
             desks: Mutex::default(),
         }
     }
@@ -156,7 +160,10 @@ impl Core {
                         return loaded;
                     }
                 }
-                InCache::Ours(claim) => return self.load(claim, member, chunk, scratch),
+                InCache::Ours(claim) => {
+                    self.volume.member(member).source.will_need(chunk);
+                    return self.load(claim, member, chunk, scratch);
+                }
             }
         }
     }
@@ -178,6 +185,7 @@ impl Core {
         scratch: &mut Option<Scratch>,
     ) -> Loaded {
         self.tally.loads.add(1);
+        let _turn = self.turns.take();
         claim.finish(self.plain(member, chunk, scratch))
     }
 

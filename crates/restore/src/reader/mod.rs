@@ -12,13 +12,16 @@ mod damage;
 mod run;
 mod streams;
 mod tally;
+mod turns;
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread;
 
 use crate::image::{Image, ImageError, Run};
+use crate::memory;
 use crate::report::Damage;
 use crate::volume::Volume;
 use ahead::Ahead;
@@ -32,15 +35,23 @@ pub struct Options {
     /// Most bytes of decoded chunks to keep. Chunks that are being decoded come on top of that, one
     /// for each thread.
     pub cache: u64,
-    /// How many threads read ahead.
+    /// How many threads read ahead, and how many chunks are decoded at a time.
     pub threads: NonZeroUsize,
 }
 
+impl Options {
+    /// Cached bytes when nothing else is asked for, where there is little memory and where there is much.
+    const CACHE: RangeInclusive<u64> = 64 << 20..=1 << 30;
+    /// The part of the memory that is taken between them.
+    const PART: u64 = 16;
+}
+
 impl Default for Options {
-    /// 64 MiB, and a thread for each core.
+    /// A sixteenth of the memory, 64 MiB at least and 1 GiB at most, and a thread for each core.
     fn default() -> Self {
         let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { cache: 64 << 20, threads }
+        let cache = (memory::total() / Self::PART).clamp(*Self::CACHE.start(), *Self::CACHE.end());
+        Self { cache, threads }
     }
 }
 
@@ -57,7 +68,7 @@ impl Reader {
     ///
     /// When the system has no more threads.
     pub fn new(volume: Arc<Volume>, options: &Options) -> io::Result<Self> {
-        let core = Arc::new(Core::new(volume, options.cache));
+        let core = Arc::new(Core::new(volume, options));
         let ahead = Ahead::start(&core, options)?;
         Ok(Self { core, ahead })
     }

@@ -122,6 +122,12 @@ impl Source for Chain {
         self.resolve(0, &range, out)
     }
 
+    fn will_need(&self, chunk: &ChunkRef) {
+        if let Some(layer) = self.layers.get(chunk.layer as usize) {
+            layer.source.will_need(chunk);
+        }
+    }
+
     fn read(
         &self,
         chunk: &ChunkRef,

@@ -36,6 +36,10 @@ pub trait Source: Send + Sync {
     /// given as far as it is known.
     fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError>;
 
+    /// Tells the system that a chunk will be read soon, so that what is stored of it is on its way from
+    /// the medium. A hint: nothing waits for it and nothing fails.
+    fn will_need(&self, _chunk: &ChunkRef) {}
+
     /// Reads a chunk that [`Source::extents`] named into `out`, which has exactly its length, and
     /// says how it was proved. On an error `out` holds nothing that may be used.
     fn read(

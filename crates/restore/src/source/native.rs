@@ -143,6 +143,10 @@ impl Source for NativeSource {
         walk().map_err(|e| ReadError::new(&self.path, e))
     }
 
+    fn will_need(&self, chunk: &ChunkRef) {
+        self.snapshot.file().will_need(chunk.at.offset, chunk.at.len.into());
+    }
+
     fn read(
         &self,
         chunk: &ChunkRef,

@@ -2,11 +2,16 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
+use rustix::fs::{Advice, fadvise};
+
+use super::{
+    ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt, length,
+};
 use crate::{device, sparse};
 
 /// A raw file or device, read with `pread(2)`. What `SEEK_DATA` leaves out is zeros.
@@ -72,6 +77,12 @@ impl Source for RawSource {
             out.push(Extent { range: visible, kind });
         }
         Ok(())
+    }
+
+    fn will_need(&self, chunk: &ChunkRef) {
+        // What cannot be read will fail when it is read.
+        let len = NonZeroU64::new(length(&chunk.range));
+        let _ = fadvise(&self.file, chunk.range.start, len, Advice::WillNeed);
     }
 
     fn read(&self, chunk: &ChunkRef, out: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {

@@ -80,9 +80,11 @@ impl Checked {
         common: &Common,
         log: &Log,
     ) -> Result<Shown, Failure> {
-        let cache = reader::Options { cache: args.cache.0, threads: common.jobs() };
+        let default = reader::Options::default();
+        let cache = args.cache.map_or(default.cache, |size| size.0);
+        let options = reader::Options { cache, threads: common.jobs() };
         let volume = Arc::new(subject.volume);
-        let reader = Arc::new(Reader::new(volume.clone(), &cache).map_err(Failure::System)?);
+        let reader = Arc::new(Reader::new(volume.clone(), &options).map_err(Failure::System)?);
         let behind = match self.local {
             Some(local) => Some(local.begin(&volume, reader.clone(), common, tell(log.clone()))?),
             None => None,
