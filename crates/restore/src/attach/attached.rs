@@ -103,17 +103,17 @@ impl Attached {
     pub fn mount(&mut self, plans: Vec<Plan>) -> Result<(), MountError> {
         let mounts = plans.into_iter().map(|plan| MountPoint { made: !plan.at.exists(), plan });
         let mounts: Vec<MountPoint> = mounts.collect();
-        for MountPoint { plan, made } in &mounts {
-            if *made {
-                DirBuilder::new().mode(0o700).create(&plan.at).map_err(|e| plan.failed(e))?;
-            }
-        }
         if let Some(state) = &mut self.state {
-            // Before anything is mounted: whoever detaches it must know.
+            // Before anything is made or mounted: whoever detaches it must know.
             state.mounts.clone_from(&mounts);
             let written = state.write(&self.place);
             if let Some(first) = mounts.first() {
                 written.map_err(|e| first.plan.failed(e))?;
+            }
+        }
+        for MountPoint { plan, made } in &mounts {
+            if *made {
+                DirBuilder::new().mode(0o700).create(&plan.at).map_err(|e| plan.failed(e))?;
             }
         }
         mounts.iter().try_for_each(|mount| mount.plan.run())
@@ -190,5 +190,41 @@ impl Attached {
                 self.refuse_if_held(holders)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attached, Home, Plan, State};
+    use crate::attach::Recipe;
+
+    #[test]
+    fn directories_for_mounts_are_gone_with_it_however_far_it_came() {
+        let base = tempfile::tempdir().unwrap();
+        let place = Home::new(base.path().join("home")).place("one".parse().unwrap());
+        drop(place.claim().unwrap());
+        let state = State {
+            name: place.name().clone(),
+            pid: 0,
+            set_id: None,
+            content_id: None,
+            file: place.raw(),
+            size: 0,
+            writable: false,
+            devices: Vec::new(),
+            mounts: Vec::new(),
+        };
+        let plan = |at: &str| Plan {
+            partition: None,
+            device: "/dev/null".into(),
+            at: base.path().join(at),
+            recipe: Recipe { kind: "ext4".into(), writable: false, data: Vec::new() },
+        };
+        let mut attached = Attached { place: place.clone(), state: Some(state) };
+        // The second one cannot be made.
+        attached.mount(vec![plan("first"), plan("none/second")]).unwrap_err();
+        assert!(base.path().join("first").exists());
+        Attached::at(place).detach().unwrap();
+        assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
     }
 }

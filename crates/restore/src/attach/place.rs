@@ -147,6 +147,11 @@ impl Place {
         self.directory.join("state.json")
     }
 
+    /// Where that is written before it gets its name.
+    pub(super) fn next_state(&self) -> PathBuf {
+        self.directory.join("state.next")
+    }
+
     /// Where the server listens.
     pub(super) fn socket(&self) -> PathBuf {
         self.directory.join("socket")
@@ -208,7 +213,8 @@ impl Claim {
 
     /// Removes the place. Its mount must be gone.
     pub(super) fn remove(self) -> io::Result<()> {
-        for file in [self.place.socket(), self.place.state(), self.place.log()] {
+        let place = &self.place;
+        for file in [place.socket(), place.next_state(), place.state(), place.log()] {
             absent(fs::remove_file(file))?;
         }
         absent(fs::remove_dir(self.place.disk()))?;
@@ -258,7 +264,12 @@ mod tests {
         claim.remove().unwrap();
         assert!(!place.exists());
         drop(place.claim().unwrap());
-        // What is left of one that died can be had by the next.
+        // What is left of one that died, wherever it was, can be had by the next.
+        for left in [place.socket(), place.next_state(), place.state(), place.log()] {
+            std::fs::write(left, "").unwrap();
+        }
+        std::fs::create_dir(place.disk()).unwrap();
         place.claim().unwrap().remove().unwrap();
+        assert!(!home.path().exists());
     }
 }

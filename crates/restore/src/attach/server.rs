@@ -116,9 +116,7 @@ impl Server {
             devices: Vec::new(),
             mounts: Vec::new(),
         };
-        DirBuilder::new().mode(0o700).create(place.disk()).map_err(failed)?;
-        let listener = UnixListener::bind(place.socket()).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+        let (claim, listener) = furnish(claim).map_err(failed)?;
         let counters = Arc::new(Counters::default());
         let opened = Arc::new(AtomicUsize::new(0));
         let files = RawFile {
@@ -329,6 +327,25 @@ fn vacate(claim: Claim) -> Result<Claim, AttachError> {
     place.claim()
 }
 
+/// Makes the directory for the mount, and the socket. Where that cannot be done nothing is left.
+fn furnish(claim: Claim) -> io::Result<(Claim, UnixListener)> {
+    let place = claim.place();
+    let made = DirBuilder::new().mode(0o700).create(place.disk());
+    let listener = made.and_then(|()| {
+        let listener = UnixListener::bind(place.socket())?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    match listener {
+        Ok(listener) => Ok((claim, listener)),
+        Err(error) => {
+            // The first error says why; what cannot be removed either is stale, and found by others.
+            let _ = claim.remove();
+            Err(error)
+        }
+    }
+}
+
 fn mount(
     files: RawFile,
     place: &Place,
@@ -369,5 +386,21 @@ fn make_safe_under_writeback(log: &(dyn Fn(&Event) + Send + Sync)) {
     let all = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     if let Err(error) = mlockall(all) {
         without("locked memory", error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::furnish;
+    use crate::attach::Home;
+
+    #[test]
+    fn a_place_that_cannot_have_a_socket_is_not_left_behind() {
+        let base = tempfile::tempdir().unwrap();
+        // A socket's path has room for 108 bytes (`unix(7)`).
+        let home = Home::new(base.path().join("x".repeat(108)));
+        let place = home.place("one".parse().unwrap());
+        furnish(place.claim().unwrap()).unwrap_err();
+        assert!(!home.path().exists());
     }
 }

@@ -74,7 +74,7 @@ impl State {
     /// Puts this in the place, all of it or nothing.
     pub(super) fn write(&self, place: &Place) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::from)?;
-        let next = place.state().with_extension("next");
+        let next = place.next_state();
         let mut file = File::options();
         let file = file.write(true).create(true).truncate(true).mode(0o600).open(&next);
         file?.write_all(&text)?;
