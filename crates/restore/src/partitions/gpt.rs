@@ -62,9 +62,9 @@ fn partition(number: u32, entry: &GPTPartitionEntry, sector: u32) -> Option<Part
 fn copy_at(disk: &dyn ReadAt, offset: u64, sector: u32) -> Option<Copy> {
     let mut reader = Reader { disk, at: offset };
     let header = GPTHeader::read_from(&mut reader).ok()?;
-    let count = usize::try_from(header.number_of_partition_entries).ok()?;
+    let count = header.number_of_partition_entries;
     let entry = u64::from(header.size_of_partition_entry);
-    let bytes = entry.checked_mul(header.number_of_partition_entries.into())?;
+    let bytes = entry.checked_mul(count.into())?;
     let start = header.partition_entry_lba.checked_mul(sector.into())?;
     let is_sound = count <= MOST && entry >= 128 && start.checked_add(bytes)? <= disk.len();
     if !is_sound {

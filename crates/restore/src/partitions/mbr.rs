@@ -10,6 +10,7 @@ use snapfmt::ReadAt;
 use super::{MOST, Partition, Table, TableError, TableKind, sectors};
 
 const SECTOR: usize = 512;
+const FIRST_LOGICAL: u32 = 5;
 
 pub(super) fn read(disk: &dyn ReadAt, sector: u32) -> Result<Table, TableError> {
     let header = table_at(disk, 0)?.ok_or(TableError::Damaged)?;
@@ -44,11 +45,11 @@ fn logical(
     found: &mut Vec<Partition>,
 ) -> Result<(), TableError> {
     let mut at = extended.start;
-    for number in 5.. {
+    for number in FIRST_LOGICAL.. {
         let broken = || TableError::BrokenChain { offset: at };
         let Some(link) = table_at(disk, at)? else {
             // An extended partition without any logical one may have no table either.
-            return if number == 5 { Ok(()) } else { Err(broken()) };
+            return if number == FIRST_LOGICAL { Ok(()) } else { Err(broken()) };
         };
         if link.partition_1.is_used() {
             let base = at / u64::from(sector);
@@ -59,7 +60,9 @@ fn logical(
         }
         let step = u64::from(link.partition_2.starting_lba) * u64::from(sector);
         let next = extended.start.checked_add(step).ok_or_else(broken)?;
-        if next <= at || next >= extended.end || found.len() > MOST {
+        // Links without a partition count as well.
+        let is_long = number >= FIRST_LOGICAL + MOST;
+        if next <= at || next >= extended.end || is_long {
             return Err(broken());
         }
         at = next;
@@ -172,6 +175,17 @@ mod tests {
         let mut disk = disk();
         disk[8 * 2048 * SECTOR + 510] = 0;
         assert!(matches!(Table::read(&disk, 512), Err(TableError::BrokenChain { .. })));
+    }
+
+    #[test]
+    fn a_chain_without_partitions_is_no_longer_than_another() {
+        let mut disk = disk();
+        for n in 0..20_000 {
+            write(&mut disk, 4 * MIB + n, &[entry(0, 0, 0), entry(5, n + 1, 1)]);
+        }
+        let refused = Table::read(&disk, 512);
+        let Err(TableError::BrokenChain { offset }) = refused else { panic!("{refused:?}") };
+        assert!(offset < 5 << 20, "{offset}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use snapfmt::ReadAt;
 use crate::signature::{Contents, Kind};
 
 /// Logical partitions and GPT entries beyond this many are refused: no disk has so many.
-const MOST: usize = 1024;
+const MOST: u32 = 1024;
 
 /// A partition table.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -144,13 +144,17 @@ impl Table {
     fn find_overlaps(&mut self) {
         let mut by_start: Vec<&Partition> = self.partitions.iter().collect();
         by_start.sort_by_key(|p| (p.range.start, p.number));
-        let overlaps = by_start.windows(2).filter_map(|pair| match pair {
-            [a, b] if a.range.end > b.range.start => {
-                Some(Flaw::Overlap { first: a.number, second: b.number })
+        // The one that reaches farthest of those that begin before.
+        let mut before: Option<&Partition> = None;
+        for partition in by_start {
+            if let Some(first) = before.filter(|p| p.range.end > partition.range.start) {
+                let (first, second) = (first.number, partition.number);
+                self.flaws.push(Flaw::Overlap { first, second });
             }
-            _ => None,
-        });
-        self.flaws.extend(overlaps);
+            if before.is_none_or(|p| p.range.end < partition.range.end) {
+                before = Some(partition);
+            }
+        }
     }
 }
 
@@ -184,13 +188,16 @@ mod tests {
                 partition(1, 512..2048),
                 partition(2, 1024..4096),
                 partition(3, 0..9999),
+                partition(4, 1024..1536),
+                partition(5, 2048..4096),
             ],
             flaws: Vec::new(),
         };
         table.keep_within(4096);
         table.find_overlaps();
-        assert_eq!(table.partitions.len(), 2);
+        assert_eq!(table.partitions.len(), 4);
         let beyond = Flaw::BeyondEnd { number: 3, end: 9999, size: 4096 };
-        assert_eq!(table.flaws, [beyond, Flaw::Overlap { first: 1, second: 2 }]);
+        let overlap = |first, second| Flaw::Overlap { first, second };
+        assert_eq!(table.flaws, [beyond, overlap(1, 2), overlap(2, 4), overlap(2, 5)]);
     }
 }
