@@ -1,19 +1,26 @@
-//! A bound on the pieces of a JSON text, so that a parser that reads a stream holds no more.
+//! Bounds on the pieces of a JSON text and on how deep they lie in each other, so that a parser that
+//! reads a stream holds no more. `serde_json` bounds the depth of what it gives to someone, but of what
+//! is skipped it keeps a byte for each bracket that is open.
 
 use std::io::{self, Read};
 
-/// Passes a JSON text on until a text, name or number in it is longer than may be.
+/// How deep `serde_json` goes into what it gives to someone.
+const MAX_DEPTH: u32 = 128;
+
+/// Passes a JSON text on until a text, name or number in it is longer than may be, or lists and objects
+/// lie too deep in each other.
 pub(crate) struct TokenGuard<R> {
     inner: R,
     max: u32,
     len: u32,
+    depth: u32,
     in_text: bool,
     is_escaped: bool,
 }
 
 impl<R: Read> TokenGuard<R> {
     pub(crate) const fn new(inner: R, max: u32) -> Self {
-        Self { inner, max, len: 0, in_text: false, is_escaped: false }
+        Self { inner, max, len: 0, depth: 0, in_text: false, is_escaped: false }
     }
 
     fn see(&mut self, byte: u8) {
@@ -25,6 +32,13 @@ impl<R: Read> TokenGuard<R> {
                 b'"' | b'{' | b'}' | b'[' | b']' | b':' | b',' | b' ' | b'\n' | b'\r' | b'\t'
             )
         };
+        if !self.in_text {
+            match byte {
+                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
         if ends {
             self.len = 0;
             self.in_text = byte == b'"' && !self.in_text;
@@ -40,10 +54,14 @@ impl<R: Read> Read for TokenGuard<R> {
         let count = self.inner.read(buf)?;
         for byte in buf.iter().take(count) {
             self.see(*byte);
-            if self.len > self.max {
-                let error = format!("a text or number of more than {} bytes", self.max);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-            }
+            let error = if self.len > self.max {
+                format!("a text or number of more than {} bytes", self.max)
+            } else if self.depth > MAX_DEPTH {
+                format!("more than {MAX_DEPTH} lists and objects in each other")
+            } else {
+                continue;
+            };
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
         Ok(count)
     }
@@ -67,5 +85,16 @@ mod tests {
         assert!(!passes(r#""[{:, :[{,""#));
         assert!(!passes(r#""\"\"\"\"\"""#));
         assert!(passes(r#""a\\", "b\\", "c\\""#));
+    }
+
+    #[test]
+    fn brackets_are_counted_outside_of_texts() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let text = |depth: usize| open.repeat(depth) + &close.repeat(depth);
+            assert!(passes(&text(128)));
+            assert!(!passes(&text(129)));
+            assert!(passes(&text(1).repeat(200)));
+        }
+        assert!(passes(&r#""[{[{", "#.repeat(100)));
     }
 }
