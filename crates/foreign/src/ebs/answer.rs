@@ -9,6 +9,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::describe::Described;
@@ -229,7 +230,7 @@ fn fields<'de, A: MapAccess<'de>>(
             "DataLength" => set(&mut of.block.data_length, map.next_value()?),
             digits => match decimal::<u32>(digits) {
                 Some(block) => {
-                    let answer: BlockAnswer = map.next_value()?;
+                    let Numbered(answer) = map.next_value()?;
                     if let Some(checksum) = answer.checksum()? {
                         take(block, checksum);
                         *of.checksums.get_or_insert(0) += 1;
@@ -310,6 +311,58 @@ impl BlockAnswer {
     }
 }
 
+/// What stands behind a number: an answer of get-snapshot-block or, in documents of another kind,
+/// anything.
+struct Numbered(BlockAnswer);
+
+impl<'de> Deserialize<'de> for Numbered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OfNumber).map(Self)
+    }
+}
+
+struct OfNumber;
+
+impl<'de> Visitor<'de> for OfNumber {
+    type Value = BlockAnswer;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BlockAnswer, A::Error> {
+        BlockAnswer::deserialize(MapAccessDeserializer::new(map))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<BlockAnswer, A::Error> {
+        IgnoredAny.visit_seq(list).map(|_| BlockAnswer::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<BlockAnswer, E> {
+        Ok(BlockAnswer::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<BlockAnswer, E> {
+        Ok(BlockAnswer::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<BlockAnswer, E> {
+        Ok(BlockAnswer::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<BlockAnswer, E> {
+        Ok(BlockAnswer::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<BlockAnswer, E> {
+        Ok(BlockAnswer::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<BlockAnswer, E> {
+        Ok(BlockAnswer::default())
+    }
+}
+
 /// The entries of a list of blocks.
 struct Blocks<'l> {
     kind: Kind,
@@ -353,6 +406,8 @@ impl<'de> Visitor<'de> for Blocks<'_> {
                 return Err(A::Error::custom(message));
             }
         }
+        // There may be very many pages.
+        blocks.shrink_to_fit();
         Ok(blocks)
     }
 }

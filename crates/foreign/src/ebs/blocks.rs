@@ -35,7 +35,8 @@ impl Blocks {
     /// Joins the files of all directories; of a block that several have, the first counts.
     pub(super) fn new(folders: Vec<Folder>) -> Result<Self, FileFault> {
         let mut blocks = Self::default();
-        let mut all: Vec<(u32, u16)> = Vec::new();
+        let count = folders.iter().flat_map(|folder| folder.files.values()).map(Vec::len).sum();
+        let mut all: Vec<(u32, u16)> = Vec::with_capacity(count);
         for mut folder in folders {
             blocks.checksums.append(&mut folder.checksums);
             let mut forms: Vec<_> = folder.files.into_iter().collect();
@@ -84,6 +85,12 @@ impl Blocks {
         self.places.get(usize::from(place))
     }
 
+    /// Whether a file was found for a block. What has none is never looked for: something else, say
+    /// a symbolic link or a FIFO, could have its name.
+    pub(super) fn has(&self, block: u32) -> bool {
+        self.files.get(block).is_some()
+    }
+
     /// The file of a block; where there is none, that it would be.
     pub(super) fn path(&self, block: u32) -> PathBuf {
         match self.place(block).or(self.places.first()) {
@@ -111,7 +118,8 @@ impl Blocks {
             beside.appended.then(|| PathBuf::from(appended)),
             beside.replaced.then(|| file.with_extension("json")),
         ];
-        for path in names.into_iter().flatten().filter(|path| path.exists()) {
+        let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|meta| meta.is_file());
+        for path in names.into_iter().flatten().filter(is_file) {
             for answer in answer::open(&path, limits, &mut |_, _| ())? {
                 if let Answer::Block(checksum) = answer {
                     return Ok(checksum);

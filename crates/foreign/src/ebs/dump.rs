@@ -1,19 +1,20 @@
 //! What there is of a snapshot → its content, opened when it is needed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use restore::source::{BackupFault, Chain, ReadError, Source};
+use restore::source::{Chain, ReadError, Source};
 
 use super::answer::Listed;
+use super::block_count;
 use super::blocks::Blocks;
-use super::find::Parts;
+use super::find::{Folder, Parts};
 use super::pages::{List, contradiction};
 use super::proxy;
-use super::runs::Runs;
-use super::source::{BlockSource, bytes, not_read};
-use super::{BLOCK_SIZE, block_count};
+use super::runs::{Run, Runs};
+use super::source::{BlockSource, damaged};
 use crate::backup::{Fault, FileFault, Missing, Name, Opened, Problem, Stored};
 use crate::limits::Limits;
 
@@ -28,6 +29,7 @@ pub(super) struct Dump {
     /// A directory of it.
     pub path: PathBuf,
     content: Content,
+    lost: OnceLock<Runs<()>>,
 }
 
 enum Content {
@@ -55,13 +57,27 @@ impl Dump {
         described: Option<u64>,
         limits: &Limits,
     ) -> Option<Result<Self, Vec<Problem>>> {
-        let Parts { full, changes, mut folders, proxy } = parts;
-        if let Some(dump) = proxy.into_iter().next() {
-            let (path, size) = (dump.path.clone(), dump.size);
-            return Some(Ok(Self { id: id.clone(), size, path, content: Content::Proxy(dump) }));
+        let Parts { full, changes, folders, proxy } = parts;
+        match (Self::of_folders(id, full, changes, folders, described, limits), proxy.as_slice()) {
+            // What flexible-snapshot-proxy wrote may lack its end.
+            (Some(Err(_)) | None, [dump, others @ ..]) => {
+                let made = Self::of_proxy(id, dump, others, described);
+                Some(made.map_err(|fault| vec![fault.into()]))
+            }
+            (made, _) => made,
         }
+    }
+
+    fn of_folders(
+        id: &Name,
+        full: Vec<Result<List, Problem>>,
+        changes: Vec<(Option<Name>, Result<List, Problem>)>,
+        mut folders: Vec<Folder>,
+        described: Option<u64>,
+        limits: &Limits,
+    ) -> Option<Result<Self, Vec<Problem>>> {
         let is_empty = |list: &Result<List, Problem>| {
-            list.as_ref().is_ok_and(|list| list.blocks.iter().all(|(_, l)| l == Listed::Gone))
+            list.as_ref().is_ok_and(|list| stored(&list.blocks).next().is_none())
         };
         let lists = || full.iter().chain(changes.iter().map(|(_, list)| list));
         if folders.is_empty() && !lists().any(is_empty) {
@@ -79,6 +95,27 @@ impl Dump {
         Some(made.map_err(|problem| vec![problem]))
     }
 
+    fn of_proxy(
+        id: &Name,
+        dump: &proxy::Dump,
+        others: &[proxy::Dump],
+        described: Option<u64>,
+    ) -> Result<Self, FileFault> {
+        if let Some(other) = others.iter().find(|other| !other.is_copy_of(dump)) {
+            let (path, about) = (dump.path.clone(), "the blocks of a snapshot".into());
+            return Err(FileFault::new(&other.path, Fault::Contradicts { other: path, about }));
+        }
+        if let Some(fault) = other_size(dump.size, described) {
+            return Err(FileFault::new(&dump.path, fault));
+        }
+        let (path, size) = (dump.path.clone(), dump.size);
+        Ok(Self::of(id, size, path, Content::Proxy(dump.clone())))
+    }
+
+    fn of(id: &Name, size: u64, path: PathBuf, content: Content) -> Self {
+        Self { id: id.clone(), size, path, content, lost: OnceLock::new() }
+    }
+
     fn of_blocks(
         id: &Name,
         list: List,
@@ -93,15 +130,12 @@ impl Dump {
         }
         let fault = |fault| Problem::from(FileFault::new(&list.path, fault));
         let max = limits.volume_size >> 30;
-        let size = match (list.volume_size, described) {
-            (Some(found), Some(expected)) if found != expected => {
-                let (found, expected) = (found >> 30, expected >> 30);
-                let other = PathBuf::from("its description");
-                return Err(fault(Fault::OtherSize { found, expected, other }));
-            }
-            (Some(size), _) | (None, Some(size)) => size,
-            (None, None) => return Err(fault(Fault::VolumeSize { found: 0, max })),
+        let Some(size) = list.volume_size.or(described) else {
+            return Err(fault(Fault::VolumeSize { found: 0, max }));
         };
+        if let Some(other) = other_size(size, described) {
+            return Err(fault(other));
+        }
         let blocks_in = block_count(size);
         if let Some((_, block)) = list.blocks.bounds().filter(|(_, b)| u64::from(*b) >= blocks_in) {
             return Err(fault(Fault::Beyond { block, blocks: blocks_in }));
@@ -109,7 +143,7 @@ impl Dump {
         let path = blocks.directory().or(list.path.parent()).unwrap_or(&list.path).to_owned();
         let (list, blocks) = (Arc::new(list.blocks), Arc::new(blocks));
         let content = Content::Blocks { list, blocks, parent };
-        Ok(Self { id: id.clone(), size, path, content })
+        Ok(Self::of(id, size, path, content))
     }
 
     /// The snapshot it builds on.
@@ -120,12 +154,34 @@ impl Dump {
         }
     }
 
-    /// Whether it says itself what block `block` is.
-    fn names(&self, block: u32) -> bool {
+    /// The file of a block, whether it is there or not, if this says itself what the block is.
+    fn file(&self, block: u32) -> Option<PathBuf> {
         match &self.content {
-            Content::Blocks { list, parent, .. } => parent.is_none() || list.get(block).is_some(),
-            Content::Proxy(_) => true,
+            Content::Blocks { list, blocks, parent }
+                if parent.is_none() || list.get(block).is_some() =>
+            {
+                Some(blocks.path(block))
+            }
+            Content::Blocks { .. } | Content::Proxy(_) => None,
         }
+    }
+
+    /// The blocks that have no file: its own and, of those of its parent, `below`, what it does not
+    /// name. Found out once, however many snapshots build on it.
+    fn lost<'d>(&'d self, below: &Runs<()>) -> &'d Runs<()> {
+        self.lost.get_or_init(|| match &self.content {
+            Content::Proxy(_) => Runs::default(),
+            Content::Blocks { list, blocks, .. } => {
+                let below = below.runs().iter().map(|run| self.within(run.range()));
+                missing(list, blocks).chain(below.flat_map(|range| list.gaps(range))).collect()
+            }
+        })
+    }
+
+    /// Those of the blocks that its volume has.
+    fn within(&self, blocks: Range<u32>) -> Range<u32> {
+        let count = u32::try_from(block_count(self.size)).unwrap_or(u32::MAX);
+        blocks.start..blocks.end.min(count)
     }
 
     fn source(&self, parent_size: u64, limits: &Limits) -> Result<Box<dyn Source>, FileFault> {
@@ -188,10 +244,20 @@ fn choose(
     }
 }
 
-/// The blocks that a list says are stored and that have no file.
-fn missing(list: &Runs<Listed>, blocks: &Blocks) -> impl Iterator<Item = u32> {
-    let stored = list.iter().filter(|(_, listed)| *listed == Listed::Stored);
-    stored.map(|(block, _)| block).filter(|block| blocks.files().get(*block).is_none())
+/// The size that a description gives, if it is another one.
+fn other_size(found: u64, described: Option<u64>) -> Option<Fault> {
+    let expected = described.filter(|expected| *expected != found)? >> 30;
+    Some(Fault::OtherSize { found: found >> 30, expected, other: PathBuf::from("its description") })
+}
+
+/// The blocks that a list says are stored.
+fn stored(list: &Runs<Listed>) -> impl Iterator<Item = Range<u32>> {
+    list.runs().iter().filter(|run| run.value == Listed::Stored).map(Run::range)
+}
+
+/// Those of them that have no file.
+fn missing(list: &Runs<Listed>, blocks: &Blocks) -> impl Iterator<Item = Range<u32>> {
+    stored(list).flat_map(|range| blocks.files().gaps(range))
 }
 
 impl Line {
@@ -221,32 +287,13 @@ impl Line {
         Ok(Self { layers })
     }
 
-    /// The block files of all layers that can be seen from the top.
-    fn visible(&self) -> impl Iterator<Item = (u32, &Blocks)> {
-        self.layers.iter().enumerate().flat_map(move |(depth, layer)| {
-            let files = match &layer.content {
-                Content::Blocks { list, blocks, .. } => Some((list, blocks)),
-                Content::Proxy(_) => None,
-            };
-            files.into_iter().flat_map(move |(list, blocks)| {
-                let stored = list.iter().filter(|(_, listed)| *listed == Listed::Stored);
-                let hidden = move |block: u32| {
-                    self.layers.iter().take(depth).any(|above| above.names(block))
-                };
-                stored
-                    .map(|(block, _)| (block, &**blocks))
-                    .filter(move |(block, _)| !hidden(*block))
-            })
-        })
-    }
-
     /// The blocks that have no file, if there are any.
     pub(super) fn lost(&self) -> Option<Problem> {
-        let mut absent =
-            self.visible().filter(|(block, blocks)| blocks.files().get(*block).is_none());
-        let (block, blocks) = absent.next()?;
-        let first = blocks.path(block);
-        Some(Problem::Blocks { lost: 1 + absent.count() as u64, first })
+        let nothing = Runs::default();
+        let lost = self.layers.iter().rev().fold(&nothing, |below, layer| layer.lost(below));
+        let (block, _) = lost.bounds()?;
+        let first = self.layers.iter().find_map(|layer| layer.file(block))?;
+        Some(Problem::Blocks { lost: lost.len().into(), first })
     }
 
     /// The directories of it that flexible-snapshot-proxy wrote.
@@ -257,19 +304,19 @@ impl Line {
 
     /// The first block files that are not there, or not as long as a block.
     fn damage(&self) -> Vec<ReadError> {
-        let check = |(block, blocks): (u32, &Blocks)| {
-            let (path, range) = (blocks.path(block), bytes(block, block.saturating_add(1)));
-            match std::fs::metadata(&path) {
-                Ok(meta) if meta.is_file() && meta.len() == BLOCK_SIZE => None,
-                Ok(meta) => {
-                    let (expected, found) = (BLOCK_SIZE, meta.len());
-                    let fault = BackupFault::Length { range, expected, found };
-                    Some(ReadError::new(&path, fault))
-                }
-                Err(e) => Some(not_read(&path, &range, e)),
-            }
-        };
-        self.visible().filter_map(check).take(MAX_DAMAGE).collect()
+        let (mut damage, mut above) = (Vec::new(), Runs::<()>::default());
+        let mut seen = 0..u32::MAX;
+        for layer in &self.layers {
+            let Content::Blocks { list, blocks, .. } = &layer.content else { break };
+            seen = layer.within(seen);
+            let stored = stored(list).map(|range| range.start..range.end.min(seen.end));
+            let files = stored.flat_map(|range| above.gaps(range)).flatten();
+            let room = MAX_DAMAGE - damage.len();
+            damage.extend(files.filter_map(|block| damaged(blocks, block)).take(room));
+            let named = list.runs().iter().flat_map(|run| above.gaps(run.range()));
+            above = above.runs().iter().map(Run::range).chain(named).collect();
+        }
+        damage
     }
 }
 

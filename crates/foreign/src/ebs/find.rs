@@ -16,7 +16,8 @@ use crate::walk::{Finder, Found};
 /// What is found while the tree is walked.
 pub(super) struct Tree<'l> {
     limits: &'l Limits,
-    documents: u32,
+    /// How many documents may still be read.
+    left: u32,
     folders: BTreeMap<PathBuf, Folder>,
     faults: Vec<FileFault>,
 }
@@ -29,6 +30,9 @@ pub(super) struct Folder {
     pub files: HashMap<Form, Vec<u32>>,
     /// Whether answers of get-snapshot-block lie beside block files.
     pub beside: Beside,
+    /// The numbers of documents that are called like block files: such answers where there are block
+    /// files that are called so, numbered pages where there are none.
+    numbered: HashMap<Form, Vec<u32>>,
     /// Documents with checksums of many blocks.
     pub checksums: Vec<PathBuf>,
     /// Documents that cannot be read.
@@ -83,7 +87,7 @@ pub(super) struct Snapshots {
 
 impl<'l> Tree<'l> {
     pub(super) fn new(limits: &'l Limits) -> Self {
-        Self { limits, documents: 0, folders: BTreeMap::new(), faults: Vec::new() }
+        Self { limits, left: limits.documents, folders: BTreeMap::new(), faults: Vec::new() }
     }
 
     fn folder(&mut self, path: &Path) -> &mut Folder {
@@ -98,23 +102,42 @@ impl<'l> Tree<'l> {
     }
 
     fn document(&mut self, home: &Path, path: &Path) {
-        self.documents = self.documents.saturating_add(1);
         let max = self.limits.documents;
-        if self.documents > max {
-            if self.documents == max + 1 {
+        if self.left == 0 {
+            if self.faults.is_empty() {
                 self.faults.push(FileFault::new(path, Fault::Documents { max }));
             }
             return;
         }
-        match answer::open(path, self.limits, &mut |_, _| ()) {
+        let answers = answer::open(path, self.limits, &mut |_, _| ());
+        let count = answers.as_ref().map_or(1, |answers| answers.len().max(1));
+        self.left = self.left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+        match answers {
             Ok(answers) if answers.is_empty() => {}
             Ok(answers) => self.folder(home).take(path, answers),
             Err(fault) => self.folder(home).broken.push(fault),
         }
     }
 
+    /// Documents with the names of block files that are not there.
+    fn numbered_pages(&mut self) {
+        let mut pages = Vec::new();
+        for folder in self.folders.values_mut() {
+            for (form, numbers) in std::mem::take(&mut folder.numbered) {
+                if !folder.files.contains_key(&form) {
+                    let path = |number| form.path(&folder.path, number).with_extension("json");
+                    pages.extend(numbers.into_iter().map(|n| (folder.path.clone(), path(n))));
+                }
+            }
+        }
+        for (home, path) in pages {
+            self.document(&home, &path);
+        }
+    }
+
     /// Everything by snapshot; what cannot be read and belongs to no snapshot is added to `unreadable`.
-    pub(super) fn finish(self, unreadable: &mut Vec<FileFault>) -> Snapshots {
+    pub(super) fn finish(mut self, unreadable: &mut Vec<FileFault>) -> Snapshots {
+        self.numbered_pages();
         unreadable.extend(self.faults);
         let mut found = Snapshots::default();
         for (_, folder) in self.folders {
@@ -136,8 +159,10 @@ impl Finder for Tree<'_> {
         } else if let Some(stem) = found.name.strip_suffix(".json") {
             if Form::of(stem, is_below).is_some() {
                 self.folder(home).beside.appended = true;
-            } else if Form::of(&format!("{stem}.bin"), is_below).is_some() {
-                self.folder(home).beside.replaced = true;
+            } else if let Some((form, number)) = Form::of(&format!("{stem}.bin"), is_below) {
+                let folder = self.folder(home);
+                folder.beside.replaced = true;
+                folder.numbered.entry(form).or_default().push(number);
             } else {
                 self.document(home, &found.path());
             }
@@ -213,8 +238,7 @@ impl Identity {
     /// By what was written down with it, its file's name, its directory's name, or what is described
     /// beside it, in this order.
     fn of(page: &PageFile, folder: &[Name], described: Option<&Name>) -> Self {
-        let name = page.path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
-        let own = snapshots_in(&name);
+        let own = snapshots_in(&page.name());
         let in_folder = |nth: usize| folder.get(nth).cloned();
         let (mut parent, mut snapshot) = match (own.as_slice(), folder) {
             ([first, second], _) => (Some(first.clone()), Some(second.clone())),
@@ -257,7 +281,7 @@ impl Snapshots {
                 self.warnings.extend(pages.into_iter().map(stray));
                 continue;
             };
-            let list = join(pages, limits);
+            let list = join(&pages, limits);
             let parts = self.parts.entry(snapshot).or_default();
             match identity.kind {
                 Kind::Full => parts.full.push(list),

@@ -3,7 +3,9 @@
 //! A page says that another follows, by a token which that one does not repeat. So pages are put in
 //! order by their blocks; names only show that one of a numbered row is not there.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::answer::{Listed, Page};
@@ -34,22 +36,23 @@ pub(super) struct List {
 
 /// Joins the pages that a directory has of one list. Where it has the list several times, under
 /// different names, all must say the same.
-pub(super) fn join(pages: Vec<PageFile>, limits: &Limits) -> Result<List, Problem> {
-    let mut rows: BTreeMap<String, Vec<PageFile>> = BTreeMap::new();
-    for page in &pages {
-        let name = page.path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
-        rows.entry(page_number(&name).0.to_owned()).or_default().push(page.clone());
-    }
-    let whole = row(pages, limits);
-    if whole.is_ok() || rows.len() < 2 {
+pub(super) fn join(pages: &[PageFile], limits: &Limits) -> Result<List, Problem> {
+    let whole = row(pages.iter().collect(), limits);
+    if whole.is_ok() {
         return whole;
+    }
+    let mut rows: BTreeMap<String, Vec<&PageFile>> = BTreeMap::new();
+    for page in pages {
+        rows.entry(page_number(&page.name()).0.to_owned()).or_default().push(page);
     }
     let mut lists: Vec<List> = rows.into_values().filter_map(|r| row(r, limits).ok()).collect();
     let Some(list) = lists.pop() else { return whole };
-    match lists.iter().find(|other| other.blocks != list.blocks) {
-        None => Ok(list),
-        Some(other) => Err(contradiction(&list, other)),
+    if let Some(other) = lists.iter().find(|other| other.blocks != list.blocks) {
+        return Err(contradiction(&list, other));
     }
+    // One that lacks what another page names is the end of something, and no list by itself.
+    let lacks = |page: &PageFile| page.page.blocks.first_not_in(&list.blocks).is_some();
+    if pages.iter().any(lacks) { whole } else { Ok(list) }
 }
 
 /// Two lists of one snapshot that are not the same.
@@ -60,14 +63,15 @@ pub(super) fn contradiction(list: &List, other: &List) -> Problem {
 }
 
 /// Joins pages that are all of one list.
-fn row(mut pages: Vec<PageFile>, limits: &Limits) -> Result<List, Problem> {
-    pages.sort_by_key(|p| (p.first(), p.path.clone(), p.place));
+fn row(mut pages: Vec<&PageFile>, limits: &Limits) -> Result<List, Problem> {
+    pages.sort_by(|a, b| (a.first(), &a.path, a.place).cmp(&(b.first(), &b.path, b.place)));
     no_gap(&pages)?;
     let volume_size = volume_size(&pages, limits)?;
-    let mut blocks = Runs::default();
+    let runs = pages.iter().map(|page| page.page.blocks.runs().len()).sum();
+    let mut blocks = Runs::with_capacity(runs);
     let mut last: Option<&PageFile> = None;
     // Pages without blocks are first.
-    for page in &pages {
+    for page in pages.iter().copied() {
         if !blocks.extend(&page.page.blocks) {
             let other = last.map_or(&page.path, |last| &last.path).clone();
             let block = page.first().unwrap_or_default();
@@ -82,11 +86,11 @@ fn row(mut pages: Vec<PageFile>, limits: &Limits) -> Result<List, Problem> {
             return Err(FileFault::new(&end.path, Fault::Contradicts { other, about }).into());
         }
         // The end may be a page without blocks; otherwise it is the one with the last of them.
-        (Some(end), None, Some(last)) if end.first().is_none() || std::ptr::eq(end, last) => {}
+        (Some(end), None, Some(last)) if end.first().is_none() || std::ptr::eq(*end, last) => {}
         (_, _, Some(last)) => return Err(Missing::NextPage { path: last.path.clone() }.into()),
         (_, _, None) => {}
     }
-    let path = pages.into_iter().next().map(|page| page.path).unwrap_or_default();
+    let path = pages.first().map(|page| page.path.clone()).unwrap_or_default();
     Ok(List { blocks, volume_size, path })
 }
 
@@ -94,14 +98,17 @@ impl PageFile {
     fn first(&self) -> Option<u32> {
         self.page.blocks.bounds().map(|(first, _)| first)
     }
+
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        self.path.file_name().map(OsStr::to_string_lossy).unwrap_or_default()
+    }
 }
 
 /// Names that count their pages from 0 or 1 must count all of them.
-fn no_gap(pages: &[PageFile]) -> Result<(), Missing> {
+fn no_gap(pages: &[&PageFile]) -> Result<(), Missing> {
     let mut rows: BTreeMap<(PathBuf, String), BTreeMap<u32, usize>> = BTreeMap::new();
     for page in pages {
-        let name = page.path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
-        if let (stem, Some((number, digits))) = page_number(&name) {
+        if let (stem, Some((number, digits))) = page_number(&page.name()) {
             let stem = (page.path.with_file_name(""), stem.to_owned());
             rows.entry(stem).or_default().insert(number, digits);
         }
@@ -121,7 +128,7 @@ fn no_gap(pages: &[PageFile]) -> Result<(), Missing> {
 }
 
 /// The size that all pages give, in bytes, if any does; all blocks are within it.
-fn volume_size(pages: &[PageFile], limits: &Limits) -> Result<Option<u64>, FileFault> {
+fn volume_size(pages: &[&PageFile], limits: &Limits) -> Result<Option<u64>, FileFault> {
     let mut said: Option<(&PageFile, u64)> = None;
     for page in pages {
         let fault = |fault| Err(FileFault::new(&page.path, fault));

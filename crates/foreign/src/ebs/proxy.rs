@@ -104,6 +104,11 @@ impl Dump {
         Ok(Self { path, size: bytes, segments })
     }
 
+    /// Whether it says the same of all blocks, wherever it is.
+    pub(super) fn is_copy_of(&self, other: &Self) -> bool {
+        (self.size, &self.segments) == (other.size, &other.segments)
+    }
+
     fn file(&self, segment: &Segment) -> PathBuf {
         self.path.join(segment.to_string())
     }

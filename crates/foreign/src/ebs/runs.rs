@@ -1,5 +1,7 @@
 //! Many block numbers in little memory: ascending, as runs of neighbours with one value.
 
+use std::ops::Range;
+
 /// A run of neighbouring blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Run<T> {
@@ -14,6 +16,10 @@ impl<T> Run<T> {
     /// The number after the last.
     pub(super) const fn end(&self) -> u32 {
         self.first.saturating_add(self.count)
+    }
+
+    pub(super) const fn range(&self) -> Range<u32> {
+        self.first..self.end()
     }
 }
 
@@ -30,6 +36,16 @@ impl<T> Default for Runs<T> {
 }
 
 impl<T: Copy + PartialEq> Runs<T> {
+    /// None yet, but room for so many runs.
+    pub(super) fn with_capacity(runs: usize) -> Self {
+        Self { runs: Vec::with_capacity(runs) }
+    }
+
+    /// Gives back the room for more.
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.runs.shrink_to_fit();
+    }
+
     /// Adds a block behind all others; `false` when it is not behind them.
     #[must_use]
     pub(super) fn push(&mut self, block: u32, value: T) -> bool {
@@ -77,39 +93,63 @@ impl<T: Copy + PartialEq> Runs<T> {
         Some((run.value, run.before.saturating_add(block - run.first)))
     }
 
-    /// All blocks with their values.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, T)> {
-        self.runs.iter().flat_map(|run| (run.first..run.end()).map(|block| (block, run.value)))
+    /// All of them.
+    pub(super) fn runs(&self) -> &[Run<T>] {
+        &self.runs
+    }
+
+    /// Those of the blocks `range` that are not here.
+    pub(super) fn gaps(&self, range: Range<u32>) -> impl Iterator<Item = Range<u32>> {
+        let mut at = range.start;
+        let mut held = self.from(at).iter();
+        std::iter::from_fn(move || {
+            while at < range.end {
+                let next = held.next().map_or(range.end..range.end, Run::range);
+                let gap = at..next.start.min(range.end);
+                at = next.end;
+                if !gap.is_empty() {
+                    return Some(gap);
+                }
+            }
+            None
+        })
     }
 
     /// The first block that `other` does not have.
     pub(super) fn first_not_in<U: Copy + PartialEq>(&self, other: &Runs<U>) -> Option<u32> {
-        for run in &self.runs {
-            let mut at = run.first;
-            for held in other.from(at) {
-                if held.first > at || at >= run.end() {
-                    break;
-                }
-                at = held.end();
-            }
-            if at < run.end() {
-                return Some(at);
-            }
+        self.runs.iter().find_map(|run| other.gaps(run.range()).next()).map(|gap| gap.start)
+    }
+}
+
+/// Blocks without values: of ranges that do not overlap, in any order.
+impl FromIterator<Range<u32>> for Runs<()> {
+    fn from_iter<I: IntoIterator<Item = Range<u32>>>(ranges: I) -> Self {
+        let mut ranges: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut runs = Self::with_capacity(ranges.len());
+        for Range { start, end } in ranges {
+            let is_behind = runs.append(start, end - start, ());
+            debug_assert!(is_behind, "{start}..{end} overlaps another range");
         }
-        None
+        runs
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Runs;
-    use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};
+    use super::{Run, Runs};
+    use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
     use std::collections::BTreeMap;
 
     fn runs(of: &BTreeMap<u32, bool>) -> Runs<bool> {
         let mut runs = Runs::default();
         assert!(of.iter().all(|(block, value)| runs.push(*block, *value)));
         runs
+    }
+
+    fn numbers<T: Copy + PartialEq>(runs: &Runs<T>) -> Vec<(u32, T)> {
+        let of = |run: &Run<T>| run.range().zip(std::iter::repeat(run.value)).collect::<Vec<_>>();
+        runs.runs().iter().flat_map(of).collect()
     }
 
     fn blocks() -> impl Strategy<Value = BTreeMap<u32, bool>> {
@@ -120,7 +160,7 @@ mod tests {
         #[test]
         fn runs_are_what_a_map_is(map in blocks(), other in blocks(), block in 0..70_u32) {
             let (all, others) = (runs(&map), runs(&other));
-            prop_assert_eq!(all.iter().collect::<BTreeMap<_, _>>(), map.clone());
+            prop_assert_eq!(numbers(&all), map.clone().into_iter().collect::<Vec<_>>());
             prop_assert_eq!(all.len() as usize, map.len());
             let place = map.range(..block).count();
             let expected = map.get(&block).map(|value| (*value, u32::try_from(place).unwrap()));
@@ -129,6 +169,18 @@ mod tests {
             prop_assert_eq!(all.first_not_in(&others), absent);
             let bounds = map.keys().next().copied().zip(map.keys().next_back().copied());
             prop_assert_eq!(all.bounds(), bounds);
+        }
+
+        #[test]
+        fn gaps_are_what_a_map_lacks(map in blocks(), start in 0..70_u32, len in 0..70_u32) {
+            let range = start..start + len;
+            let gaps: Vec<_> = runs(&map).gaps(range.clone()).collect();
+            prop_assert!(gaps.iter().all(|gap| !gap.is_empty()));
+            prop_assert!(gaps.windows(2).all(|pair| pair[0].end < pair[1].start));
+            let lacked: Vec<_> = range.filter(|block| !map.contains_key(block)).collect();
+            prop_assert_eq!(gaps.iter().cloned().flatten().collect::<Vec<_>>(), lacked.clone());
+            let again: Runs<()> = gaps.into_iter().rev().collect();
+            prop_assert_eq!(numbers(&again).into_iter().map(|(n, ())| n).collect::<Vec<_>>(), lacked);
         }
 
         #[test]

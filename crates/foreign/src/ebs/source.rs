@@ -32,7 +32,7 @@ pub(super) struct BlockSource {
 }
 
 /// The bytes of the blocks from `first` to before `end`.
-pub(super) const fn bytes(first: u32, end: u32) -> Range<u64> {
+const fn bytes(first: u32, end: u32) -> Range<u64> {
     first as u64 * BLOCK_SIZE..end as u64 * BLOCK_SIZE
 }
 
@@ -109,6 +109,9 @@ impl Source for BlockSource {
         let range = chunk.range.clone();
         let block = u32::try_from(range.start / BLOCK_SIZE).unwrap_or(u32::MAX);
         let path = self.blocks.path(block);
+        if !self.blocks.has(block) {
+            return Err(ReadError::new(&path, BackupFault::Missing { range }));
+        }
         let (mut file, found) = opened(&path, &range)?;
         let expected = BLOCK_SIZE;
         if found != expected {
@@ -123,6 +126,22 @@ impl Source for BlockSource {
     }
 }
 
+/// What is wrong with a block's file, as far as can be told without reading it.
+pub(super) fn damaged(blocks: &Blocks, block: u32) -> Option<ReadError> {
+    let (path, range) = (blocks.path(block), bytes(block, block.saturating_add(1)));
+    if !blocks.has(block) {
+        return Some(ReadError::new(&path, BackupFault::Missing { range }));
+    }
+    match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_file() && meta.len() == BLOCK_SIZE => None,
+        Ok(meta) => {
+            let (expected, found) = (BLOCK_SIZE, meta.len());
+            Some(ReadError::new(&path, BackupFault::Length { range, expected, found }))
+        }
+        Err(e) => Some(not_read(&path, &range, e)),
+    }
+}
+
 /// Opens the file of some bytes; gives its length as well.
 pub(super) fn opened(path: &Path, range: &Range<u64>) -> Result<(File, u64), ReadError> {
     let open = || {
@@ -134,7 +153,7 @@ pub(super) fn opened(path: &Path, range: &Range<u64>) -> Result<(File, u64), Rea
 }
 
 /// A file that cannot be read, or is not there.
-pub(super) fn not_read(path: &Path, range: &Range<u64>, source: io::Error) -> ReadError {
+fn not_read(path: &Path, range: &Range<u64>, source: io::Error) -> ReadError {
     if source.kind() == io::ErrorKind::NotFound {
         return ReadError::new(path, BackupFault::Missing { range: range.clone() });
     }

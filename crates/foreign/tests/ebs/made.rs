@@ -1,6 +1,7 @@
 //! What the real sample does not show.
 
 use std::fs;
+use std::path::PathBuf;
 
 use foreign::Limits;
 use foreign::backup::{Fault, Missing, Problem, Warning};
@@ -9,7 +10,7 @@ use restore::source::{BackupFault, ExtentKind, ReadCause};
 use serde_json::json;
 
 use crate::tree::{A, B, BLOCK, C, Tree, changes_page, full_page, plain};
-use crate::{found, missing, opened};
+use crate::{LIMITS, found, missing, opened};
 
 #[test]
 fn what_is_gone_reads_as_zeros_and_what_is_not_named_is_the_parents() {
@@ -119,6 +120,101 @@ fn answers_after_each_other_in_one_file() {
 }
 
 #[test]
+fn pages_may_be_called_by_numbers_alone() {
+    let tree = Tree::new();
+    tree.blocks(A, &[(0, 1), (1, 2), (3, 4)]);
+    let mut first = full_page(1, &[0, 1]);
+    first["NextToken"] = json!("more");
+    tree.json(&format!("{A}/1.json"), &first);
+    tree.json(&format!("{A}/2.json"), &full_page(1, &[3]));
+    assert_eq!(tree.content(A, 4), [1, 2, 0, 4]);
+}
+
+#[test]
+fn documents_of_other_kinds_are_left_alone() {
+    let tree = Tree::new();
+    tree.full(A, 1, &[(0, 1)]);
+    let other = json!({"1": "text", "2": [1, {}], "3": {"size": 4}, "4": null, "5": -1.5});
+    tree.json(&format!("{A}/other.json"), &other);
+    tree.json("other.json", &json!([other, 1, "text", [[]]]));
+    let backups = found(tree.path());
+    assert!(backups.unreadable.is_empty(), "{:?}", backups.unreadable);
+    assert_eq!(tree.content(A, 2), [1, 0]);
+}
+
+#[test]
+fn the_end_of_a_list_is_no_list() {
+    let tree = Tree::new();
+    tree.blocks(A, &[(5, 6)]);
+    for (name, block) in [("page.0", 0), ("page.2", 2)] {
+        let mut page = full_page(1, &[block]);
+        page["NextToken"] = json!("more");
+        tree.json(&format!("{A}/{name}.json"), &page);
+    }
+    // Complete by itself, and all its blocks are there.
+    tree.json(&format!("{A}/last.json"), &full_page(1, &[5]));
+    let path = tree.path().join(A).join("page.1.json");
+    assert_eq!(missing(&found(tree.path()), A), [Missing::Page { path }]);
+}
+
+#[test]
+fn what_has_the_name_of_a_block_and_is_no_file_is_not_touched() {
+    for link in [true, false] {
+        let tree = Tree::new();
+        tree.full(A, 1, &[(0, 1), (1, 2)]);
+        let path = tree.path().join(A).join("blocks/00000001.bin");
+        let elsewhere = tree.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        if link {
+            std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        } else {
+            // Whoever opens it to read waits for ever.
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        }
+        let backups = found(tree.path());
+        assert_eq!(backups.sets[0].state(), SetState::Damaged);
+        let open = opened(&backups, A).unwrap();
+        assert_eq!(open.damage.len(), 1);
+        let block = BLOCK as u64;
+        let error = crate::sample::bytes(&*open.members[0].source, block..2 * block).unwrap_err();
+        assert_eq!(error.path, path);
+        assert!(matches!(error.cause, ReadCause::Backup(BackupFault::Missing { .. })), "{error}");
+    }
+}
+
+#[test]
+fn a_lost_block_that_later_snapshots_have_anew_is_lost_to_those_before_only() {
+    let tree = Tree::new();
+    tree.full(A, 2, &[(0, 1), (1, 2), (2, 3), (2049, 4)]);
+    tree.changes(B, A, 2, &[(1, Some(9)), (3, Some(8))]);
+    tree.changes(C, B, 1, &[(2, None)]);
+    for (snapshot, block) in [(A, 1), (A, 2), (A, 2049), (B, 3)] {
+        fs::remove_file(tree.path().join(format!("{snapshot}/blocks/{block:08}.bin"))).unwrap();
+    }
+    let backups = found(tree.path());
+    let expected = [
+        (A, vec![(A, 1), (A, 2), (A, 2049)]),
+        (B, vec![(B, 3), (A, 2), (A, 2049)]),
+        // Its volume is smaller.
+        (C, vec![(B, 3)]),
+    ];
+    for (snapshot, lost) in expected {
+        let set = backups.sets.iter().find(|set| set.id.as_str() == snapshot).unwrap();
+        let problems: Vec<_> = set.all_problems().collect();
+        let [Problem::Blocks { lost: count, .. }] = problems.as_slice() else {
+            panic!("{problems:?}")
+        };
+        assert_eq!(*count, lost.len() as u64, "{snapshot}");
+        let damage = opened(&backups, snapshot).unwrap().damage;
+        let paths: Vec<_> = damage.iter().map(|error| error.path.clone()).collect();
+        let path = |(snapshot, block): (&str, u32)| {
+            tree.path().join(format!("{snapshot}/blocks/{block:08}.bin"))
+        };
+        assert_eq!(paths, lost.into_iter().map(path).collect::<Vec<_>>(), "{snapshot}");
+    }
+}
+
+#[test]
 fn one_block_by_two_names() {
     let tree = Tree::new();
     tree.full(A, 1, &[(0, 1)]);
@@ -158,6 +254,23 @@ fn runs_of_flexible_snapshot_proxy() {
     assert!(matches!(cause, BackupFault::Compressed { .. }), "{cause}");
 }
 
+#[test]
+fn dumps_of_two_kinds_or_twice() {
+    let tree = Tree::new();
+    tree.proxy(A, 1, &[(0, 3, 1)]);
+    let again = Tree::new();
+    again.proxy(A, 1, &[(0, 3, 1)]);
+    let both = [tree.path().to_owned(), again.path().to_owned()];
+    let set = |paths: &[PathBuf]| foreign::backup::find(paths, &LIMITS).sets.remove(0);
+    assert_eq!(set(&both).state(), SetState::Complete);
+    again.proxy(A, 1, &[(7, 1, 1)]);
+    assert_eq!(set(&both).state(), SetState::Damaged, "they contradict each other");
+    // Blocks have no end that may be missing.
+    tree.full(A, 1, &[(0, 9)]);
+    assert_eq!(tree.content(A, 2), [9, 0]);
+    assert!(found(tree.path()).sets[0].warnings.is_empty());
+}
+
 fn frame(fill: u8, len: usize) -> Vec<u8> {
     zstd::encode_all(vec![fill; len].as_slice(), 1).unwrap()
 }
@@ -192,6 +305,10 @@ fn sizes_must_agree() {
     let problems: Vec<_> = backups.sets[0].all_problems().collect();
     let [Problem::File(fault)] = problems.as_slice() else { panic!("{problems:?}") };
     assert!(matches!(*fault.fault, Fault::OtherSize { found: 2, expected: 1, .. }), "{fault}");
+    let tree = Tree::new();
+    tree.proxy(A, 2, &[(0, 1, 1)]);
+    tree.describe(&[crate::tree::described(A, "vol-1", "2026-01-01T00:00:00Z", &[])]);
+    assert_eq!(found(tree.path()).sets[0].state(), SetState::Damaged);
 }
 
 #[test]
