@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use snapfmt::{MemberNo, VolumeId};
 
+use crate::layout::push_joined;
 use crate::ranges::RangeSet;
 use crate::source::{Proof, ReadError};
 
@@ -72,12 +73,29 @@ pub struct Damage {
     pub cause: Arc<ReadError>,
 }
 
+impl Damage {
+    /// Takes in the damage of the bytes that follow, if the same is wrong with them.
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
+        let goes_on = self.member == next.member
+            && self.range.end == next.range.start
+            && self.cause.to_string() == next.cause.to_string();
+        if goes_on {
+            self.range.end = next.range.end;
+            for range in &next.logical {
+                push_joined(&mut self.logical, range.clone());
+            }
+        }
+        goes_on
+    }
+}
+
 /// The outcome of a job over a volume.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Bytes by kind.
     pub counts: Counts,
-    /// What was found damaged, in logical order.
+    /// What was found damaged, in logical order; a run of a member's bytes with which the same is wrong
+    /// is one.
     pub damage: Vec<Damage>,
     /// Logical bytes that a target was found not to hold as it should.
     pub mismatches: RangeSet,

@@ -80,7 +80,15 @@ fn salvage() -> Outcome {
         let good = if is_lost { is.iter().all(|byte| *byte == 85) } else { was == is };
         ensure!(good, "stripe {n} is wrong");
     }
-    ensure!(report["damage"].as_array().is_some_and(|list| !list.is_empty()), "{report}");
+    // One member, one damage, whatever the stripes.
+    let [damage] = report["damage"].as_array().map_or(&[][..], Vec::as_slice) else {
+        return Err(format!("not one damage: {report}").into());
+    };
+    let said = damage["message"].as_str().unwrap_or_default();
+    ensure!(said.starts_with("missing-") && said.ends_with("is not there"), "{report}");
+    let range = damage["member_range"].as_array().ok_or("no range")?;
+    ensure!(range[1].as_u64() == range[0].as_u64().map(|start| start + (12 << 20)), "{report}");
+    ensure!(damage["logical_ranges"].as_array().is_some_and(|list| list.len() == 192), "{report}");
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! A member that is not there.
 
-use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -16,7 +15,7 @@ pub struct MissingSource {
     size: u64,
 }
 
-/// How much is reported as damaged at once, in bytes.
+/// How much is tried to be read at once, in bytes.
 const UNIT: u32 = 1 << 20;
 
 impl MissingSource {
@@ -48,9 +47,7 @@ impl Source for MissingSource {
         Ok(())
     }
 
-    fn read(&self, chunk: &ChunkRef, _: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
-        let source = io::Error::new(io::ErrorKind::NotFound, "this member is not there");
-        let cause = ReadCause::Io { offset: chunk.range.start, source };
-        Err(ReadError::new(&self.name, cause))
+    fn read(&self, _: &ChunkRef, _: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
+        Err(ReadError::new(&self.name, ReadCause::NotThere))
     }
 }

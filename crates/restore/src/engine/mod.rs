@@ -137,6 +137,8 @@ pub fn run(
         return Err(error);
     }
     let mut damage = outcome.damage;
+    damage.sort_by_key(|d| (d.member, d.range.start));
+    damage.dedup_by(|next, last| last.join(next));
     damage.sort_by_key(|d| d.logical.first().map_or(u64::MAX, |r| r.start));
     Ok(Report { counts: outcome.counts, damage, mismatches: outcome.mismatches })
 }

@@ -174,6 +174,9 @@ pub enum ReadCause {
         #[source]
         source: io::Error,
     },
+    /// There is nothing to be read.
+    #[error("this member is not there")]
+    NotThere,
     /// A snapshot leaves bytes to a parent that does not have them.
     #[error(
         "bytes {start:#x} to {end:#x} are inherited, the parent has whole chunks up to {parent:#x} only"
