@@ -62,7 +62,7 @@ fn physical_volume(text: &[u8]) -> Vec<u8> {
 fn map_all(disk: Vec<u8>) {
     let disk: Arc<dyn ReadAt> = Arc::new(disk);
     let Ok(Some(found)) = FoundPv::read(0, &*disk) else { return };
-    for group in groups(&[found]).0 {
+    for group in groups(&[found]) {
         let mut mapper = Mapper::new(&group, |_| Arc::clone(&disk));
         for lv in group.vg.logical_volumes.values() {
             if let Ok(pieces) = mapper.map(&lv.name) {
@@ -212,8 +212,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     for (sample, state) in [("lvm2/linear-3pv", "gen1"), ("lvm2/snapshot-thin", "gen1")] {
         for (_, disk) in samples::disks(sample, state) {
             let found = FoundPv::read(0, &*disk).expect("a sound sample");
-            let areas = found.into_iter().flat_map(|found| found.areas);
-            for copy in areas.filter_map(|(_, copy)| copy.ok()?) {
+            for copy in found.into_iter().flat_map(|found| found.copies) {
                 let mut whole = vec![0, u8::try_from(copy.text.len() / 16).unwrap_or(255)];
                 whole.extend(&copy.text);
                 seeds.push(("stack", whole));

@@ -121,6 +121,7 @@ pub(crate) fn exit(error: &Unassembled) -> Exit {
         Unassembled::Problems { .. } | Unassembled::Layout(_) | Unassembled::Mismatch(_) => {
             Exit::SourceDamaged
         }
+        Unassembled::System(_) => Exit::Failed,
     }
 }
 
@@ -140,6 +141,7 @@ pub(crate) fn hint(error: &Unassembled) -> &'static str {
         Unassembled::Layout(_) | Unassembled::Mismatch(_) => {
             "the metadata on the members contradicts itself"
         }
+        Unassembled::System(_) => "nothing more is known",
     }
 }
 

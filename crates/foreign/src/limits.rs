@@ -19,10 +19,14 @@ pub struct Limits {
     pub volume_size: u64,
     /// Longest chain of a snapshot and what it builds on.
     pub chain: u32,
+    /// Most pieces that a device is cut into by those it lies on, as stripes over stripes are. Beyond
+    /// that these are read as devices of their own.
+    pub flattened: usize,
 }
 
 impl Limits {
-    /// Bounds that carry 64 TiB of blocks of 512 KiB, each a file of its own.
+    /// Bounds that carry 64 TiB of blocks of 512 KiB, each a file of its own, and as many pieces as an
+    /// extent map has segments.
     pub const DEFAULT: Self = Self {
         depth: 32,
         files: 1 << 28,
@@ -32,6 +36,7 @@ impl Limits {
         snapshots: 1 << 18,
         volume_size: 64 << 40,
         chain: 1024,
+        flattened: 1 << 18,
     };
 }
 

@@ -41,9 +41,8 @@ fn volume(name: &str, on: &str, extents: u64) -> String {
 fn mapped(volumes: &str, name: &str) -> Result<Arc<Pieces>, Unreadable> {
     let sound = disks("lvm2/linear-3pv", "gen1").remove(0).1;
     let mut found = FoundPv::read(0, &*sound).unwrap().unwrap();
-    let copy = found.areas[0].1.as_mut().unwrap().as_mut().unwrap();
-    copy.group = parsed(&group(volumes)).unwrap();
-    let (groups, _) = groups(&[found]);
+    found.copies[0].group = parsed(&group(volumes)).unwrap();
+    let groups = groups(&[found]);
     Mapper::new(&groups[0], |_| Arc::clone(&sound) as Arc<dyn ReadAt>).map(name)
 }
 
@@ -72,6 +71,63 @@ fn volumes_that_lie_on_themselves() {
     assert!(matches!(refused, Unreadable::Nested { .. }), "{refused}");
     let own = mapped(&volume("a", "a", 4), "a").unwrap_err();
     assert!(matches!(own, Unreadable::Nested { .. }), "{own}");
+}
+
+/// A mirror may do without a leg that cannot be read, but not try each of them again and again.
+#[test]
+fn legs_that_multiply() {
+    let lost = "v0 { id = \"ID\" segment_count = 1 segment1 { start_extent = 0 extent_count = 1 \
+                type = \"error\" } }\n";
+    let level = |level: u32| {
+        let legs = vec![format!("\"v{}\"", level - 1); 100].join(", ");
+        format!(
+            "v{level} {{ id = \"{ID}\" segment_count = 1 segment1 {{ start_extent = 0 \
+             extent_count = 1 type = \"raid1\" raids = [{legs}] }} }}\n"
+        )
+    };
+    let all = lost.replace("ID", ID) + &(1..8).map(level).collect::<String>();
+    let refused = mapped(&all, "v7").unwrap_err();
+    assert!(matches!(refused, Unreadable::Kind { ref lv, .. } if lv == "v0"), "{refused}");
+}
+
+/// Every segment is a whole row of very many stripes.
+#[test]
+fn columns_that_multiply() {
+    let stripes = vec!["\"pv0\", 0"; 1 << 12].join(", ");
+    let wide = format!(
+        "wide {{ id = \"{ID}\" segment_count = 1 segment1 {{ start_extent = 0 extent_count = 4096 \
+         type = \"striped\" stripe_count = 4096 stripe_size = 8 stripes = [{stripes}] }} }}\n"
+    );
+    let segment = |n: u32| {
+        format!(
+            "segment{} {{ start_extent = {} extent_count = 4096 type = \"striped\" \
+             stripe_count = 1 stripes = [\"wide\", 0] }}\n",
+            n + 1,
+            n * 4096
+        )
+    };
+    let segments = (0..1 << 12).map(segment).collect::<Vec<_>>().concat();
+    let all = format!("{wide} all {{ id = \"{ID}\" segment_count = 4096 {segments} }}\n");
+    let refused = mapped(&all, "all").unwrap_err();
+    assert!(matches!(refused, Unreadable::Pieces { .. }), "{refused}");
+}
+
+/// Stripes over nothing are nothing, however many there are.
+#[test]
+fn stripes_over_zeros() {
+    let zero = |name: &str| {
+        format!(
+            "{name} {{ id = \"{ID}\" segment_count = 1 segment1 {{ start_extent = 0 \
+             extent_count = 1125899906842624 type = \"zero\" }} }}\n"
+        )
+    };
+    let top = format!(
+        "top {{ id = \"{ID}\" segment_count = 1 segment1 {{ start_extent = 0 \
+         extent_count = 1000000000000000 type = \"striped\" stripe_count = 2 stripe_size = 8 \
+         stripes = [\"a\", 0, \"b\", 0] }} }}\n"
+    );
+    let pieces = mapped(&[zero("a"), zero("b"), top].concat(), "top").unwrap();
+    assert_eq!((pieces.list().len(), pieces.size()), (1, 4_096_000_000_000_000_000));
 }
 
 /// Each level names the one below a hundred times: a naive walk would take 100^7 steps.

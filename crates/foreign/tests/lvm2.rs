@@ -20,8 +20,8 @@ fn group(disks: &[(String, Bytes)]) -> Group {
     let read = |(n, (_, bytes)): (usize, &(String, Bytes))| FoundPv::read(n, &**bytes).unwrap();
     let found: Vec<FoundPv> = disks.iter().enumerate().filter_map(read).collect();
     assert_eq!(found.len(), disks.len());
-    let (mut groups, alone) = groups(&found);
-    assert_eq!((groups.len(), alone), (1, vec![]));
+    let mut groups = groups(&found);
+    assert_eq!(groups.len(), 1);
     groups.remove(0)
 }
 
@@ -92,9 +92,9 @@ fn either_of_two_metadata_areas_will_do() {
     let mut disks = disks("lvm2/linear-3pv", "gen2");
     let two = disks.iter().position(|(name, _)| name == "pv3").unwrap();
     let found = FoundPv::read(0, &*disks[two].1).unwrap().unwrap();
-    assert_eq!(found.areas.len(), 2);
+    assert_eq!(found.copies.len(), 2);
     let whole = group(&disks[two..=two]).vg;
-    for (area, _) in &found.areas {
+    for area in &found.label.metadata {
         let mut broken = (*disks[two].1).clone();
         broken[usize::try_from(area.offset).unwrap() + 100] ^= 1;
         disks[two].1 = Arc::new(broken);

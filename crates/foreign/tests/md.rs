@@ -9,6 +9,7 @@ use std::sync::Arc;
 use foreign::md::{Array, FoundMember, Level, MemberState, Refused, Superblock, Version, arrays};
 use foreign::pieces::PieceBytes;
 use restore::snapfmt::ReadAt;
+use support::forge::Forged;
 use support::{Bytes, disks, expected, sha256};
 
 const SAMPLES: [(&str, Level); 4] = [
@@ -78,4 +79,24 @@ fn stripes_of_unequal_members_are_refused_where_nothing_says_how_they_lie() {
         *disk = Arc::new(bytes);
     }
     assert_eq!(array(&disks).pieces(), Err(Refused::Ambiguous));
+}
+
+/// Version 0.90 has no place for it, and the kernel does not believe what stands there.
+#[test]
+fn stripes_of_unequal_members_of_version_0_90_are_refused_whatever_they_say() {
+    let forged = Forged { version: 0, layout: 2, ..Forged::RAID0 };
+    let found = [1, 2].map(|mib: usize| {
+        let disk = forged.member(u32::try_from(mib).unwrap() - 1, 1, &vec![0; mib << 20]);
+        let superblock = Superblock::read(&*disk).unwrap().unwrap();
+        assert_eq!(superblock.version, Version::V090);
+        FoundMember { device: mib, superblock }
+    });
+    // A rest that is on one member only is the same both ways.
+    arrays(&found)[0].pieces().unwrap();
+    let forged = Forged { disks: 3, ..forged };
+    let found = [1, 2, 3].map(|mib: usize| {
+        let disk = forged.member(u32::try_from(mib).unwrap() - 1, 1, &vec![0; (mib << 20) - 65536]);
+        FoundMember { device: mib, superblock: Superblock::read(&*disk).unwrap().unwrap() }
+    });
+    assert_eq!(arrays(&found)[0].pieces(), Err(Refused::Ambiguous));
 }

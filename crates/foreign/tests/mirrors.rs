@@ -46,6 +46,9 @@ fn group() -> VolumeGroup {
                  raid0_lvs = [\"r0_rimage_0\", \"r0_rimage_1\"]";
     let raid5 =
         "type = \"raid5\" device_count = 2 stripe_size = 128 raids = [\"-\", \"r0_rimage_0\"]";
+    // As after `vgreduce --removemissing`.
+    let half = "type = \"raid1\" device_count = 2 region_size = 4096 \
+                raids = [\"r1_rmeta_0\", \"gone\", \"r1_rmeta_1\", \"r1_rimage_1\"]";
     let text = [
         format!(
             "contents = \"Text Format Volume Group\"\nversion = 1\nvg {{ id = \"{}\" seqno = 1 \
@@ -55,6 +58,7 @@ fn group() -> VolumeGroup {
             pv(1)
         ),
         top("r1", raid1) + &top("m", mirror) + &top("r0", raid0) + &top("r5", raid5),
+        top("half", half) + &top("gone", "type = \"error\""),
         both("r1_rmeta", 0, 1) + &both("r1_rimage", 1, 4) + &both("m_mimage", 5, 4),
         both("r0_rimage", 9, 2) + "} }",
     ];
@@ -83,12 +87,12 @@ fn start(name: &str, metas: [Option<Vec<u8>>; 2]) -> Result<(usize, u64), Unread
         if let Some(meta) = &meta {
             disk[EXTENT..EXTENT + meta.len()].copy_from_slice(meta);
             let mut pv = FoundPv::read(bytes.len(), &disk).unwrap().unwrap();
-            pv.areas[0].1.as_mut().unwrap().as_mut().unwrap().group = group();
+            pv.copies[0].group = group();
             found.push(pv);
         }
         bytes.push(Arc::new(disk));
     }
-    let (groups, _) = groups(&found);
+    let groups = groups(&found);
     let mut mapper = Mapper::new(&groups[0], |n| Arc::clone(&bytes[n]) as Arc<dyn ReadAt>);
     let pieces = mapper.map(name)?;
     assert_eq!(pieces.size(), 4 << 20);
@@ -118,6 +122,14 @@ fn the_leg_that_has_seen_most() {
     }
     // It was never activated.
     assert_eq!(of([Some(vec![0; 512]), Some(vec![0; 512])]).unwrap(), (0, AT));
+}
+
+#[test]
+fn a_leg_that_was_given_up_is_no_fault_of_the_other() {
+    let sound = |place| Some(superblock(place, 7, 0, ALL));
+    assert_eq!(start("half", [sound(0), sound(1)]).unwrap(), (1, AT));
+    let refused = start("half", [sound(0), None]).unwrap_err();
+    assert!(matches!(refused, Unreadable::Kind { ref lv, .. } if lv == "gone"), "{refused}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use foreign::lvm2::PvState;
-use foreign::stack::{Choice, Chosen, NotChosen, Of, Problem, Stack, Unassembled};
+use foreign::stack::{Choice, Chosen, NotChosen, Of, Problem, Stack, Unassembled, Warning};
 use restore::VolumeMember;
 use support::{Bytes, disks, expected, member, sha256_of};
 
@@ -130,4 +130,19 @@ fn what_is_there_can_be_salvaged() {
     let damage: u64 =
         part.damage().iter().flat_map(|d| d.logical.clone()).map(|r| r.end - r.start).sum();
     assert_eq!(damage, lost.iter().map(|range| range.end - range.start).sum::<u64>());
+}
+
+#[test]
+fn a_damaged_copy_of_metadata_is_noted() {
+    let mut disks = disks("lvm2/linear-3pv", "gen2");
+    let two = disks.iter().position(|(name, _)| name == "pv3").unwrap();
+    let whole = stack(&disks).volume(&Choice::default(), false).unwrap();
+    let (mut bytes, area) = ((*disks[two].1).clone(), 4096);
+    bytes[area + 100] ^= 1;
+    disks[two].1 = Arc::new(bytes);
+    let stack = stack(&disks);
+    let warnings = &stack.devices()[two].warnings;
+    assert!(matches!(warnings.as_slice(), [Warning::Metadata(_)]), "{warnings:?}");
+    let volume = stack.volume(&Choice::default(), false).unwrap();
+    assert_eq!(sha256_of(volume), sha256_of(whole));
 }

@@ -1,12 +1,12 @@
 //! Physical volumes put together to volume groups: whose metadata counts, and which volume can be
 //! believed to be of the same moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use restore::snapfmt::ReadAt;
 
 use super::area::{MetadataArea, read_area};
-use super::{Area, LvmError, LvmId, PvLabel, VolumeGroup};
+use super::{LvmError, LvmId, PvLabel, VolumeGroup};
 
 /// A device that has a label.
 #[derive(Debug)]
@@ -17,26 +17,29 @@ pub struct FoundPv {
     pub size: u64,
     /// Its label.
     pub label: PvLabel,
-    /// What its metadata areas hold.
-    pub areas: Vec<(Area, Result<Option<MetadataArea>, LvmError>)>,
+    /// The sound copies of metadata in its areas.
+    pub copies: Vec<MetadataArea>,
+    /// What is wrong with the other areas.
+    pub faults: Vec<LvmError>,
 }
 
 impl FoundPv {
     /// Reads label and metadata of a device; `None` if it has no label.
     pub fn read(device: usize, bytes: &dyn ReadAt) -> Result<Option<Self>, LvmError> {
         let Some(label) = PvLabel::read(bytes)? else { return Ok(None) };
-        let areas = label.metadata.iter().map(|area| (*area, read_area(bytes, *area))).collect();
-        Ok(Some(Self { device, size: bytes.len(), label, areas }))
+        let (mut copies, mut faults) = (Vec::new(), Vec::new());
+        for area in &label.metadata {
+            match read_area(bytes, *area) {
+                Ok(copy) => copies.extend(copy),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        Ok(Some(Self { device, size: bytes.len(), label, copies, faults }))
     }
 
-    /// Its sound copies of metadata.
-    fn copies(&self) -> impl Iterator<Item = &MetadataArea> {
-        self.areas.iter().filter_map(|(_, copy)| copy.as_ref().ok()?.as_ref())
-    }
-
-    /// The newest of them.
+    /// The newest of its copies of metadata.
     fn newest(&self) -> Option<&MetadataArea> {
-        self.copies().max_by_key(|copy| copy.group.seqno)
+        self.copies.iter().max_by_key(|copy| copy.group.seqno)
     }
 }
 
@@ -106,62 +109,55 @@ pub struct Group {
     pub unlisted: Vec<usize>,
 }
 
-/// The groups that devices make, and the devices that are in none.
-pub fn groups(found: &[FoundPv]) -> (Vec<Group>, Vec<usize>) {
-    let mut newest: BTreeMap<LvmId, &MetadataArea> = BTreeMap::new();
-    for copy in found.iter().flat_map(FoundPv::copies) {
-        let entry = newest.entry(copy.group.id).or_insert(copy);
-        if copy.group.seqno > entry.group.seqno {
-            *entry = copy;
+/// The groups that devices make.
+pub fn groups(found: &[FoundPv]) -> Vec<Group> {
+    let mut by_id: BTreeMap<LvmId, Vec<&FoundPv>> = BTreeMap::new();
+    let mut copies: BTreeMap<LvmId, Vec<(&FoundPv, &MetadataArea)>> = BTreeMap::new();
+    for pv in found {
+        by_id.entry(pv.label.id).or_default().push(pv);
+        for copy in &pv.copies {
+            copies.entry(copy.group.id).or_default().push((pv, copy));
         }
     }
-    let groups: Vec<Group> = newest.values().map(|copy| Group::new(copy, found)).collect();
-    let has = |group: &Group, pv: &FoundPv| {
-        group.vg.pv(pv.label.id).is_some() || group.unlisted.contains(&pv.device)
-    };
-    let alone = found.iter().filter(|pv| !groups.iter().any(|group| has(group, pv)));
-    let alone = alone.map(|pv| pv.device).collect();
-    (groups, alone)
+    copies.values().filter_map(|copies| Group::new(copies, &by_id)).collect()
 }
 
 impl Group {
-    fn new(copy: &MetadataArea, found: &[FoundPv]) -> Self {
-        let vg = copy.group.clone();
-        let members = vg.physical_volumes.iter().map(|pv| {
-            let these: Vec<&FoundPv> = found.iter().filter(|f| f.label.id == pv.id).collect();
-            match these.as_slice() {
-                [] => Member { device: None, state: PvState::Missing },
+    /// By all copies of its metadata, the first of the newest of which counts.
+    fn new(
+        copies: &[(&FoundPv, &MetadataArea)],
+        by_id: &BTreeMap<LvmId, Vec<&FoundPv>>,
+    ) -> Option<Self> {
+        let (_, newest) = copies.iter().rev().max_by_key(|(_, copy)| copy.group.seqno)?;
+        let vg = newest.group.clone();
+        let members = vg.physical_volumes.iter().map(|pv| match by_id.get(&pv.id) {
+            None => Member { device: None, state: PvState::Missing },
+            Some(these) => match these.as_slice() {
                 [one] => Member { device: Some(one.device), state: state(&vg, pv.end, one) },
                 all => {
                     let devices = all.iter().map(|f| f.device).collect();
                     Member { device: None, state: PvState::Doubled { devices } }
                 }
-            }
+            },
         });
         let members = members.collect();
-        let own = || {
-            let copies = found.iter().flat_map(|f| f.copies().map(move |c| (f.device, c)));
-            copies.filter(|(_, c)| c.group.id == vg.id)
-        };
-        let older = own().filter(|(_, c)| c.group.seqno < vg.seqno).map(|(device, c)| OldCopy {
-            device,
-            offset: c.offset,
-            seqno: c.group.seqno,
-        });
-        let older = older.collect();
-        let mut contradicting: Vec<usize> = own()
-            .filter(|(_, c)| c.group.seqno == vg.seqno && c.text != copy.text)
-            .map(|(device, _)| device)
-            .collect();
+        let listed: BTreeSet<LvmId> = vg.physical_volumes.iter().map(|pv| pv.id).collect();
+        let (mut older, mut contradicting, mut unlisted) = (Vec::new(), Vec::new(), Vec::new());
+        for (pv, copy) in copies {
+            let (device, seqno) = (pv.device, copy.group.seqno);
+            if seqno < vg.seqno {
+                older.push(OldCopy { device, offset: copy.offset, seqno });
+            } else if copy.text != newest.text {
+                contradicting.push(device);
+            }
+            let is_its = pv.newest().is_some_and(|copy| copy.group.id == vg.id);
+            if is_its && !listed.contains(&pv.label.id) {
+                unlisted.push(device);
+            }
+        }
         contradicting.dedup();
-        let mut unlisted: Vec<usize> = found
-            .iter()
-            .filter(|f| f.newest().is_some_and(|c| c.group.id == vg.id))
-            .filter(|f| vg.pv(f.label.id).is_none())
-            .map(|f| f.device)
-            .collect();
         unlisted.dedup();
-        Self { vg, members, older, contradicting, unlisted }
+        Some(Self { vg, members, older, contradicting, unlisted })
     }
 }
 

@@ -9,6 +9,8 @@ use crate::fields::{array, le32, le64};
 /// The label is in one of the first four sectors (`label.h`, `LABEL_SCAN_SECTORS`).
 const SCAN: u64 = 4;
 const SECTOR_LEN: usize = 512;
+/// `pvcreate(8)` makes none, one or two.
+const MOST_METADATA_AREAS: usize = 2;
 /// Where the checksummed part of a label starts.
 const CHECKED: usize = 20;
 
@@ -87,6 +89,9 @@ impl PvLabel {
         let data = areas(header, &mut at).ok_or_else(|| bad("the data areas", at as u64))?;
         let metadata =
             areas(header, &mut at).ok_or_else(|| bad("the metadata areas", at as u64))?;
+        if metadata.len() > MOST_METADATA_AREAS {
+            return Err(bad("the number of metadata areas", metadata.len() as u64));
+        }
         Ok(Self { sector, id, device_size, data, metadata })
     }
 }

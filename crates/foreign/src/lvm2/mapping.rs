@@ -1,6 +1,6 @@
 //! Where the bytes of a logical volume are on its group's physical volumes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use restore::snapfmt::ReadAt;
@@ -9,13 +9,16 @@ use super::group::{Group, PvState};
 use super::segment::{AreaRef, Leg, On, Segment, SegmentKind};
 use super::thin::{self, ThinError};
 use super::vg::LogicalVolume;
-use crate::pieces::{PieceBytes, Pieces, PiecesError, Spot};
+use crate::Limits;
+use crate::pieces::{MAX_PIECES, PieceBytes, Pieces, PiecesError, Spot};
 
 /// Deepest nesting of logical volumes; lvm2 makes four levels.
 const MAX_DEPTH: u32 = 8;
+/// Most pieces and segments that all logical volumes of a group have together.
+const MOST_MADE: usize = 4 * MAX_PIECES;
 
 /// Why a logical volume cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Unreadable {
     /// There is none of that name.
     #[error("there is no logical volume {0:?}")]
@@ -78,50 +81,96 @@ pub enum Unreadable {
         lv: String,
         /// What is wrong.
         #[source]
-        source: Box<ThinError>,
+        source: Arc<ThinError>,
     },
 }
 
 /// Maps the logical volumes of one group.
 pub struct Mapper<'g> {
     group: &'g Group,
-    /// The physical volumes' bytes, for what must be read to know where a volume is.
+    limits: Limits,
+    /// The origin of each snapshot, by the volume that holds its changes.
+    snapshots: BTreeMap<&'g str, &'g str>,
+    /// Volumes that snapshots are being merged into.
+    merging: BTreeSet<&'g str>,
+    /// The bytes of the physical volumes, and of what was kept, for what must be read to know where a
+    /// volume is.
     devices: Vec<Option<Arc<dyn ReadAt>>>,
-    done: BTreeMap<String, Arc<Pieces>>,
+    kept: Vec<Arc<Pieces>>,
+    /// What was found of each volume, failures too: many others may be on it.
+    done: BTreeMap<String, Result<Arc<Pieces>, Unreadable>>,
+    made: usize,
 }
 
 impl<'g> Mapper<'g> {
     /// For `group`; `open` gives the bytes of a device.
     pub fn new(group: &'g Group, open: impl Fn(usize) -> Arc<dyn ReadAt>) -> Self {
-        let usable = group.members.iter().map(|member| match member.state {
-            PvState::Usable => member.device.map(&open),
-            _ => None,
-        });
-        Self { group, devices: usable.collect(), done: BTreeMap::new() }
+        Self::within(group, &Limits::DEFAULT, open)
     }
 
-    /// Where the bytes of the logical volume `name` are, on physical volumes by their place in the
-    /// group's list. Whether these can be used is not looked at unless there is a choice.
+    /// The same with other limits.
+    pub fn within(
+        group: &'g Group,
+        limits: &Limits,
+        open: impl Fn(usize) -> Arc<dyn ReadAt>,
+    ) -> Self {
+        // One that the group was doing without missed what was written to the other legs.
+        let entries = group.vg.physical_volumes.iter().zip(&group.members);
+        let usable = entries.map(|(pv, member)| match member.state {
+            PvState::Usable if !pv.missing => member.device.map(&open),
+            _ => None,
+        });
+        let mut mapper = Self {
+            group,
+            limits: *limits,
+            snapshots: BTreeMap::new(),
+            merging: BTreeSet::new(),
+            devices: usable.collect(),
+            kept: Vec::new(),
+            done: BTreeMap::new(),
+            made: 0,
+        };
+        for segment in group.vg.logical_volumes.values().flat_map(|lv| &lv.segments) {
+            if let SegmentKind::Snapshot { origin, store, merging } = &segment.kind {
+                mapper.snapshots.insert(store, origin);
+                if *merging {
+                    mapper.merging.insert(origin);
+                }
+            }
+        }
+        mapper
+    }
+
+    /// Where the bytes of the logical volume `name` are: on physical volumes by their place in the
+    /// group's list, and on what is [kept](Self::kept) by numbers after these. Whether these can be
+    /// used is not looked at unless there is a choice.
     pub fn map(&mut self, name: &str) -> Result<Arc<Pieces>, Unreadable> {
         let lv = name.to_owned();
-        for segment in self.group.vg.logical_volumes.values().flat_map(|lv| &lv.segments) {
-            match &segment.kind {
-                SegmentKind::Snapshot { origin, store, .. } if store == name => {
-                    return Err(Unreadable::Snapshot { lv, origin: origin.clone() });
-                }
-                SegmentKind::Snapshot { origin, merging: true, .. } if origin == name => {
-                    return Err(Unreadable::Merging { lv });
-                }
-                _ => {}
-            }
+        if let Some(origin) = self.snapshots.get(name) {
+            return Err(Unreadable::Snapshot { lv, origin: (*origin).to_owned() });
+        }
+        if self.merging.contains(name) {
+            return Err(Unreadable::Merging { lv });
         }
         self.at_depth(name, 0)
     }
 
+    /// Parts of logical volumes that others were not taken apart for. Each lies on physical volumes
+    /// and on those before it.
+    pub fn kept(&self) -> &[Arc<Pieces>] {
+        &self.kept
+    }
+
     fn at_depth(&mut self, name: &str, depth: u32) -> Result<Arc<Pieces>, Unreadable> {
         if let Some(done) = self.done.get(name) {
-            return Ok(Arc::clone(done));
+            return done.clone();
         }
+        let found = self.volume(name, depth);
+        self.done.insert(name.to_owned(), found.clone());
+        found
+    }
+
+    fn volume(&mut self, name: &str, depth: u32) -> Result<Arc<Pieces>, Unreadable> {
         let group = self.group;
         let Some(lv) = group.vg.logical_volumes.get(name) else {
             return Err(Unreadable::None(name.to_owned()));
@@ -131,11 +180,15 @@ impl<'g> Mapper<'g> {
         }
         let mut pieces = Pieces::new();
         for segment in &lv.segments {
+            let before = pieces.list().len();
             self.segment(lv, segment, depth, &mut pieces)?;
+            self.made += 1 + pieces.list().len() - before;
+            if self.made > MOST_MADE {
+                let source = PiecesError::TooMany { max: MOST_MADE };
+                return Err(Unreadable::Pieces { lv: name.to_owned(), source });
+            }
         }
-        let pieces = Arc::new(pieces);
-        self.done.insert(name.to_owned(), Arc::clone(&pieces));
-        Ok(pieces)
+        Ok(Arc::new(pieces))
     }
 
     fn segment(
@@ -193,13 +246,22 @@ impl<'g> Mapper<'g> {
         let each = length / areas.len().max(1) as u64;
         let mut below = Vec::new();
         for area in areas {
-            below.push(self.area(area, each, depth)?);
+            below.push(Arc::new(self.area(area, each, depth)?));
         }
         let spots: Vec<Spot> = (0..areas.len()).map(|device| Spot { device, offset: 0 }).collect();
         let mut top = Pieces::new();
         top.push_striped(stripe, &spots, length)?;
-        let flat = top.over(&below)?;
+        let flat =
+            top.over_or_keep(&below, self.limits.flattened, |pieces| Ok(self.keep(pieces)))?;
         Ok(out.push_slice(&flat, &(0..flat.size()))?)
+    }
+
+    /// Makes a part of a logical volume a device that others can be on.
+    fn keep(&mut self, pieces: &Arc<Pieces>) -> usize {
+        let bytes = self.usable(pieces).then(|| Arc::new(self.bytes(pieces)) as Arc<dyn ReadAt>);
+        self.devices.push(bytes);
+        self.kept.push(Arc::clone(pieces));
+        self.devices.len() - 1
     }
 
     /// The `length` bytes from where an area starts.
@@ -226,16 +288,19 @@ impl<'g> Mapper<'g> {
         length: u64,
         depth: u32,
     ) -> Result<Pieces, Unreadable> {
+        let mut fault = None;
         for area in areas {
-            let pieces = self.area(area, length, depth).map_err(|e| e.of(lv))?;
-            if self.usable(&pieces) {
-                return Ok(pieces);
+            match self.area(area, length, depth).map_err(|e| e.of(lv)) {
+                Ok(pieces) if self.usable(&pieces) => return Ok(pieces),
+                Ok(_) => {}
+                Err(error) => fault = fault.or(Some(error)),
             }
         }
-        Err(Unreadable::NoLeg { lv: lv.name.clone() })
+        Err(fault.unwrap_or_else(|| Unreadable::NoLeg { lv: lv.name.clone() }))
     }
 
-    /// The leg of a RAID 1 that can be read and has seen most.
+    /// The leg of a RAID 1 that can be read and has seen most. One that lvm2 gave up lies on nothing,
+    /// which is no fault of the others.
     fn leg(
         &mut self,
         lv: &LogicalVolume,
@@ -243,33 +308,44 @@ impl<'g> Mapper<'g> {
         depth: u32,
     ) -> Result<Arc<Pieces>, Unreadable> {
         let mut best: Option<(u64, Arc<Pieces>)> = None;
+        let mut fault = None;
         for leg in legs {
-            let rebuilding =
-                |name| self.group.vg.logical_volumes.get(name).is_some_and(|lv| lv.rebuilding);
-            if rebuilding(&leg.image) {
-                continue;
-            }
-            let image = self.at_depth(&leg.image, depth + 1)?;
-            if !self.usable(&image) {
-                continue;
-            }
-            let events = match &leg.meta {
-                Some(meta) => {
-                    let meta = self.at_depth(meta, depth + 1)?;
-                    if !self.usable(&meta) {
-                        continue;
+            match self.events_of(leg, depth) {
+                Ok(Some((events, image))) => {
+                    if best.as_ref().is_none_or(|(most, _)| events > *most) {
+                        best = Some((events, image));
                     }
-                    raid_events(&self.bytes(&meta))
                 }
-                None => Some(0),
-            };
-            if let Some(events) = events
-                && best.as_ref().is_none_or(|(most, _)| events > *most)
-            {
-                best = Some((events, image));
+                Ok(None) => {}
+                Err(error) => fault = fault.or(Some(error)),
             }
         }
-        best.map(|(_, image)| image).ok_or_else(|| Unreadable::NoLeg { lv: lv.name.clone() })
+        let none = || fault.unwrap_or_else(|| Unreadable::NoLeg { lv: lv.name.clone() });
+        best.map(|(_, image)| image).ok_or_else(none)
+    }
+
+    /// A leg and how much it has seen; `None` where it is not there or not in sync.
+    fn events_of(
+        &mut self,
+        leg: &Leg,
+        depth: u32,
+    ) -> Result<Option<(u64, Arc<Pieces>)>, Unreadable> {
+        let image = self.group.vg.logical_volumes.get(&leg.image);
+        if image.is_some_and(|lv| lv.rebuilding) {
+            return Ok(None);
+        }
+        let image = self.at_depth(&leg.image, depth + 1)?;
+        if !self.usable(&image) {
+            return Ok(None);
+        }
+        let events = match &leg.meta {
+            Some(meta) => {
+                let meta = self.at_depth(meta, depth + 1)?;
+                if self.usable(&meta) { raid_events(&self.bytes(&meta)) } else { None }
+            }
+            None => Some(0),
+        };
+        Ok(events.map(|events| (events, image)))
     }
 
     /// What a thin pool's metadata says of one device.
@@ -293,15 +369,15 @@ impl<'g> Mapper<'g> {
         let expected =
             thin::Expected { block: *block, transaction: (!pending).then_some(*transaction) };
         thin::ThinVolume::read(&bytes, &expected, device, data)
-            .map_err(|source| Unreadable::Thin { lv: lv.name.clone(), source: Box::new(source) })
+            .map_err(|source| Unreadable::Thin { lv: lv.name.clone(), source: Arc::new(source) })
     }
 
     fn usable(&self, pieces: &Pieces) -> bool {
-        pieces.devices().into_iter().all(|pv| matches!(self.devices.get(pv), Some(Some(_))))
+        pieces.devices().into_iter().all(|no| matches!(self.devices.get(no), Some(Some(_))))
     }
 
-    fn bytes(&self, pieces: &Pieces) -> PieceBytes {
-        PieceBytes::new(pieces.clone(), self.devices.clone())
+    fn bytes(&self, pieces: &Arc<Pieces>) -> PieceBytes {
+        PieceBytes::new(Arc::clone(pieces), self.devices.clone())
     }
 }
 

@@ -217,7 +217,8 @@ fn physical_volumes(list: &Section, extent: u64) -> Result<Vec<PvEntry>, TextFau
             size: text.int("dev_size").and_then(|sectors| sectors.checked_mul(SECTOR)),
             start,
             end,
-            missing: text.has_flag("status", "MISSING"),
+            // Older versions of lvm2 write it to the one, newer ones to the other (`flags.c`).
+            missing: ["status", "flags"].iter().any(|key| text.has_flag(key, "MISSING")),
         };
         if !ids.insert(entry.id) {
             return Err(unfit("its id is another's too"));

@@ -110,7 +110,8 @@ fn parse(words: &Words, offset: u64) -> Result<Superblock, MdError> {
         array: ArrayId(array),
         name: None,
         level,
-        layout: words.get(word::LAYOUT),
+        // Of raid0 it says nothing here, whatever it holds (`super_90_validate`).
+        layout: if level == Level::Raid0 { 0 } else { words.get(word::LAYOUT) },
         chunk: u64::from(words.get(word::CHUNK)),
         raid_disks,
         used,

@@ -1,8 +1,10 @@
 //! Putting devices on top of each other.
 
+use std::borrow::Borrow;
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::{Piece, Pieces, PiecesError, Place, Spot, at};
+use super::{MAX_PIECES, Piece, Pieces, PiecesError, Place, Spot, at};
 
 impl Pieces {
     /// Appends the bytes `range` of `other`, which lies on the same devices.
@@ -56,71 +58,119 @@ impl Pieces {
     }
 
     /// The same device on the devices that `below` lie on, one for each device it is on now.
-    pub fn over(&self, below: &[Self]) -> Result<Self, PiecesError> {
-        let mut result = Self::new();
+    pub fn over<P: Borrow<Self>>(&self, below: &[P]) -> Result<Self, PiecesError> {
+        self.over_within(below, MAX_PIECES)
+    }
+
+    /// The same. Where it would be more than `most` pieces beyond those it has now, as stripes over
+    /// stripes are, a device below that is in pieces itself stays one: `keep` gives it the number
+    /// that it has among the devices below from then on.
+    pub fn over_or_keep(
+        &self,
+        below: &[Arc<Self>],
+        most: usize,
+        mut keep: impl FnMut(&Arc<Self>) -> Result<usize, PiecesError>,
+    ) -> Result<Self, PiecesError> {
+        match self.over_within(below, most.saturating_add(self.list.len()).min(MAX_PIECES)) {
+            Err(PiecesError::TooMany { .. }) => {}
+            done => return done,
+        }
+        let kept = below.iter().map(|device| match device.list.as_slice() {
+            [] | [Piece { place: Place::Zero | Place::Linear(_), .. }] => Ok(Arc::clone(device)),
+            _ => Self::whole(keep(device)?, device.size).map(Arc::new),
+        });
+        self.over(&kept.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn over_within<P: Borrow<Self>>(&self, below: &[P], most: usize) -> Result<Self, PiecesError> {
         let none = Self::new();
+        let lower = |device: usize| below.get(device).map_or(&none, Borrow::borrow);
+        let mut result = Self::new();
         for piece in self.list() {
             match &piece.place {
                 Place::Zero => result.push_zeros(piece.length)?,
                 Place::Linear(spot) => {
-                    let device = below.get(spot.device).unwrap_or(&none);
                     let end = spot.offset + piece.length;
-                    result.push_slice(device, &(spot.offset..end))?;
+                    result.push_slice(lower(spot.device), &(spot.offset..end))?;
                 }
                 Place::Striped { stripe, columns } => {
-                    let on = |c: &Spot| (below.get(c.device).unwrap_or(&none), c.offset);
-                    let columns: Vec<_> = columns.iter().map(on).collect();
-                    result.push_columns(u64::from(*stripe), &columns, piece.length)?;
+                    let columns: Vec<_> =
+                        columns.iter().map(|c| (lower(c.device), c.offset)).collect();
+                    result.push_columns(u64::from(*stripe), &columns, piece.length, most)?;
                 }
             }
+            result.check_count(most)?;
         }
         Ok(result)
     }
 
+    const fn check_count(&self, most: usize) -> Result<(), PiecesError> {
+        if self.list.len() > most { Err(PiecesError::TooMany { max: most }) } else { Ok(()) }
+    }
+
     /// Appends stripes of devices that are in pieces themselves: rows in which every column is one
-    /// linear run stay striped, others become runs for each stripe.
+    /// linear run stay striped, rows of zeros are zeros, others become runs for each stripe.
     fn push_columns(
         &mut self,
         stripe: u64,
         columns: &[(&Self, u64)],
         length: u64,
+        most: usize,
     ) -> Result<(), PiecesError> {
-        let each = length / columns.len() as u64;
+        let width = columns.len() as u64;
+        let each = length / width;
         let mut done = 0;
         while done < each {
-            let runs: Result<Vec<(u64, Option<Spot>)>, PiecesError> =
+            self.check_count(most)?;
+            let runs: Result<Vec<(u64, Run)>, PiecesError> =
                 columns.iter().map(|(device, start)| device.run(start + done)).collect();
             let runs = runs?;
             let shared = runs.iter().map(|(run, _)| *run).min().unwrap_or(0).min(each - done);
             let rows = shared - shared % stripe;
-            let spots: Option<Vec<Spot>> = runs.iter().map(|(_, spot)| *spot).collect();
-            match spots {
+            let spots = runs.iter().map(|(_, run)| match run {
+                Run::Linear(spot) => Some(*spot),
+                Run::Zeros | Run::Stripes => None,
+            });
+            done += match spots.collect::<Option<Vec<Spot>>>() {
                 Some(spots) if rows > 0 => {
-                    self.push_striped(stripe, &spots, rows * columns.len() as u64)?;
-                    done += rows;
+                    self.push_striped(stripe, &spots, rows * width)?;
+                    rows
+                }
+                // In one go: what is pushed stripe by stripe and joined again has no end.
+                None if rows > 0 && runs.iter().all(|(_, run)| matches!(run, Run::Zeros)) => {
+                    self.push_zeros(rows * width)?;
+                    rows
                 }
                 _ => {
                     for (device, start) in columns {
                         let from = start + done;
                         self.push_slice(device, &(from..from + stripe))?;
                     }
-                    done += stripe;
+                    stripe
                 }
-            }
+            };
         }
         Ok(())
     }
 
-    /// How far the piece that holds byte `offset` goes on, and where that byte is if it is linear.
-    fn run(&self, offset: u64) -> Result<(u64, Option<Spot>), PiecesError> {
+    /// How far the piece that holds byte `offset` goes on, and what it is from there.
+    fn run(&self, offset: u64) -> Result<(u64, Run), PiecesError> {
         let beyond = || PiecesError::Beyond { end: offset.saturating_add(1), size: self.size() };
         let piece = self.find(offset).ok_or_else(beyond)?;
-        let spot = match &piece.place {
-            Place::Linear(spot) => Some(at(spot, offset - piece.start)),
-            Place::Zero | Place::Striped { .. } => None,
+        let run = match &piece.place {
+            Place::Zero => Run::Zeros,
+            Place::Linear(spot) => Run::Linear(at(spot, offset - piece.start)),
+            Place::Striped { .. } => Run::Stripes,
         };
-        Ok((piece.end() - offset, spot))
+        Ok((piece.end() - offset, run))
     }
+}
+
+/// What a column is from some byte on.
+enum Run {
+    Zeros,
+    Linear(Spot),
+    Stripes,
 }
 
 #[cfg(test)]
@@ -226,12 +276,36 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_would_be_scattered_stays_one() {
+        let row = [Spot { device: 0, offset: 0 }, Spot { device: 1, offset: 0 }];
+        let mut top = Pieces::new();
+        top.push_striped(16, &row, 1024).unwrap();
+        let mut low = Pieces::new();
+        low.push_striped(24, &row, 960).unwrap();
+        let below = [Arc::new(low), Arc::new(Pieces::part(5, &(64..1024)).unwrap())];
+        let flat = top.over(&below).unwrap();
+        let never = |_: &Arc<Pieces>| panic!("it is kept");
+        assert_eq!(top.over_or_keep(&below, flat.list().len(), never).unwrap(), flat);
+        let mut kept = Vec::new();
+        let keep = |pieces: &Arc<Pieces>| {
+            kept.push(Arc::clone(pieces));
+            Ok(9)
+        };
+        let two = top.over_or_keep(&below, 3, keep).unwrap();
+        let mut expected = Pieces::new();
+        let spots = [Spot { device: 9, offset: 0 }, Spot { device: 5, offset: 64 }];
+        expected.push_striped(16, &spots, 1024).unwrap();
+        assert_eq!(two, expected);
+        assert_eq!(kept, below[..1]);
+    }
+
+    #[test]
     fn what_is_not_there_is_refused() {
         let mut top = Pieces::new();
         top.push_linear(Spot { device: 1, offset: 8 }, 8).unwrap();
         let low = [Pieces::whole(0, 64).unwrap(), Pieces::whole(1, 12).unwrap()];
         assert_eq!(top.over(&low), Err(PiecesError::Beyond { end: 16, size: 12 }));
-        assert_eq!(top.over(&[]), Err(PiecesError::Beyond { end: 16, size: 0 }));
+        assert_eq!(top.over::<Pieces>(&[]), Err(PiecesError::Beyond { end: 16, size: 0 }));
         let spot = Spot { device: 0, offset: u64::MAX };
         assert_eq!(top.push_linear(spot, 1), Err(PiecesError::Size));
         assert_eq!(top.push_striped(0, &[spot, spot], 1), Err(PiecesError::Size));

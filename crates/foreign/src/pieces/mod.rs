@@ -14,6 +14,8 @@ pub use read::PieceBytes;
 
 /// Most pieces a device may lie in. A thin volume can be scattered over very many.
 pub const MAX_PIECES: usize = 1 << 22;
+/// Most columns that all pieces of a device may have together.
+const MAX_COLUMNS: usize = 2 * MAX_PIECES;
 
 /// A byte of a device below, which is given by its place in a list of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +63,7 @@ impl Piece {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PiecesError {
     /// The device is scattered over more pieces than can be handled.
-    #[error("it lies in more than {max} pieces")]
+    #[error("it lies in more than {max} pieces, or columns of them")]
     TooMany {
         /// How many can be.
         max: usize,
@@ -83,13 +85,15 @@ pub enum PiecesError {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Pieces {
     list: Vec<Piece>,
+    /// Columns of all pieces.
+    columns: usize,
     size: u64,
 }
 
 impl Pieces {
     /// A device without a byte.
     pub const fn new() -> Self {
-        Self { list: Vec::new(), size: 0 }
+        Self { list: Vec::new(), columns: 0, size: 0 }
     }
 
     /// All of the device `device` below, which has `size` bytes.
@@ -166,11 +170,18 @@ impl Pieces {
             return Ok(());
         }
         let size = self.size.checked_add(length).ok_or(PiecesError::Size)?;
-        let pieces = self.list.len();
         match self.list.last_mut() {
             Some(last) if goes_on(last, &place) => last.length += length,
-            _ if pieces >= MAX_PIECES => return Err(PiecesError::TooMany { max: MAX_PIECES }),
-            _ => self.list.push(Piece { start: self.size, length, place }),
+            _ => {
+                self.columns = self.columns.saturating_add(columns(&place).len());
+                for (found, max) in [(self.list.len() + 1, MAX_PIECES), (self.columns, MAX_COLUMNS)]
+                {
+                    if found > max {
+                        return Err(PiecesError::TooMany { max });
+                    }
+                }
+                self.list.push(Piece { start: self.size, length, place });
+            }
         }
         self.size = size;
         Ok(())
@@ -233,24 +244,24 @@ impl Pieces {
             let member = place.and_then(|p| u32::try_from(p).ok()).unwrap_or(u32::MAX);
             Column { member: MemberNo(member), offset: spot.offset }
         };
-        let all: Vec<Vec<Column>> = self
-            .list
-            .iter()
-            .map(|piece| columns(&piece.place).iter().map(column).collect())
-            .collect();
-        let segments = self.list.iter().zip(&all).map(|(piece, columns)| Segment {
-            start: piece.start,
-            length: piece.length,
-            mapping: match (&piece.place, columns.as_slice()) {
+        let all: Vec<Column> =
+            self.list.iter().flat_map(|piece| columns(&piece.place)).map(column).collect();
+        let mut left = all.as_slice();
+        let segments = self.list.iter().map(|piece| {
+            let (own, rest) = left.split_at(columns(&piece.place).len());
+            left = rest;
+            let mapping = match (&piece.place, own) {
                 (Place::Striped { stripe, .. }, columns) => {
                     Mapping::Striped { stripe: *stripe, columns }
                 }
                 (Place::Linear(_), [one]) => Mapping::Linear(*one),
                 _ => Mapping::Unmapped,
-            },
+            };
+            Segment { start: piece.start, length: piece.length, mapping }
         });
-        let most = u32::try_from(MAX_PIECES).unwrap_or(u32::MAX);
-        let limits = Limits { segments: most, columns: most.saturating_mul(2), ..Limits::DEFAULT };
+        let most = |max| u32::try_from(max).unwrap_or(u32::MAX);
+        let (segments_most, columns_most) = (most(MAX_PIECES), most(MAX_COLUMNS));
+        let limits = Limits { segments: segments_most, columns: columns_most, ..Limits::DEFAULT };
         ExtentMap::new(self.size, sizes, segments, &limits).map(Layout::new)
     }
 }

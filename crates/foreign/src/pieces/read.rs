@@ -9,15 +9,15 @@ use super::{Pieces, Place, Spot, at};
 
 /// The bytes of a device in pieces.
 pub struct PieceBytes {
-    pieces: Pieces,
+    pieces: Arc<Pieces>,
     /// The devices below by number; one that is not there cannot be read.
     devices: Vec<Option<Arc<dyn ReadAt>>>,
 }
 
 impl PieceBytes {
     /// Joins pieces and the devices they are on.
-    pub const fn new(pieces: Pieces, devices: Vec<Option<Arc<dyn ReadAt>>>) -> Self {
-        Self { pieces, devices }
+    pub fn new(pieces: impl Into<Arc<Pieces>>, devices: Vec<Option<Arc<dyn ReadAt>>>) -> Self {
+        Self { pieces: pieces.into(), devices }
     }
 
     fn read_spot(&self, spot: Spot, out: &mut [u8]) -> io::Result<()> {

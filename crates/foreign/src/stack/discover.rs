@@ -12,12 +12,18 @@ use restore::snapfmt::{ReadAt, VolumeId};
 use super::{ArrayNode, Device, DeviceNo, GroupNode, Holds, Origin, Problem, Stack, Warning};
 use crate::lvm2::{self, FoundPv, Group, LvmId, Mapper, PvState};
 use crate::md::{self, Array, ArrayId, FoundMember, MemberState, Superblock, Version};
-use crate::pieces::{Pieces, PiecesError, Spot};
+use crate::pieces::{MAX_PIECES, Pieces, PiecesError};
 
 /// Deepest stack: a disk, a partition, an array, a volume, a partition in it, and as much again.
 const MAX_DEPTH: u32 = 12;
 /// Most devices in one stack.
 const MAX_DEVICES: usize = 1 << 14;
+/// Most members of arrays, and most physical volumes.
+const MAX_MEMBERS: usize = 1 << 11;
+/// Most pieces of all devices together.
+const MAX_ALL_PIECES: usize = 4 * MAX_PIECES;
+/// Most metadata text of all physical volumes together, in bytes.
+const MAX_ALL_TEXT: usize = 128 << 20;
 /// Sectors that tables of DOS count in.
 const SECTOR: u32 = 512;
 
@@ -27,6 +33,8 @@ struct Progress {
     open: VecDeque<DeviceNo>,
     arrays: BTreeSet<ArrayId>,
     groups: BTreeSet<LvmId>,
+    /// Bytes of metadata text that were read.
+    text: usize,
 }
 
 impl Stack {
@@ -35,9 +43,7 @@ impl Stack {
         let mut progress = Progress::default();
         progress.open.extend((0..self.devices.len()).map(DeviceNo));
         loop {
-            while let Some(no) = progress.open.pop_front() {
-                self.look_at(no, &mut progress);
-            }
+            self.look_at_all(&mut progress);
             // What is whole goes first: it may hold what others still miss.
             let found = self.assemble_arrays(&mut progress, true)
                 || self.assemble_groups(&mut progress, true)
@@ -50,6 +56,20 @@ impl Stack {
         self.warn_of_old_copies();
     }
 
+    fn look_at_all(&mut self, progress: &mut Progress) {
+        while let Some(no) = progress.open.pop_front() {
+            self.look_at(no, progress);
+        }
+    }
+
+    /// Looks at what was put together of parts; whether that has anything that others may miss.
+    fn holds_members(&mut self, progress: &mut Progress) -> bool {
+        let count = |stack: &Self| stack.array_members.len() + stack.physical_volumes.len();
+        let before = count(self);
+        self.look_at_all(progress);
+        count(self) > before
+    }
+
     fn add_and_open(
         &mut self,
         origin: Origin,
@@ -57,7 +77,9 @@ impl Stack {
         depth: u32,
         progress: &mut Progress,
     ) -> DeviceNo {
-        let is_too_much = depth > MAX_DEPTH || self.devices.len() >= MAX_DEVICES;
+        let all = pieces.as_ref().map_or(0, |pieces| pieces.list().len()) + self.pieces;
+        let is_too_much =
+            depth > MAX_DEPTH || self.devices.len() >= MAX_DEVICES || all > MAX_ALL_PIECES;
         let pieces = if is_too_much { Err(Problem::TooMuch) } else { pieces };
         let no = self.add(origin, pieces, depth);
         progress.open.push_back(no);
@@ -89,6 +111,9 @@ impl Stack {
         let is_sound = self.problems(no).is_empty();
         let table = Table::read(&bytes, SECTOR);
         if let Some(superblock) = self.superblock(no, &bytes, table.as_ref().ok()) {
+            if self.array_members.len() >= MAX_MEMBERS {
+                return self.fault(no, Problem::TooMuch);
+            }
             if progress.arrays.contains(&superblock.array) {
                 self.warn(no, Warning::Late);
             }
@@ -138,23 +163,18 @@ impl Stack {
         (!is_partitions).then_some(superblock)
     }
 
-    fn found_volume(&mut self, no: DeviceNo, found: FoundPv, progress: &mut Progress) {
-        let mut is_dated = false;
-        let mut warnings = Vec::new();
-        for (_, copy) in &found.areas {
-            match copy {
-                Ok(Some(copy)) => {
-                    is_dated = true;
-                    if progress.groups.contains(&copy.group.id) {
-                        warnings.push(Warning::Late);
-                    }
-                }
-                Ok(None) => {}
-                Err(_) => warnings.push(Warning::Undated),
-            }
+    fn found_volume(&mut self, no: DeviceNo, mut found: FoundPv, progress: &mut Progress) {
+        progress.text += found.copies.iter().map(|copy| copy.text.len()).sum::<usize>();
+        if self.physical_volumes.len() >= MAX_MEMBERS || progress.text > MAX_ALL_TEXT {
+            return self.fault(no, Problem::TooMuch);
         }
-        if is_dated {
-            warnings.retain(|warning| !matches!(warning, Warning::Undated));
+        let mut warnings = Vec::new();
+        if found.copies.is_empty() && !found.faults.is_empty() {
+            warnings.push(Warning::Undated);
+        }
+        warnings.extend(found.faults.drain(..).map(Warning::Metadata));
+        if found.copies.iter().any(|copy| progress.groups.contains(&copy.group.id)) {
+            warnings.push(Warning::Late);
         }
         let expected = found.label.device_size;
         if expected != found.size {
@@ -201,13 +221,12 @@ impl Stack {
         let mut found = false;
         for array in md::arrays(&self.array_members) {
             let is_whole = array.members.iter().all(|m| m.state == MemberState::Usable);
-            if progress.arrays.contains(&array.id) || is_whole != whole {
+            if is_whole != whole || !progress.arrays.insert(array.id) {
                 continue;
             }
-            progress.arrays.insert(array.id);
             self.assemble_array(array, progress);
             found = true;
-            if !whole {
+            if !whole && self.holds_members(progress) {
                 break;
             }
         }
@@ -253,8 +272,8 @@ impl Stack {
         let needed = pieces.devices();
         let mut below = Vec::new();
         for (place, member) in array.members.iter().enumerate() {
-            if !needed.contains(&place) {
-                below.push(Pieces::new());
+            if needed.binary_search(&place).is_err() {
+                below.push(Arc::default());
                 continue;
             }
             if let Some(problem) = member_problem(array, place, member) {
@@ -265,22 +284,20 @@ impl Stack {
                 below.push(self.below(member.device, problems)?);
             }
         }
-        pieces.over(&below).map_err(Problem::Pieces)
+        self.put_over(pieces, &below)
     }
 
     /// The same for volume groups.
     fn assemble_groups(&mut self, progress: &mut Progress, whole: bool) -> bool {
-        let (groups, _) = lvm2::groups(&self.physical_volumes);
         let mut found = false;
-        for group in groups {
+        for group in lvm2::groups(&self.physical_volumes) {
             let is_whole = group.members.iter().all(|m| m.state == PvState::Usable);
-            if progress.groups.contains(&group.vg.id) || is_whole != whole {
+            if is_whole != whole || !progress.groups.insert(group.vg.id) {
                 continue;
             }
-            progress.groups.insert(group.vg.id);
             self.assemble_group(group, progress);
             found = true;
-            if !whole {
+            if !whole && self.holds_members(progress) {
                 break;
             }
         }
@@ -292,10 +309,11 @@ impl Stack {
         let depth = members.map(|no| self.depth(DeviceNo(no))).max().unwrap_or(0).saturating_add(1);
         let none = || Arc::new(Vec::new()) as Arc<dyn ReadAt>;
         let bytes = |no| self.bytes(DeviceNo(no)).map_or_else(none, |bytes| Arc::new(bytes) as _);
-        let mut mapper = Mapper::new(&group, bytes);
+        let mut mapper = Mapper::within(&group, &self.limits, bytes);
         let volumes = group.vg.logical_volumes.values().filter(|lv| lv.visible);
         let found: Vec<_> =
             volumes.map(|lv| (lv.shown_name().to_owned(), mapper.map(lv.shown_name()))).collect();
+        let kept = mapper.kept().to_vec();
         let number = self.groups.len();
         let mut volumes = Vec::new();
         for (name, pieces) in found {
@@ -306,7 +324,7 @@ impl Stack {
                 problems.push(Problem::Contradiction { group: name, seqno, devices });
             }
             let pieces = match pieces {
-                Ok(pieces) => self.on_physical_volumes(&group, &pieces, &mut problems),
+                Ok(pieces) => self.on_physical_volumes(&group, &kept, &pieces, &mut problems),
                 Err(refused) => Err(Problem::LogicalVolume(refused)),
             };
             let origin = Origin::LogicalVolume { group: number, name };
@@ -320,72 +338,101 @@ impl Stack {
         self.groups.push(GroupNode { group, volumes });
     }
 
-    /// A logical volume's pieces on bases, and what is wrong with the physical volumes they are on.
+    /// A logical volume's pieces on bases, and what is wrong with the physical volumes they are on;
+    /// `kept` are the parts of the group's volumes that have numbers after those.
     fn on_physical_volumes(
         &mut self,
         group: &Group,
+        kept: &[Arc<Pieces>],
         pieces: &Pieces,
         problems: &mut Vec<Problem>,
     ) -> Result<Pieces, Problem> {
-        let needed = pieces.devices();
-        let mut below = Vec::new();
-        for (number, (pv, member)) in
-            group.vg.physical_volumes.iter().zip(&group.members).enumerate()
-        {
-            if !needed.contains(&number) {
-                below.push(Pieces::new());
-                continue;
+        let count = group.members.len();
+        let mut needed: BTreeSet<usize> = pieces.devices().into_iter().collect();
+        for (number, part) in (count..count + kept.len()).zip(kept).rev() {
+            if needed.contains(&number) {
+                needed.extend(part.devices());
             }
-            let name = format!("missing-{}", pv.id);
-            let mut device = match &member.state {
-                PvState::Usable | PvState::Short { .. } => self.below(member.device, problems)?,
-                _ => self.nothing(&name, pv.end)?,
-            };
-            if device.size() < pv.end {
-                // What is cut off is missing.
-                let tail = self.nothing(&name, pv.end)?;
-                let cut = device.size()..pv.end;
-                device.push_slice(&tail, &cut).map_err(Problem::Pieces)?;
-            }
-            if member.state != PvState::Usable {
-                let doubled = match &member.state {
-                    PvState::Doubled { devices } => devices.clone(),
-                    _ => Vec::new(),
-                };
-                problems.push(Problem::PhysicalVolume {
-                    name: pv.name.clone(),
-                    id: pv.id,
-                    group: group.vg.name.clone(),
-                    seqno: group.vg.seqno,
-                    state: member.state.clone(),
-                    devices: claimants(member.device, &doubled),
-                });
-            }
-            below.push(device);
         }
-        pieces.over(&below).map_err(Problem::Pieces)
+        let mut below = Vec::new();
+        for number in 0..count {
+            below.push(if needed.contains(&number) {
+                self.physical_volume(group, number, problems)?
+            } else {
+                Arc::default()
+            });
+        }
+        for (number, part) in (count..).zip(kept) {
+            below.push(if needed.contains(&number) {
+                Arc::new(self.put_over(part, &below)?)
+            } else {
+                Arc::default()
+            });
+        }
+        self.put_over(pieces, &below)
+    }
+
+    /// The pieces of a physical volume, and what is wrong with it.
+    fn physical_volume(
+        &mut self,
+        group: &Group,
+        number: usize,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Arc<Pieces>, Problem> {
+        let none = || Problem::Pieces(PiecesError::Size);
+        let pv = group.vg.physical_volumes.get(number).ok_or_else(none)?;
+        let member = group.members.get(number).ok_or_else(none)?;
+        let name = format!("missing-{}", pv.id);
+        let mut device = match &member.state {
+            PvState::Usable | PvState::Short { .. } => self.below(member.device, problems)?,
+            _ => self.nothing(&name, pv.end)?,
+        };
+        if device.size() < pv.end {
+            // What is cut off is missing.
+            let tail = self.nothing(&name, pv.end)?;
+            let mut longer = (*device).clone();
+            longer.push_slice(&tail, &(device.size()..pv.end)).map_err(Problem::Pieces)?;
+            device = Arc::new(longer);
+        }
+        if member.state != PvState::Usable {
+            let doubled = match &member.state {
+                PvState::Doubled { devices } => devices.clone(),
+                _ => Vec::new(),
+            };
+            problems.push(Problem::PhysicalVolume {
+                name: pv.name.clone(),
+                id: pv.id,
+                group: group.vg.name.clone(),
+                seqno: group.vg.seqno,
+                state: member.state.clone(),
+                devices: claimants(member.device, &doubled),
+            });
+        }
+        Ok(device)
     }
 
     /// The pieces of a device that others are on, and whether it has problems of its own.
-    fn below(&self, no: Option<usize>, problems: &mut Vec<Problem>) -> Result<Pieces, Problem> {
+    fn below(
+        &self,
+        no: Option<usize>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Arc<Pieces>, Problem> {
         let none = || Problem::Pieces(PiecesError::Beyond { end: 1, size: 0 });
         let no = DeviceNo(no.ok_or_else(none)?);
         let device = self.device(no).ok_or_else(none)?;
         if !self.problems(no).is_empty() {
             problems.push(Problem::Below(no));
         }
-        device.pieces.as_deref().cloned().ok_or_else(none)
+        device.pieces.clone().ok_or_else(none)
     }
 
     /// The pieces of something that is not there.
-    fn nothing(&mut self, name: &str, size: u64) -> Result<Pieces, Problem> {
+    fn nothing(&mut self, name: &str, size: u64) -> Result<Arc<Pieces>, Problem> {
         let name: String = name.chars().filter(|c| *c != ':').collect();
         let bad = |_| Problem::Pieces(PiecesError::Size);
         let volume_id: VolumeId = name.parse().map_err(bad)?;
         let base = self.missing(volume_id, size);
-        let mut pieces = Pieces::new();
-        pieces.push_linear(Spot { device: base, offset: 0 }, size).map_err(Problem::Pieces)?;
-        Ok(pieces)
+        Pieces::whole(base, size).map(Arc::new).map_err(Problem::Pieces)
     }
 
     fn warn_of_old_copies(&mut self) {

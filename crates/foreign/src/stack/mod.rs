@@ -3,27 +3,30 @@
 
 mod choice;
 mod discover;
+mod inner;
 mod missing;
 mod problem;
 mod volume;
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use restore::filesystem::Filesystem;
 use restore::image::{Image as _, ImageBytes};
 use restore::partitions::{Partition, Table};
 use restore::reader::{Options, Reader};
 use restore::signature::Contents;
-use restore::snapfmt::{Limits, ReadAt, VolumeId};
+use restore::snapfmt::{self, ReadAt, VolumeId};
 use restore::{Layout, Volume, VolumeMember, layout_file};
 
+use crate::Limits;
 use crate::lvm2::{FoundPv, Group};
 use crate::md::{Array, FoundMember};
-use crate::pieces::{PieceBytes, Pieces};
+use crate::pieces::{PieceBytes, Pieces, PiecesError};
 
 pub use choice::{Choice, Chosen, NotChosen, Of};
+pub use inner::InnerVolume;
 pub use missing::MissingSource;
 pub use problem::{Problem, Warning};
 pub use volume::{Doubt, Unassembled};
@@ -109,14 +112,26 @@ pub struct GroupNode {
     pub volumes: Vec<DeviceNo>,
 }
 
-/// What pieces are on in the end: a member, or the place of one that is not there.
+/// What pieces are on in the end: a member, the place of one that is not there, or a device that was
+/// too scattered to be taken apart for those on it.
 enum Base {
     Member(usize),
     Missing { volume_id: VolumeId, size: u64 },
+    Kept(Kept),
+}
+
+struct Kept {
+    volume_id: VolumeId,
+    /// Where it is, on bases before it.
+    pieces: Arc<Pieces>,
+    bytes: Arc<dyn ReadAt>,
+    /// Itself as a member, made when it is first asked for.
+    member: OnceLock<VolumeMember>,
 }
 
 /// All that was found on some members.
 pub struct Stack {
+    limits: Limits,
     members: Vec<VolumeMember>,
     /// The members' bytes, read on demand.
     bytes: Vec<Arc<dyn ReadAt>>,
@@ -126,6 +141,8 @@ pub struct Stack {
     groups: Vec<GroupNode>,
     array_members: Vec<FoundMember>,
     physical_volumes: Vec<FoundPv>,
+    /// How many pieces all devices have.
+    pieces: usize,
 }
 
 /// A member as what parsers read from.
@@ -140,7 +157,7 @@ impl MemberBytes {
         let options = Options { cache: 4 << 20, threads: NonZeroUsize::MIN };
         let size = (member.volume_id.clone(), member.source.size());
         // Only a member without a byte makes no volume.
-        let Ok(map) = layout_file::linear(&[size], &Limits::DEFAULT) else {
+        let Ok(map) = layout_file::linear(&[size], &snapfmt::Limits::DEFAULT) else {
             return Ok(Self(Arc::new(Vec::new())));
         };
         let volume = Volume::new(Layout::new(map), vec![member.clone()]);
@@ -180,7 +197,16 @@ impl Stack {
     ///
     /// When the system has no more threads.
     pub fn of_members(members: Vec<VolumeMember>) -> io::Result<Self> {
-        let mut stack = Self::new(members)?;
+        Self::within(members, &Limits::DEFAULT)
+    }
+
+    /// The same with other limits.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no more threads.
+    pub fn within(members: Vec<VolumeMember>, limits: &Limits) -> io::Result<Self> {
+        let mut stack = Self::new(members, limits)?;
         for number in 0..stack.members.len() {
             let size = stack.bytes.get(number).map_or(0, |bytes| bytes.len());
             stack.add(
@@ -199,17 +225,18 @@ impl Stack {
     ///
     /// When the system has no more threads.
     pub fn of_volume(volume: &Volume) -> io::Result<Self> {
-        let mut stack = Self::new(volume.members().to_vec())?;
+        let mut stack = Self::new(volume.members().to_vec(), &Limits::DEFAULT)?;
         let pieces = Pieces::of_layout(volume.layout()).map_err(Problem::Pieces);
         stack.add(Origin::Volume, pieces, 0);
         stack.discover();
         Ok(stack)
     }
 
-    fn new(members: Vec<VolumeMember>) -> io::Result<Self> {
+    fn new(members: Vec<VolumeMember>, limits: &Limits) -> io::Result<Self> {
         let read = |member| MemberBytes::open(member).map(|bytes| bytes.share());
         let bytes = members.iter().map(read).collect::<io::Result<_>>()?;
         Ok(Self {
+            limits: *limits,
             bytes,
             bases: (0..members.len()).map(Base::Member).collect(),
             members,
@@ -218,6 +245,7 @@ impl Stack {
             groups: Vec::new(),
             array_members: Vec::new(),
             physical_volumes: Vec::new(),
+            pieces: 0,
         })
     }
 
@@ -269,13 +297,14 @@ impl Stack {
     /// The bytes of a device; what is missing cannot be read.
     pub fn bytes(&self, no: DeviceNo) -> Option<PieceBytes> {
         let pieces = self.device(no)?.pieces.as_ref()?;
-        Some(PieceBytes::new((**pieces).clone(), self.base_bytes()))
+        Some(PieceBytes::new(Arc::clone(pieces), self.base_bytes()))
     }
 
     fn base_bytes(&self) -> Vec<Option<Arc<dyn ReadAt>>> {
         let of = |base: &Base| match base {
             Base::Member(number) => self.bytes.get(*number).map(Arc::clone),
             Base::Missing { .. } => None,
+            Base::Kept(kept) => Some(Arc::clone(&kept.bytes)),
         };
         self.bases.iter().map(of).collect()
     }
@@ -283,6 +312,7 @@ impl Stack {
     /// Adds a device; `pieces` are on bases.
     fn add(&mut self, origin: Origin, pieces: Result<Pieces, Problem>, depth: u32) -> DeviceNo {
         let no = DeviceNo(self.devices.len());
+        self.pieces += pieces.as_ref().map_or(0, |pieces| pieces.list().len());
         let (pieces, problem) = match pieces {
             Ok(pieces) => (Some(Arc::new(pieces)), None),
             Err(problem) => (None, Some(problem)),
@@ -301,8 +331,42 @@ impl Stack {
 
     /// A base for something that is not there.
     fn missing(&mut self, volume_id: VolumeId, size: u64) -> usize {
-        self.bases.push(Base::Missing { volume_id, size });
-        self.bases.len() - 1
+        let is_it = |base: &Base| matches!(base, Base::Missing { volume_id: id, size: own } if *id == volume_id && *own == size);
+        self.bases.iter().position(is_it).unwrap_or_else(|| {
+            self.bases.push(Base::Missing { volume_id, size });
+            self.bases.len() - 1
+        })
+    }
+
+    /// A base for a device that is not taken apart.
+    fn kept(&mut self, pieces: &Arc<Pieces>) -> Result<usize, PiecesError> {
+        let same = |own: &Arc<Pieces>| Arc::ptr_eq(own, pieces);
+        let is_it = |base: &Base| matches!(base, Base::Kept(kept) if same(&kept.pieces));
+        if let Some(known) = self.bases.iter().position(is_it) {
+            return Ok(known);
+        }
+        let number = self.bases.len();
+        let device = self.devices.iter().position(|d| d.pieces.as_ref().is_some_and(same));
+        let name = match device {
+            Some(no) => self.name(DeviceNo(no)).to_string(),
+            None => format!("part {number}"),
+        };
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let name: String = name.chars().map(plain).take(255).collect();
+        self.bases.push(Base::Kept(Kept {
+            volume_id: name.parse().map_err(|_| PiecesError::Size)?,
+            pieces: Arc::clone(pieces),
+            bytes: Arc::new(PieceBytes::new(Arc::clone(pieces), self.base_bytes())),
+            member: OnceLock::new(),
+        }));
+        Ok(number)
+    }
+
+    /// A device on others, whose pieces are on bases.
+    fn put_over(&mut self, upper: &Pieces, below: &[Arc<Pieces>]) -> Result<Pieces, Problem> {
+        let most = self.limits.flattened;
+        let flat = upper.over_or_keep(below, most, |device| self.kept(device));
+        flat.map_err(Problem::Pieces)
     }
 }
 

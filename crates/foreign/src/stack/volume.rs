@@ -1,12 +1,20 @@
 //! A device of a stack as a volume to be restored.
 
-use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::{fmt, io};
 
+use restore::reader::Options;
 use restore::snapfmt::LayoutError;
 use restore::{LayoutMismatch, Volume, VolumeMember};
 
-use super::{Base, Choice, Chosen, DeviceNo, MissingSource, NotChosen, Origin, Problem, Stack};
+use super::{
+    Base, Choice, Chosen, DeviceNo, InnerVolume, MissingSource, NotChosen, Origin, Problem, Stack,
+};
+use crate::pieces::Pieces;
+
+/// What a volume below another keeps of decoded chunks, in bytes.
+const INNER_CACHE: u64 = 64 << 20;
 
 /// Why a stack gives no volume.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +38,9 @@ pub enum Unassembled {
     /// Its members are too short.
     #[error(transparent)]
     Mismatch(#[from] LayoutMismatch),
+    /// The system has no more threads.
+    #[error(transparent)]
+    System(#[from] io::Error),
 }
 
 /// What speaks against a device, with the names of what it is about.
@@ -72,9 +83,15 @@ impl Stack {
                 can_be_salvaged: all_soft && pieces.is_some(),
             });
         };
+        self.on_bases(pieces)
+    }
+
+    fn on_bases(&self, pieces: &Pieces) -> Result<Volume, Unassembled> {
         let used = pieces.devices();
-        let members: Vec<VolumeMember> =
-            used.iter().filter_map(|base| self.member(*base)).collect();
+        let members: Vec<VolumeMember> = used
+            .iter()
+            .filter_map(|base| self.member(*base).transpose())
+            .collect::<Result<_, _>>()?;
         let sizes: Vec<u64> = members.iter().map(|member| member.source.size()).collect();
         let layout = pieces.layout(&used, &sizes)?;
         Ok(Volume::new(layout, members)?)
@@ -114,13 +131,23 @@ impl Stack {
         found
     }
 
-    fn member(&self, base: usize) -> Option<VolumeMember> {
-        match self.bases.get(base)? {
-            Base::Member(number) => self.members.get(*number).cloned(),
-            Base::Missing { volume_id, size } => {
+    fn member(&self, base: usize) -> Result<Option<VolumeMember>, Unassembled> {
+        let kept = match self.bases.get(base) {
+            None => return Ok(None),
+            Some(Base::Member(number)) => return Ok(self.members.get(*number).cloned()),
+            Some(Base::Missing { volume_id, size }) => {
                 let source = Arc::new(MissingSource::new(volume_id, *size));
-                Some(VolumeMember { volume_id: volume_id.clone(), source })
+                return Ok(Some(VolumeMember { volume_id: volume_id.clone(), source }));
             }
+            Some(Base::Kept(kept)) => kept,
+        };
+        if let Some(member) = kept.member.get() {
+            return Ok(Some(member.clone()));
         }
+        let volume = self.on_bases(&kept.pieces)?;
+        let options = Options { cache: INNER_CACHE, threads: NonZeroUsize::MIN };
+        let volume_id = kept.volume_id.clone();
+        let source = Arc::new(InnerVolume::new(volume, &volume_id, &options)?);
+        Ok(Some(kept.member.get_or_init(|| VolumeMember { volume_id, source }).clone()))
     }
 }

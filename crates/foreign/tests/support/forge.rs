@@ -20,7 +20,7 @@ pub(crate) struct Forged {
 }
 
 /// Data start this far into members of version 1.1 and 1.2.
-const DATA: usize = 1 << 20;
+pub(crate) const DATA: usize = 1 << 20;
 
 impl Forged {
     /// A stripe set of two, as mdadm makes it today.
@@ -51,6 +51,11 @@ impl Forged {
         };
         bytes[at..at + superblock.len()].copy_from_slice(&superblock);
         Arc::new(bytes)
+    }
+
+    /// The superblock of version 1.2 of a member with so many bytes of data.
+    pub(crate) fn superblock(&self, place: u32, events: u64, size: u64) -> Vec<u8> {
+        self.version_1(place, events, 4096, DATA, usize::try_from(size).unwrap())
     }
 
     /// A superblock of version 1.

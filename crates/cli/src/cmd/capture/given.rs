@@ -158,8 +158,13 @@ fn open_members(
     }
     let volume = joined.volume;
     let mut sectors = Vec::new();
-    let used = |(id, _): &&(VolumeId, _)| volume.members().iter().any(|m| m.volume_id == *id);
-    for (_, path) in given.iter().filter(used) {
+    for member in volume.members() {
+        let Some((_, path)) = given.iter().find(|(id, _)| *id == member.volume_id) else {
+            // A volume below this one that was not taken apart.
+            let sector = args.sector_size.unwrap_or(512);
+            sectors.push((sector, sector));
+            continue;
+        };
         let own = File::open(path).and_then(|file| device::sectors(&file));
         let own = own.map_err(|e| members::failure(path, e))?;
         let given = args.sector_size.filter(|_| path.is_file());

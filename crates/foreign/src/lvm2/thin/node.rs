@@ -152,14 +152,17 @@ impl Tree<'_> {
         key: u64,
         take: impl Fn(&[u8]) -> T,
     ) -> Result<Option<T>, ThinError> {
-        let mut found = None;
-        self.walk(root, value_len, |k, value| {
-            if k == key {
-                found = Some(take(value));
+        let mut block = root;
+        for _ in 0..MAX_DEPTH {
+            let node = Node::read(self, block, value_len)?;
+            let not_beyond = (0..node.entries).take_while(|n| node.key(*n) <= key).count();
+            let Some(last) = not_beyond.checked_sub(1) else { return Ok(None) };
+            if node.leaf {
+                return Ok((node.key(last) == key).then(|| take(node.value(last))));
             }
-            Ok(())
-        })?;
-        Ok(found)
+            block = le64(node.value(last), 0).unwrap_or(0);
+        }
+        Err(ThinError::TooMuch { what: "levels", max: MAX_DEPTH as u64 })
     }
 
     fn visit(&self, block: u64, value_len: usize, visits: &mut u64) -> Result<Node, ThinError> {
