@@ -1,10 +1,17 @@
 //! Volumes whose layout is written on their members: LVM2, MD and partitions, of raw copies, of devices
 //! and of snapshots.
 
+#[path = "stacks/examined.rs"]
+mod examined;
+#[allow(dead_code, reason = "these tests use a part of it")]
+#[path = "../../foreign/tests/support/forge.rs"]
+mod forge;
 #[path = "stacks/guessed.rs"]
 mod guessed;
 #[path = "stacks/inspected.rs"]
 mod inspected;
+#[path = "stacks/mirrored.rs"]
+mod mirrored;
 #[path = "stacks/refused.rs"]
 mod refused;
 #[path = "stacks/restored.rs"]
@@ -15,8 +22,18 @@ use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
 
+/// A disk in memory.
+type Bytes = std::sync::Arc<Vec<u8>>;
+
 fn main() -> ExitCode {
-    let trials = [restored::trials(), refused::trials(), inspected::trials(), guessed::trials()];
+    let trials = [
+        restored::trials(),
+        refused::trials(),
+        inspected::trials(),
+        examined::trials(),
+        mirrored::trials(),
+        guessed::trials(),
+    ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -9,13 +9,12 @@ use crate::support::loopmount::LoopDevice;
 use crate::support::needs::{Need, trial};
 use crate::support::run::Call;
 use crate::support::scratch::Scratch;
-use crate::support::stacks::{Samples, UNPACK};
+use crate::support::stacks::{LVM2, Samples, UNPACK, lvm2};
 use crate::support::{Outcome, ensure, tool};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let [tar, zstd] = UNPACK;
-    let with_lvm2 =
-        [tar, zstd, Need::Root, Need::Tool("losetup"), Need::LoopDevice, Need::Tool("lvm")];
+    let with_lvm2: Vec<Need> = UNPACK.into_iter().chain(LVM2).collect();
     vec![
         trial("as_lvm2_shows_it", &with_lvm2, as_lvm2),
         trial("as_mdadm_shows_it", &[tar, zstd, Need::Tool("mdadm")], as_mdadm),
@@ -23,19 +22,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A program of lvm2 that looks at these devices only, without the device mapper.
-fn lvm2(command: &str, devices: &[LoopDevice], fields: &str) -> Outcome<Value> {
-    let only = devices.iter().map(|device| format!("\"a|^{}$|\"", device.path().display()));
-    let filter = only.chain(["\"r|.*|\"".to_owned()]).collect::<Vec<_>>().join(",");
-    let config = format!(
-        "devices{{scan=\"/dev\" obtain_device_list_from_udev=0 \
-         external_device_info_source=\"none\" use_devicesfile=0 filter=[{filter}]}} \
-         global{{activation=0 use_lvmpolld=0 event_activation=0}} \
-         activation{{udev_sync=0 udev_rules=0 monitoring=0}} backup{{backup=0 archive=0}}"
-    );
-    let args = [command, "--readonly", "--driverloaded", "n", "--config", &config];
-    let output = ["--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields];
-    let text = tool::run("lvm", args.into_iter().chain(output))?;
+/// What a command of lvm2 reports.
+fn report(command: &str, devices: &[LoopDevice], fields: &str) -> Outcome<Value> {
+    let args = ["--readonly", "--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields];
+    let text = lvm2(command, devices, args)?;
     let report: Value = serde_json::from_str(&text)?;
     Ok(report["report"][0].clone())
 }
@@ -56,12 +46,12 @@ fn as_lvm2() -> Outcome {
         let paths: Vec<&Path> = devices.iter().map(LoopDevice::path).collect();
         let shown = Call::new("inspect").args(&paths).json()?;
         let group = &shown["groups"][0];
-        let vg = &lvm2("vgs", &devices, "vg_name,vg_uuid,vg_seqno,vg_extent_size")?["vg"][0];
+        let vg = &report("vgs", &devices, "vg_name,vg_uuid,vg_seqno,vg_extent_size")?["vg"][0];
         ensure!(group["name"] == vg["vg_name"] && group["id"] == vg["vg_uuid"], "{vg} {group}");
         ensure!(group["seqno"] == number(&vg["vg_seqno"])?, "{vg} {group}");
         ensure!(group["extent_size"] == number(&vg["vg_extent_size"])?, "{vg} {group}");
 
-        let pvs = lvm2("pvs", &devices, "pv_name,pv_uuid,dev_size,pe_start")?;
+        let pvs = report("pvs", &devices, "pv_name,pv_uuid,dev_size,pe_start")?;
         let pvs = pvs["pv"].as_array().ok_or("no list")?;
         let listed = group["physical_volumes"].as_array().ok_or("no list")?;
         ensure!(pvs.len() == listed.len(), "{pvs:?} {listed:?}");
@@ -80,7 +70,7 @@ fn as_lvm2() -> Outcome {
 /// The layout of the only volume, segment by segment.
 fn segments_as_lvm2(shown: &Value, devices: &[LoopDevice], pvs: &[Value]) -> Outcome {
     let fields = "seg_start,seg_size,stripe_size,seg_pe_ranges,vg_extent_size";
-    let segments = lvm2("lvs", devices, fields)?;
+    let segments = report("lvs", devices, fields)?;
     let segments = segments["seg"].as_array().or(segments["lv"].as_array()).ok_or("no list")?;
     let layout = shown["layout"].as_array().ok_or("no layout")?;
     ensure!(layout.len() == segments.len(), "{layout:?} {segments:?}");

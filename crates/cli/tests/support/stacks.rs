@@ -1,9 +1,11 @@
 //! The samples of LVM2 and MD in `testdata/stacks`, unpacked once for a test.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::loopmount::LoopDevice;
 use super::needs::Need;
 use super::scratch::{Scratch, read};
 use super::{Outcome, ensure, tool};
@@ -74,4 +76,28 @@ impl Samples {
         let one = all.into_iter().find(|e| e.state == state && e.volume == volume);
         one.ok_or_else(|| format!("no {state}/{volume}").into())
     }
+}
+
+/// What running lvm2 takes.
+pub(crate) const LVM2: [Need; 4] =
+    [Need::Root, Need::Tool("losetup"), Need::LoopDevice, Need::Tool("lvm")];
+
+/// Runs a command of lvm2 that looks at these devices only, without the device mapper.
+pub(crate) fn lvm2<S: AsRef<OsStr>>(
+    command: &str,
+    devices: &[LoopDevice],
+    args: impl IntoIterator<Item = S>,
+) -> Outcome<String> {
+    let only = devices.iter().map(|device| format!("\"a|^{}$|\"", device.path().display()));
+    let filter = only.chain(["\"r|.*|\"".to_owned()]).collect::<Vec<_>>().join(",");
+    let config = format!(
+        "devices{{scan=\"/dev\" obtain_device_list_from_udev=0 \
+         external_device_info_source=\"none\" use_devicesfile=0 filter=[{filter}]}} \
+         global{{activation=0 use_lvmpolld=0 event_activation=0}} \
+         activation{{udev_sync=0 udev_rules=0 monitoring=0}} backup{{backup=0 archive=0}}"
+    );
+    let mut all =
+        [command, "--driverloaded", "n", "--config", &config].map(OsString::from).to_vec();
+    all.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+    tool::run("lvm", all)
 }
