@@ -1,8 +1,10 @@
 //! What can go wrong, the exit code it gives and the hint that goes with it.
 
 mod attach;
+mod backup;
 mod catalog;
 mod overlay;
+mod stack;
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -27,9 +29,6 @@ use restore::room::NoRoom;
 use restore::snapfmt::WriteError;
 use restore::stream::StreamError;
 use restore::survey::SurveyError;
-
-use crate::backup;
-use crate::stack;
 
 /// The documented exit codes (`docs/CLI.md`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,6 +164,11 @@ impl From<OverlayError> for Failure {
 }
 
 impl Failure {
+    /// What stopped a job that has not overwritten anything in place.
+    pub(crate) fn unfinished(error: impl Into<Unfinished>, terminated: bool) -> Self {
+        Self::Unfinished { unfinished: error.into(), in_place: false, terminated }
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         let interrupted =

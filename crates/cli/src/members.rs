@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use restore::layout_file::{self, LayoutFileError};
-use restore::snapfmt::{ExtentMap, Limits, PROJECT_MAGIC, VolumeId};
+use restore::snapfmt::{ChunkSize, ExtentMap, Limits, PROJECT_MAGIC, VolumeId};
 use restore::source::RawSource;
 use restore::{Layout, Volume, VolumeMember};
 
 use crate::args::LayoutArgs;
 use crate::exit::Failure;
+
+/// In what chunks members are read where nothing says more.
+pub(crate) const UNIT: u32 = ChunkSize::DEFAULT.bytes();
 
 /// Opens members read-only; data is read in chunks of `unit` bytes.
 pub(crate) fn open(
@@ -68,7 +71,8 @@ pub(crate) fn apart(members: Vec<VolumeMember>) -> Result<Volume, Failure> {
     volume(map, members)
 }
 
-fn sizes(members: &[VolumeMember]) -> Vec<(VolumeId, u64)> {
+/// Who they are, and how large.
+pub(crate) fn sizes(members: &[VolumeMember]) -> Vec<(VolumeId, u64)> {
     members.iter().map(|m| (m.volume_id.clone(), m.source.size())).collect()
 }
 

@@ -1,10 +1,13 @@
-//! Arguments → catalog and the set that is meant.
+//! Arguments → the set that is meant, with a word on those that were passed over for it.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
-use restore::catalog::{Catalog, Lookup, Selection, SetEntry};
+use foreign::Limits;
+use foreign::backup::{BackupSet, Backups};
+use restore::catalog::{Catalog, Lookup, Selectable, Selection, SetEntry};
 
-use crate::args::{SelectionArgs, SetArgs};
+use crate::args::SelectionArgs;
 use crate::exit::Failure;
 use crate::output::note;
 
@@ -13,19 +16,38 @@ pub(crate) fn catalog(paths: &[PathBuf]) -> Catalog {
     Catalog::open(paths, &Lookup::default())
 }
 
-/// The one set that is meant; says which newer ones were passed over.
-pub(crate) fn set<'c>(catalog: &'c Catalog, args: &SetArgs) -> Result<&'c SetEntry, Failure> {
-    let selected = catalog.select(&args.selection.resolve())?;
+/// The one set of snapshot files that is meant.
+pub(crate) fn set<'c>(
+    catalog: &'c Catalog,
+    selection: &Selection,
+) -> Result<&'c SetEntry, Failure> {
+    let selected = catalog.select(selection)?;
     for entry in &selected.skipped {
-        let why = catalog.open_set(entry).err().map(|e| e.to_string()).unwrap_or_default();
-        note(&format!("passed over {}: {why}", entry.candidate()));
+        passed_over(*entry, catalog.open_set(entry).err());
     }
-    if args.selection.latest_complete {
+    if selection.latest_complete {
         for bad in catalog.bad().iter().filter(|b| b.manifest.is_none()) {
             note(&format!("passed over {}", bad.error));
         }
     }
     Ok(selected.entry)
+}
+
+/// The one set of backups that is meant; says what should be known of it, too.
+pub(crate) fn backup(backups: &Backups, selection: &Selection) -> Result<BackupSet, Failure> {
+    let selected = backups.select(selection)?;
+    for set in &selected.skipped {
+        passed_over(*set, set.open(&Limits::DEFAULT).err());
+    }
+    for warning in &selected.set.warnings {
+        note(&warning.to_string());
+    }
+    Ok(selected.set)
+}
+
+fn passed_over(set: &impl Selectable, why: Option<impl Display>) {
+    let why = why.map(|error| error.to_string()).unwrap_or_default();
+    note(&format!("passed over {}: {why}", set.key().candidate()));
 }
 
 impl SelectionArgs {

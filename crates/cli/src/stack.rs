@@ -1,22 +1,49 @@
 //! What is written on members, in the place of a layout that is given.
 
-use foreign::stack::{Choice, Chosen, NotChosen, Of, Problem, Stack, Unassembled};
+use foreign::stack::{Choice, Chosen, NotChosen, Of, Stack, Unassembled};
 use restore::{Volume, VolumeMember};
 
 use crate::args::{LayoutArgs, StackArgs};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::members;
 
-/// A volume, and what speaks against it.
+/// A volume, and what is known of how its members make it.
 pub(crate) struct Joined {
     pub volume: Volume,
-    /// Why only a salvage may go on with it.
-    pub doubt: Option<Unassembled>,
+    pub assembly: Assembly,
+}
+
+/// Whether members are laid together as they should be.
+pub(crate) enum Assembly {
+    /// As they or the arguments say.
+    Sound,
+    /// Something speaks against it: only a salvage may go on.
+    Doubtful(Unassembled),
+    /// Nothing says how they should be: they are one after the other to be looked at.
+    Apart,
+}
+
+impl Joined {
+    /// Refuses what cannot be proved to be put together as it was.
+    pub(crate) fn proved(self) -> Result<Volume, Failure> {
+        self.assembly.proved()?;
+        Ok(self.volume)
+    }
+}
+
+impl Assembly {
+    /// Refuses what cannot be proved to be put together as it was.
+    pub(crate) fn proved(self) -> Result<Self, Failure> {
+        match self {
+            Self::Doubtful(doubt) => Err(doubt.into()),
+            Self::Sound | Self::Apart => Ok(self),
+        }
+    }
 }
 
 impl From<Volume> for Joined {
     fn from(volume: Volume) -> Self {
-        Self { volume, doubt: None }
+        Self { volume, assembly: Assembly::Sound }
     }
 }
 
@@ -97,54 +124,9 @@ pub(crate) fn inside(volume: Volume, meant: &StackArgs) -> Result<Joined, Failur
 fn assemble(stack: &Stack, choice: &Choice) -> Result<Joined, Unassembled> {
     match stack.volume(choice, false) {
         Err(doubt @ Unassembled::Problems { can_be_salvaged: true, .. }) => {
-            Ok(Joined { volume: stack.volume(choice, true)?, doubt: Some(doubt) })
+            let volume = stack.volume(choice, true)?;
+            Ok(Joined { volume, assembly: Assembly::Doubtful(doubt) })
         }
         result => Ok(result?.into()),
     }
-}
-
-impl From<Unassembled> for Failure {
-    fn from(error: Unassembled) -> Self {
-        Self::Stack(error)
-    }
-}
-
-pub(crate) fn exit(error: &Unassembled) -> Exit {
-    match error {
-        Unassembled::Choice(NotChosen::Several { .. }) => Exit::Usage,
-        Unassembled::Choice(NotChosen::None { .. }) => Exit::Incomplete,
-        Unassembled::Problems { doubts, .. }
-            if doubts.iter().all(|doubt| doubt.problem.is_absence()) =>
-        {
-            Exit::Incomplete
-        }
-        Unassembled::Problems { .. } | Unassembled::Layout(_) | Unassembled::Mismatch(_) => {
-            Exit::SourceDamaged
-        }
-        Unassembled::System(_) => Exit::Failed,
-    }
-}
-
-pub(crate) fn hint(error: &Unassembled) -> &'static str {
-    match error {
-        Unassembled::Choice(_) => {
-            "choose with --lv VG/LV, --md UUID or --partition N; inspect shows what there is"
-        }
-        Unassembled::Problems { can_be_salvaged: true, doubts, .. } => {
-            if doubts.iter().any(|doubt| is_of_filesystem(&doubt.problem)) {
-                "are these all its members, of one moment? restore --salvage takes them as they are"
-            } else {
-                "give all members, of one moment; restore --salvage counts what is missing as damaged"
-            }
-        }
-        Unassembled::Problems { .. } => "inspect shows all that is known",
-        Unassembled::Layout(_) | Unassembled::Mismatch(_) => {
-            "the metadata on the members contradicts itself"
-        }
-        Unassembled::System(_) => "nothing more is known",
-    }
-}
-
-const fn is_of_filesystem(problem: &Problem) -> bool {
-    matches!(problem, Problem::FilesystemCut { .. } | Problem::FilesystemBroken { .. })
 }

@@ -2,18 +2,15 @@
 
 use std::fmt::Write;
 
-use foreign::backup::Backups;
-use restore::catalog::Catalog;
+use foreign::backup::{Backups, FileFault};
+use restore::catalog::{BadFile, Catalog};
 use serde::Serialize;
 
+use super::inspect::show_raw;
 use crate::args::SetArgs;
-use crate::backup;
 use crate::exit::{Exit, Failure};
-use crate::members;
+use crate::given::{Found, Given};
 use crate::output::{Output, PathView, line, note};
-use crate::raw;
-use crate::select;
-use crate::subject::Given;
 use crate::view::SetView;
 
 #[derive(Serialize)]
@@ -30,46 +27,39 @@ struct Unreadable {
 
 /// Lists all sets, or the one selected.
 pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
-    let catalog = match Given::look(args) {
-        Given::Files(catalog) => catalog,
-        Given::Backups(backups) => return backups_found(&backups, args, output),
-        Given::Raw(raw) => return raw::show(&raw, output),
+    let given = Given::look(args)?;
+    let listing = match &given.found {
+        Found::Sets(catalog) => of_sets(&given, catalog)?,
+        Found::Backups(backups) => of_backups(&given, backups)?,
+        Found::Raw(members) => return show_raw(&given, members, output),
     };
-    members::refuse_layout(&args.raw.layout)?;
-    let sets = if args.selection.is_empty() {
-        catalog.sets().iter().map(|entry| SetView::new(&catalog, entry)).collect()
-    } else {
-        vec![SetView::new(&catalog, select::set(&catalog, args)?)]
-    };
-    tell(&Listing { sets, unreadable: unreadable(&catalog) }, output)
-}
-
-/// Lists all sets of another system's backups, or the one selected.
-fn backups_found(backups: &Backups, args: &SetArgs, output: Output) -> Result<Exit, Failure> {
-    let sets = if args.selection.is_empty() {
-        backups.warnings.iter().for_each(|warning| note(&warning.to_string()));
-        backups.sets.iter().map(SetView::of_backup).collect()
-    } else {
-        vec![SetView::of_backup(&backup::set(backups, &args.selection.resolve())?)]
-    };
-    let unreadable = backups
-        .unreadable
-        .iter()
-        .map(|file| Unreadable { path: (&file.path).into(), error: file.fault.to_string() });
-    tell(&Listing { sets, unreadable: unreadable.collect() }, output)
-}
-
-fn tell(listing: &Listing, output: Output) -> Result<Exit, Failure> {
-    output.result(listing, text)?;
+    output.result(&listing, text)?;
     Ok(if listing.unreadable.is_empty() { Exit::Done } else { Exit::SourceDamaged })
 }
 
-fn unreadable(catalog: &Catalog) -> Vec<Unreadable> {
-    let view = |bad: &restore::catalog::BadFile| Unreadable {
+fn of_sets(given: &Given<'_>, catalog: &Catalog) -> Result<Listing, Failure> {
+    let sets = if given.says_which() {
+        vec![SetView::new(catalog, given.set(catalog)?)]
+    } else {
+        catalog.sets().iter().map(|entry| SetView::new(catalog, entry)).collect()
+    };
+    let unreadable = |bad: &BadFile| Unreadable {
         path: (&bad.error.path).into(),
         error: bad.error.cause.to_string(),
     };
-    catalog.bad().iter().map(view).collect()
+    Ok(Listing { sets, unreadable: catalog.bad().iter().map(unreadable).collect() })
+}
+
+fn of_backups(given: &Given<'_>, backups: &Backups) -> Result<Listing, Failure> {
+    let sets = if given.says_which() {
+        vec![SetView::of_backup(&given.backup(backups)?)]
+    } else {
+        backups.warnings.iter().for_each(|warning| note(&warning.to_string()));
+        backups.sets.iter().map(SetView::of_backup).collect()
+    };
+    let unreadable =
+        |file: &FileFault| Unreadable { path: (&file.path).into(), error: file.fault.to_string() };
+    Ok(Listing { sets, unreadable: backups.unreadable.iter().map(unreadable).collect() })
 }
 
 fn text(listing: &Listing) -> String {

@@ -2,7 +2,6 @@
 
 pub(crate) mod attach;
 pub(crate) mod attached;
-pub(crate) mod backup;
 pub(crate) mod capture;
 pub(crate) mod detach;
 pub(crate) mod guess_layout;

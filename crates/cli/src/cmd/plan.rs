@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use restore::engine::{self, Options, RunError};
 use restore::sink::NullSink;
-use restore::snapfmt::{SetContentId, SetId};
 use restore::{Progress, Volume};
 use serde::Serialize;
 
 use super::restore::{Extent, Ready, are_pipes, check_usage, on_damage, output_path};
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, PathView, name, size};
+use crate::output::{Output, PathView, size};
+use crate::view::set_name::SetName;
 
 /// How long decoding is tried, to tell how long all of it will take.
 const TRIAL: Duration = Duration::from_millis(700);
@@ -20,8 +20,8 @@ const TRIAL: Duration = Duration::from_millis(700);
 #[derive(Serialize)]
 struct Plan {
     go: bool,
-    set_id: Option<SetId>,
-    content_id: Option<SetContentId>,
+    #[serde(flatten)]
+    set: SetName,
     target: PathView,
     logical_size: u64,
     range: [u64; 2],
@@ -68,8 +68,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let held = place.held.as_ref();
     let plan = Plan {
         go: true,
-        set_id: subject.set.as_ref().map(|set| set.set_id.clone()),
-        content_id: subject.set.as_ref().and_then(|set| set.content_id),
+        set: SetName::of(&subject.origin),
         target: output_path(args).into(),
         logical_size: subject.volume.size(),
         range: [extent.range.start, extent.range.end],
@@ -134,13 +133,9 @@ impl Trial {
 impl Plan {
     fn text(&self) -> String {
         let mut out = String::new();
-        let of = match &self.set_id {
-            Some(set_id) => format!("set {}", name(set_id.as_str())),
-            None => "raw members".to_owned(),
-        };
+        let bytes = size(self.range[1] - self.range[0]);
         // Writing to a string cannot fail.
-        let _ =
-            writeln!(out, "go: {} of {of} to {}", size(self.range[1] - self.range[0]), self.target);
+        let _ = writeln!(out, "go: {bytes} of {} to {}", self.set, self.target);
         let Bytes { data, zero, hole, unmapped } = self.bytes;
         let _ = writeln!(
             out,

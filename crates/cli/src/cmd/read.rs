@@ -11,20 +11,20 @@ use std::time::Instant;
 
 use restore::extract::{Output as Extracted, extract};
 use restore::reader::{Options, Reader};
-use restore::snapfmt::{SetContentId, SetId};
 use serde::Serialize;
 
 use super::restore::range_of;
 use crate::args::{Common, ReadArgs};
 use crate::exit::{Exit, Failure, Refusal};
+use crate::given::Given;
 use crate::output::{Output, PathView, size};
-use crate::subject::Given;
+use crate::view::set_name::SetName;
 use crate::watch::Watch;
 
 #[derive(Serialize)]
 struct Read {
-    set_id: Option<SetId>,
-    content_id: Option<SetContentId>,
+    #[serde(flatten)]
+    set: SetName,
     output: PathView,
     logical_size: u64,
     range: [u64; 2],
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
     if path.is_none() {
         check_stdout(output)?;
     }
-    let subject = Given::look(&args.set).subject(&args.set)?;
+    let subject = Given::look(&args.set)?.subject()?;
     let volume = Arc::new(subject.volume);
     let range = range_of(args.offset, args.length, volume.size())?;
     let options = Options { threads: common.jobs(), ..Options::default() };
@@ -55,8 +55,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
     result.map_err(|error| Failure::Extract { error, target: target.to_owned(), terminated })?;
     if let Some(path) = path {
         let read = Read {
-            set_id: subject.set.as_ref().map(|set| set.set_id.clone()),
-            content_id: subject.set.as_ref().and_then(|set| set.content_id),
+            set: SetName::of(&subject.origin),
             output: path.into(),
             logical_size: volume.size(),
             range: [range.start, range.end],

@@ -1,6 +1,8 @@
 //! Sets as they are printed, in JSON and in text.
 
+pub(crate) mod rows;
 pub(crate) mod segment;
+pub(crate) mod set_name;
 pub(crate) mod stack;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,22 @@
 use restore::snapfmt::{Column, ExtentMap, Mapping, Segment, VolumeId};
 use serde::Serialize;
 
+/// A layout, as text too.
+#[derive(Default, Serialize)]
+pub(crate) struct LayoutView {
+    layout: Vec<SegmentView>,
+    #[serde(skip)]
+    pub text: Vec<String>,
+}
+
+impl LayoutView {
+    /// The segments of a map; `ids` are those of its members.
+    pub(crate) fn new(map: &ExtentMap, ids: &[VolumeId]) -> Self {
+        let text = map.segments().map(|s| restore::describe(&s, ids)).collect();
+        Self { layout: segments(map, ids), text }
+    }
+}
+
 /// One segment of a layout.
 #[derive(Serialize)]
 pub(crate) struct SegmentView {

@@ -4,6 +4,7 @@
 //! then is a [`Stored`], which is opened only when its set is the one that is meant.
 
 mod error;
+mod evidence;
 
 use std::collections::BTreeMap;
 use std::fmt;

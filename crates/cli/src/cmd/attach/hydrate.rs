@@ -4,17 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use restore::Volume;
+use restore::engine::OnDamage;
 use restore::hydrate::{self, Background, End, Hydrated, Request};
 use restore::image::Image;
 use restore::job::{JournalAt, Target, look};
 use restore::journal::SyncPoints;
-use restore::room;
 use restore::sink::{Io, beside};
-use restore::survey::survey;
-use restore::{Progress, Volume};
 
-use super::super::restore::{check_new, image_room};
 use crate::args::Common;
+use crate::cmd::restore::{check_new, counted, image_room};
 use crate::exit::{Failure, Refusal};
 
 /// A raw image that may be made.
@@ -36,23 +35,15 @@ impl LocalCopy {
         // The server leaves the directory it was started in.
         let target = std::path::absolute(target).map_err(failed)?;
         check_new(&target, false, sources).map_err(never_replaced)?;
-        let counts = survey(volume, 0..volume.size(), &Progress::default());
-        let needs = room::Needs {
-            file_size: volume.size(),
-            // Damage does not keep the rest from being read.
-            data_bytes: counts.map(|counts| counts.data).unwrap_or_default(),
-            preallocate: false,
-        };
-        image_room(&target, needs)?;
+        let size = volume.size();
+        // Damage does not keep the rest from being read.
+        let counts = counted(volume, 0..size, OnDamage::Salvage { fill: 0 })?;
+        image_room(&target, size, &counts, false)?;
         let path = beside(&target, ".journal").map_err(failed)?;
         let points = SyncPoints::default();
         let journal = JournalAt { path, volume: word, points, restart: false };
         let image = Target::Image { path: target.clone(), replace: false, preallocate: false };
-        look(&image, Some(&journal), &(0..volume.size())).map_err(|e| Failure::Unfinished {
-            unfinished: e.into(),
-            in_place: false,
-            terminated: false,
-        })?;
+        look(&image, Some(&journal), &(0..size)).map_err(|e| Failure::unfinished(e, false))?;
         Ok(Self { target, journal })
     }
 

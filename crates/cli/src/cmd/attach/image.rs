@@ -12,7 +12,8 @@ use restore::reader::{self, Reader};
 use super::hydrate::LocalCopy;
 use crate::args::{AttachArgs, Common};
 use crate::exit::Failure;
-use crate::subject::{Given, Subject};
+use crate::given::Given;
+use crate::subject::Subject;
 
 /// Where an overlay without a name is: on a disk, for it grows by all that is written.
 const TEMPORARY: &str = "/var/tmp";
@@ -49,13 +50,8 @@ impl Checked {
     ) -> Result<Self, Failure> {
         let local = match &args.hydrate {
             Some(target) => {
-                let word = given.word(subject)?;
-                Some(LocalCopy::check(
-                    target,
-                    &subject.volume,
-                    word,
-                    &given.sources(std::slice::from_ref(target)),
-                )?)
+                let sources = given.sources(std::slice::from_ref(target));
+                Some(LocalCopy::check(target, &subject.volume, subject.word()?, &sources)?)
             }
             None => None,
         };
@@ -64,7 +60,7 @@ impl Checked {
             Some(path) => Some(Over::File {
                 // The server leaves the directory it was started in.
                 path: std::path::absolute(path).map_err(Failure::System)?,
-                content: given.word(subject)?,
+                content: subject.word()?,
                 reset: args.reset_overlay,
             }),
             None => None,

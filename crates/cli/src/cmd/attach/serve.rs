@@ -1,17 +1,14 @@
 //! The server's side: opens the set, shows it, and goes on in the background.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 use restore::attach::{Device, Event, Name, Options, Place, Server, sector_size_for};
-use restore::device;
-use restore::snapfmt::VolumeId;
 use rustix::process::Signal;
 
 use super::image::{Checked, Log, Shown};
@@ -19,25 +16,25 @@ use super::mounts::Filesystems;
 use super::{Ready, Signals, home};
 use crate::args::{AttachArgs, Common};
 use crate::exit::{Exit, Failure};
-use crate::members;
+use crate::given::Given;
 use crate::output::note;
-use crate::subject::{Given, Subject};
+use crate::view::set_name::SetName;
 
 /// Reads wait for storage more than for processors, and as many as this cost little.
 const LEAST_WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// Serves the set selected until it is detached.
 pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
-    let given = Given::look(&args.set);
+    let given = Given::look(&args.set)?;
     let subject = match &args.mount {
-        Some(_) => given.whole_disk(&args.set)?,
-        None => given.subject(&args.set)?,
+        Some(_) => given.whole_disk()?,
+        None => given.subject()?,
     };
     let checked = Checked::new(args, &given, &subject)?;
-    let place = home()?.place(name(args, &subject));
-    let set =
-        subject.set.as_ref().map(|s| (s.set_id.to_string(), s.content_id.map(|id| id.to_string())));
-    let (time, sector_size) = (taken(&subject), sector_size(given.raw(), &subject)?);
+    let place = home()?.place(args.name.clone().unwrap_or_else(|| Name::of_id(subject.id())));
+    let SetName { set_id, content_id } = SetName::of(&subject.origin);
+    let set = set_id.map(|id| (id.to_string(), content_id.map(|id| id.to_string())));
+    let (time, sector_size) = (subject.time(), subject.sector_size()?);
     // From here on there is something to take down.
     let signals = Signals::heard().map_err(Failure::System)?;
     let log = log(common.verbose);
@@ -66,35 +63,6 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     // What is durable of the local copy stays for the next time.
     drop(background);
     Ok(Exit::Done)
-}
-
-/// What it is called: as asked, as its set, or as the first of its members.
-fn name(args: &AttachArgs, subject: &Subject) -> Name {
-    let member = || subject.volume.members().first().map(|member| member.volume_id.as_str());
-    let id = subject.set.as_ref().map(|set| set.set_id.as_str()).or_else(member);
-    args.name.clone().unwrap_or_else(|| Name::of_id(id.unwrap_or_default()))
-}
-
-/// When the set was taken.
-fn taken(subject: &Subject) -> Option<Timestamp> {
-    let open = subject.open.as_ref()?;
-    Some(open.chains.first()?.first()?.snapshot.manifest().set.time)
-}
-
-/// The largest logical sector size among the members: what was written in smaller sectors can be read in
-/// larger ones of that size, not the other way round.
-fn sector_size(raw: &[(VolumeId, PathBuf)], subject: &Subject) -> Result<u32, Failure> {
-    let mut sizes = Vec::new();
-    for (_, path) in raw {
-        let sectors = File::open(path).and_then(|file| device::sectors(&file));
-        sizes.push(sectors.map_err(|e| members::failure(path, e))?.0);
-    }
-    let chains = subject.open.iter().flat_map(|open| &open.chains);
-    for file in chains.filter_map(|chain| chain.first()) {
-        let members = &file.snapshot.manifest().set.members;
-        sizes.extend(members.iter().map(|member| member.logical_sector));
-    }
-    Ok(sizes.into_iter().max().unwrap_or(512))
 }
 
 /// A device over the whole volume.

@@ -4,25 +4,27 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
+use foreign::backup::BackupSet;
 use jiff::Timestamp;
-use restore::catalog::{Catalog, CatalogError, Generation, Selection};
+use restore::catalog::{CatalogError, Generation, Selection};
 use restore::snapfmt::{ChunkSize, Consistency, Digest, ExtentMap, Limits, SetId, VolumeId};
 use restore::{Volume, device, in_use};
 
 use super::{now, short_id};
 use crate::args::CaptureArgs;
-use crate::backup::{self, Backup};
+use crate::backup::Backup;
 use crate::exit::Failure;
+use crate::given::backups;
 use crate::members;
+use crate::select;
 use crate::stack;
-use crate::subject::Subject;
 
 /// What was given.
 pub(super) enum Given {
     /// Raw images and devices.
     Members(Vec<(VolumeId, PathBuf)>),
     /// A set of backups, opened.
-    Backup { subject: Box<Subject>, backup: Box<Backup> },
+    Backup { set: Box<BackupSet>, volume: Box<Volume> },
 }
 
 /// What the set that is written is called.
@@ -42,7 +44,7 @@ impl Given {
         if let Some(members) = members::raw(&args.paths) {
             return Ok(Self::Members(members));
         }
-        let Some(backups) = backup::find(&args.paths, &Catalog::default()) else {
+        let Some(backups) = backups(&args.paths) else {
             return Err(CatalogError::NotFound { any: false }.into());
         };
         let selection = Selection {
@@ -51,25 +53,20 @@ impl Given {
             generation: args.generation.map(Generation::Number),
             ..Selection::default()
         };
-        let set = backup::set(&backups, &selection)?;
-        let mut subject = backup::volume(set, &args.layout, &args.stack)?;
-        subject.refuse_damage()?;
-        match subject.backup.take() {
-            Some(backup) => {
-                Ok(Self::Backup { subject: Box::new(subject), backup: Box::new(backup) })
-            }
-            None => Err(CatalogError::NotFound { any: true }.into()),
-        }
+        let (backup, members) = Backup::open(select::backup(&backups, &selection)?)?;
+        let volume = stack::join(members, &args.layout, &args.stack, true)?.proved()?;
+        let set = backup.undamaged()?.set;
+        Ok(Self::Backup { set: Box::new(set), volume: Box::new(volume) })
     }
 
     /// The ids of the backup, or what the arguments say.
     pub(super) fn ids(&self, args: &CaptureArgs) -> Ids {
         match self {
-            Self::Backup { backup, .. } => Ids {
-                set_id: Some(backup.set.id.clone()),
-                source_volume: Some(backup.set.source_volume_id.clone()),
-                generation: Some(backup.set.generation),
-                tags: backup.set.tags.clone(),
+            Self::Backup { set, .. } => Ids {
+                set_id: Some(set.id.clone()),
+                source_volume: Some(set.source_volume_id.clone()),
+                generation: Some(set.generation),
+                tags: set.tags.clone(),
             },
             Self::Members(_) => Ids {
                 set_id: args.set_id.clone(),
@@ -85,7 +82,7 @@ impl Given {
         match (args.time, self) {
             (Some(time), _) => Ok(time),
             (None, Self::Members(_)) => now(),
-            (None, Self::Backup { backup, .. }) => backup.set.time.ok_or_else(|| Failure::Usage {
+            (None, Self::Backup { set, .. }) => set.time.ok_or_else(|| Failure::Usage {
                 message: "nothing says when the backup was taken".into(),
                 hint: "give its --time",
             }),
@@ -116,10 +113,10 @@ impl Given {
         chunk_size: ChunkSize,
     ) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
         let (volume, sectors) = match self {
-            Self::Backup { subject, .. } => {
+            Self::Backup { volume, .. } => {
                 let sector = args.sector_size.unwrap_or(512);
-                let sectors = vec![(sector, sector); subject.volume.members().len()];
-                (subject.volume, sectors)
+                let sectors = vec![(sector, sector); volume.members().len()];
+                (*volume, sectors)
             }
             Self::Members(members) => open_members(args, &members, chunk_size)?,
         };
@@ -130,7 +127,7 @@ impl Given {
     /// The same members always make the same volume.
     pub(super) fn volume_id(&self, args: &CaptureArgs) -> Result<VolumeId, Failure> {
         let members = match self {
-            Self::Backup { backup, .. } => return Ok(backup.set.source_volume_id.clone()),
+            Self::Backup { set, .. } => return Ok(set.source_volume_id.clone()),
             Self::Members(members) => members,
         };
         if let [(only, _)] = members.as_slice()
@@ -153,10 +150,7 @@ fn open_members(
 ) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
     let opened = members::open(given, chunk_size.bytes())?;
     let joined = stack::join(opened, &args.layout, &args.stack, args.paths.is_empty())?;
-    if let Some(doubt) = joined.doubt {
-        return Err(doubt.into());
-    }
-    let volume = joined.volume;
+    let volume = joined.proved()?;
     let mut sectors = Vec::new();
     for member in volume.members() {
         let Some((_, path)) = given.iter().find(|(id, _)| *id == member.volume_id) else {

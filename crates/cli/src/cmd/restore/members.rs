@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use restore::job::{JournalAt, Restore, Target};
-use restore::layout_file;
 use restore::room::{self, check_room};
 use restore::sink::{beside, parent_directory};
 use restore::snapfmt::{MemberNo, VolumeId};
-use restore::survey::survey;
-use restore::{Progress, Throttle, Volume};
+use restore::{Throttle, Volume};
 use serde::Serialize;
 
 use super::files::{unfinished, write_map, write_private, write_report};
 use super::names::{check, check_usage, map_beside, targets};
-use super::on_damage;
-use super::place::journal_at;
+use super::place::{counted, journal_at};
 use super::report::Restored;
+use super::{on_damage, or_check};
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure, Refusal};
+use crate::given::Given;
 use crate::output::{Output, PathView, note};
-use crate::subject::{Given, Subject};
+use crate::subject::{Subject, layout_text};
+use crate::view::set_name::SetName;
 use crate::watch::Watch;
 
 const LAYOUT: &str = "layout.toml";
@@ -45,18 +45,16 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let start = Instant::now();
     check_usage(args)?;
-    let given = Given::look(&args.set);
+    let given = Given::look(&args.set)?;
     let sources = given.sources(&targets(args));
     let names = || {
         check_new_directory(directory)?;
         check(args, &sources)
     };
-    let mut subject = Given::or_check(given.members(&args.set), names)?;
+    let subject = or_check(given.members(), names)?;
     names()?;
-    if !args.salvage.salvage {
-        subject.refuse_damage()?;
-    }
-    let word = given.word(&subject)?;
+    let subject = if args.salvage.salvage { subject } else { subject.undamaged()? };
+    let word = subject.word()?;
     let unnamed = Work::prepare(args, directory, &subject)?;
     let mut members = Vec::new();
     for (no, member) in (0..).zip(subject.volume.members()) {
@@ -127,11 +125,8 @@ impl Work {
     /// Writes the layout, removes the journals and gives the directory its name.
     fn finish(self, subject: &Subject, target: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::Target { path: target.to_owned(), error };
-        let volume = &subject.volume;
         if subject.is_volume() {
-            let sizes: Vec<_> =
-                volume.members().iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
-            let text = layout_file::render(volume.layout().map(), &sizes);
+            let text = layout_text(&subject.volume);
             write_private(&self.directory.join(LAYOUT), &text, true)?;
         }
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
@@ -185,12 +180,8 @@ fn restore_member(
     let watch = Watch::start(common, "restoring");
     let result = request.run(watch.progress());
     let terminated = watch.finish();
-    let restored = result.map_err(|unfinished| Failure::Unfinished {
-        unfinished,
-        in_place: false,
-        terminated,
-    })?;
-    let set = subject.set.as_ref();
+    let restored = result.map_err(|unfinished| Failure::unfinished(unfinished, terminated))?;
+    let set = SetName::of(&subject.origin);
     let mut view = Restored::new(set, image.into(), volume.size(), &restored.report);
     view.method = restored.method.to_string();
     view.target_verified = args.proof.verify_target;
@@ -209,13 +200,8 @@ fn room(args: &RestoreArgs, target: &Path, subject: &Subject) -> Result<(), Fail
     for no in (0..).zip(subject.volume.members()).map(|(no, _)| MemberNo(no)) {
         let alone = subject.volume.alone(no).map_err(|e| Failure::Layout(e.into()))?;
         largest = largest.max(alone.size());
-        let needed = match survey(&alone, 0..alone.size(), &Progress::default()) {
-            Ok(counts) if !args.target.preallocate => counts.data,
-            Ok(_) => alone.size(),
-            Err(_) if args.salvage.salvage => 0,
-            Err(error) => return Err(Failure::Survey(error)),
-        };
-        all = all.saturating_add(needed);
+        let counts = counted(&alone, 0..alone.size(), on_damage(args))?;
+        all = all.saturating_add(if args.target.preallocate { alone.size() } else { counts.data });
     }
     let needs = room::Needs { file_size: largest, data_bytes: all, preallocate: false };
     match check_room(target, needs) {

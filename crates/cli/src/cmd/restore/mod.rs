@@ -18,13 +18,14 @@ use restore::engine::OnDamage;
 use restore::job::{Restore, Target};
 use restore::signature::Contents;
 use restore::snapfmt::PreadFile;
-use restore::survey::survey;
-use restore::{Counts, Digests, Progress, Throttle, device};
+use restore::{Counts, Digests, Throttle, device};
 
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
+use crate::given::Given;
 use crate::output::{Output, PathView, note, size};
-use crate::subject::{Given, Subject};
+use crate::subject::Subject;
+use crate::view::set_name::SetName;
 use crate::watch::Watch;
 
 pub(crate) use extent::{Extent, range_of};
@@ -32,7 +33,7 @@ use files::{unfinished, write_map, write_report};
 use names::{check, check_stdout, is_pipe, map_path, targets};
 pub(crate) use names::{check_new, check_usage, output as output_path};
 pub(crate) use pipes::are_given as are_pipes;
-pub(crate) use place::{Place, image_room};
+pub(crate) use place::{Place, counted, image_room};
 use place::{claim, journal_at};
 pub(crate) use report::ProofView;
 use report::Restored;
@@ -54,29 +55,29 @@ pub(crate) struct Ready {
 impl Ready {
     /// Opens the set and claims the target, or says why that cannot be.
     pub(crate) fn new(args: &RestoreArgs) -> Result<Self, Failure> {
-        let given = Given::look(&args.set);
+        let given = Given::look(&args.set)?;
         let sources = given.sources(&targets(args));
         let sources: Vec<_> = sources.into_iter().chain(args.overlay.clone()).collect();
         let target = |extent: Option<&Extent>| {
             check(args, &sources)?;
             claim(args, extent, &sources)
         };
-        let subject = given.in_doubt(&args.set, &args.set.stack);
-        let subject = Given::or_check(subject, || target(None).map(drop))?;
+        let subject = or_check(given.in_doubt(), || target(None).map(drop))?;
         let extent = Extent::new(&args.extent, &subject.volume)?;
         let held = target(Some(&extent))?;
-        let word = given.word(&subject)?;
-        let (mut subject, word) = match &args.overlay {
+        let word = subject.word()?;
+        let (subject, word) = match &args.overlay {
             Some(path) => overlaid::overlaid(path, subject, &word)?,
             None => (subject, word),
         };
-        let counts = counts(args, &subject, &extent)?;
+        let counts = counted(&subject.volume, extent.range.clone(), on_damage(args))?;
         let place = Place::new(args, &extent, &counts, held)?;
-        if args.salvage.salvage {
+        let subject = if args.salvage.salvage {
             subject.tell_doubt();
+            subject
         } else {
-            subject.refuse_damage()?;
-        }
+            subject.undamaged()?
+        };
         Ok(Self { subject, word, extent, counts, place })
     }
 
@@ -84,19 +85,23 @@ impl Ready {
     pub(crate) fn look_at_what_is_left(&self, args: &RestoreArgs) -> Result<(), Failure> {
         let journal = self.place.journal.clone().map(|at| journal_at(args, at, self.word.clone()));
         let range = self.extent.range.start..self.extent.end;
-        restore::job::look(&self.place.target, journal.as_ref(), &range).map_err(|e| {
-            Failure::Unfinished { unfinished: e.into(), in_place: false, terminated: false }
-        })
+        restore::job::look(&self.place.target, journal.as_ref(), &range)
+            .map_err(|error| Failure::unfinished(error, false))
     }
 }
 
-/// What the indexes say of the range. Damage in them is for the restore to stop at, or to salvage.
-fn counts(args: &RestoreArgs, subject: &Subject, extent: &Extent) -> Result<Counts, Failure> {
-    match survey(&subject.volume, extent.range.clone(), &Progress::default()) {
-        Ok(counts) => Ok(counts),
-        Err(_) if args.salvage.salvage => Ok(Counts::default()),
-        Err(error) => Err(Failure::Survey(error)),
-    }
+/// A volume that can be opened, or why not; but what `check` finds wrong with the target goes before
+/// damage. The target of a volume that can be opened is left to the caller.
+fn or_check(
+    subject: Result<Subject, Failure>,
+    check: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Subject, Failure> {
+    subject.or_else(|failure| {
+        if failure.exit() == Exit::SourceDamaged {
+            check()?;
+        }
+        Err(failure)
+    })
 }
 
 /// Restores the set selected.
@@ -159,7 +164,7 @@ fn to_target(
         result.map_err(|unfinished| Failure::Unfinished { unfinished, in_place, terminated })?;
     let (size, report) = (subject.volume.size(), &restored.report);
     let named = path.clone().unwrap_or_else(|| PathBuf::from("-"));
-    let mut view = Restored::new(subject.set.as_ref(), (&named).into(), size, report);
+    let mut view = Restored::new(SetName::of(&subject.origin), (&named).into(), size, report);
     view.range = [extent.range.start, extent.range.end];
     view.target_size = extent.len();
     view.method = restored.method.to_string();

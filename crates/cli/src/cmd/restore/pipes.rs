@@ -18,7 +18,7 @@ use super::tell;
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::subject::SetName;
+use crate::view::set_name::SetName;
 use crate::watch::Watch;
 
 /// Whether any of the paths is a pipe: then all of them are read like one.
@@ -51,8 +51,8 @@ pub(super) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let method = sink.method().to_string();
     let target = target_of(args);
     Box::new(sink).finish().map_err(|error| unfinished(target, error))?;
-    let set = SetName { set_id: manifest.id, content_id: Some(content_id) };
-    let view = Restored::new(Some(&set), target.into(), manifest.logical_size, &streamed.report);
+    let set = SetName { set_id: Some(manifest.id), content_id: Some(content_id) };
+    let view = Restored::new(set, target.into(), manifest.logical_size, &streamed.report);
     let view = Restored { method, seconds: start.elapsed().as_secs_f64(), ..view };
     tell(args, output, &view)?;
     Ok(Exit::Done)

@@ -3,16 +3,19 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use restore::Counts;
+use restore::engine::OnDamage;
 use restore::interlock::{self, Held};
 use restore::job::{JournalAt, Target};
 use restore::journal::SyncPoints;
 use restore::room::{self, check_room};
 use restore::sink::ImageSink;
+use restore::survey::survey;
+use restore::{Counts, Progress, Volume};
 
 use super::extent::Extent;
 use super::journals::{journal, make_state_directory, rivals};
@@ -48,12 +51,7 @@ impl Place {
         if let Some(held) = held {
             return Self::in_place(args, path, extent, counts, held);
         }
-        let needs = room::Needs {
-            file_size: extent.len(),
-            data_bytes: counts.data,
-            preallocate: args.target.preallocate,
-        };
-        let room = Some(image_room(&path, needs)?);
+        let room = Some(image_room(&path, extent.len(), counts, args.target.preallocate)?);
         let journal = journal(args, &path, false)?;
         let (replace, preallocate) = (args.target.force, args.target.preallocate);
         let target = Target::Image { path, replace, preallocate };
@@ -144,8 +142,27 @@ pub(crate) fn claim(
     interlock::check(output(args), &needs).map(Some).map_err(Failure::Interlock)
 }
 
-/// Room for a new image; what an unfinished run has left of it is not needed again.
-pub(crate) fn image_room(path: &Path, needs: room::Needs) -> Result<room::Room, Failure> {
+/// What the indexes say of a range. Damage in them is for what reads the range to stop at, or to go on.
+pub(crate) fn counted(
+    volume: &Volume,
+    range: Range<u64>,
+    on_damage: OnDamage,
+) -> Result<Counts, Failure> {
+    match (survey(volume, range, &Progress::default()), on_damage) {
+        (Ok(counts), _) => Ok(counts),
+        (Err(_), OnDamage::Salvage { .. }) => Ok(Counts::default()),
+        (Err(error), OnDamage::Stop) => Err(Failure::Survey(error)),
+    }
+}
+
+/// Room for a new image of so many bytes; what an unfinished run has left of it is not needed again.
+pub(crate) fn image_room(
+    path: &Path,
+    file_size: u64,
+    counts: &Counts,
+    preallocate: bool,
+) -> Result<room::Room, Failure> {
+    let needs = room::Needs { file_size, data_bytes: counts.data, preallocate };
     let temporary = ImageSink::temporary_path(path).ok().filter(|path| path.is_file());
     check_room(temporary.as_deref().unwrap_or(path), needs).map_err(Failure::Room)
 }

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use restore::snapfmt::{SetContentId, SetId};
 use restore::{Algorithm, Counts, Report};
 use serde::Serialize;
 
 use crate::output::{PathView, line, name, rate, size};
-use crate::subject::SetName;
+use crate::view::set_name::SetName;
 
 /// One restore.
 #[derive(Serialize)]
 pub(crate) struct Restored {
-    pub set_id: Option<SetId>,
-    pub content_id: Option<SetContentId>,
+    #[serde(flatten)]
+    pub set: SetName,
     pub target: PathView,
     pub logical_size: u64,
     /// First and last byte + 1 of the volume that were restored.
@@ -65,16 +64,10 @@ pub(crate) struct DamageView {
 
 impl Restored {
     /// Of the whole volume; what differs is filled in by the caller.
-    pub(crate) fn new(
-        set: Option<&SetName>,
-        target: PathView,
-        logical_size: u64,
-        report: &Report,
-    ) -> Self {
+    pub(crate) fn new(set: SetName, target: PathView, logical_size: u64, report: &Report) -> Self {
         let Counts { data, zero, hole, unmapped, stored, kept, resumed, .. } = report.counts;
         Self {
-            set_id: set.map(|set| set.set_id.clone()),
-            content_id: set.and_then(|set| set.content_id),
+            set,
             target,
             logical_size,
             range: [0, logical_size],
@@ -99,14 +92,10 @@ impl Restored {
     /// For people.
     pub(crate) fn text(&self) -> String {
         let rate = rate(self.bytes.data, Duration::from_secs_f64(self.seconds));
-        let of = match &self.set_id {
-            Some(set_id) => format!("set {}", name(set_id.as_str())),
-            None => "raw members".to_owned(),
-        };
         let mut out = String::new();
         // Writing to a string cannot fail.
         let restored = size(self.range[1] - self.range[0]);
-        let _ = writeln!(out, "restored {restored} of {of} to {}", self.target);
+        let _ = writeln!(out, "restored {restored} of {} to {}", self.set, self.target);
         let Bytes { data, zero, hole, unmapped, kept, resumed } = self.bytes;
         let _ = writeln!(
             out,
@@ -129,7 +118,8 @@ impl Restored {
         for (algorithm, hex) in &self.hashes {
             let _ = writeln!(out, "  {algorithm} {hex}");
         }
-        let content = self.content_id.map(|id| format!("; content id {id}")).unwrap_or_default();
+        let content =
+            self.set.content_id.map(|id| format!("; content id {id}")).unwrap_or_default();
         let _ = writeln!(out, "  {:.1} s, {}/s of data{content}", self.seconds, size(rate));
         for d in &self.damage {
             let _ = writeln!(

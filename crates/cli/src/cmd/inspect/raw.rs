@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use foreign::stack::{DeviceNo, NotChosen, Stack, Unassembled};
 use restore::job::identity;
-use restore::snapfmt::{ChunkSize, VolumeId};
+use restore::snapfmt::VolumeId;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
+use crate::given::Given;
 use crate::members;
 use crate::output::{Output, PathView, name, note, size};
-use crate::stack::Joined;
-use crate::subject::Raw;
-use crate::view::segment::{SegmentView, segments};
+use crate::subject::Subject;
+use crate::view::segment::LayoutView;
 use crate::view::stack::{ContentsView, StackView};
 
 #[derive(Serialize)]
@@ -21,9 +21,8 @@ struct RawVolume {
     members: Vec<RawMember>,
     #[serde(flatten)]
     stack: StackView,
-    layout: Vec<SegmentView>,
-    #[serde(skip)]
-    layout_text: Vec<String>,
+    #[serde(flatten)]
+    layout: LayoutView,
 }
 
 #[derive(Serialize)]
@@ -37,41 +36,40 @@ struct RawMember {
 
 /// Shows the members given, what lies on them, and the layout they make, also when they make none;
 /// the exit code then says so.
-pub(crate) fn show(raw: &Raw<'_>, output: Output) -> Result<Exit, Failure> {
-    let opened = members::open(&raw.members, ChunkSize::DEFAULT.bytes())?;
+pub(crate) fn show(
+    given: &Given<'_>,
+    members: &[(VolumeId, PathBuf)],
+    output: Output,
+) -> Result<Exit, Failure> {
+    let opened = members::open(members, members::UNIT)?;
     let stack = Stack::of_members(opened).map_err(Failure::System)?;
     let mut shown = RawVolume {
         logical_size: None,
         members: Vec::new(),
         stack: StackView::new(&stack),
-        layout: Vec::new(),
-        layout_text: Vec::new(),
+        layout: LayoutView::default(),
     };
-    for (number, (id, path)) in raw.members.iter().enumerate() {
+    for (number, (id, path)) in members.iter().enumerate() {
         shown.members.push(member(&stack, number, id, path)?);
     }
-    let joined = raw.join(&raw.args.stack);
-    if let Ok(Joined { volume, .. }) = &joined {
+    let subject = given.in_doubt();
+    if let Ok(Subject { volume, .. }) = &subject {
         let ids: Vec<VolumeId> = volume.members().iter().map(|m| m.volume_id.clone()).collect();
-        let map = volume.layout().map();
         shown.logical_size = Some(volume.size());
-        shown.layout = segments(map, &ids);
-        shown.layout_text = map.segments().map(|s| restore::describe(&s, &ids)).collect();
+        shown.layout = LayoutView::new(volume.layout().map(), &ids);
     }
     output.result(&shown, RawVolume::text)?;
-    let failure = match joined {
-        Ok(Joined { doubt: None, .. }) => return Ok(Exit::Done),
+    match subject.and_then(Subject::proved) {
+        Ok(_) => Ok(Exit::Done),
         // Nobody has to choose to have a look.
         Err(
             Failure::Usage { .. } | Failure::Stack(Unassembled::Choice(NotChosen::Several { .. })),
-        ) if raw.args.stack.is_empty() && raw.args.raw.layout.is_empty() => {
-            return Ok(Exit::Done);
+        ) if !given.says_how() => Ok(Exit::Done),
+        Err(failure) => {
+            note(&failure.message());
+            Ok(failure.exit())
         }
-        Ok(Joined { doubt: Some(doubt), .. }) => Failure::from(doubt),
-        Err(failure) => failure,
-    };
-    note(&failure.message());
-    Ok(failure.exit())
+    }
 }
 
 fn member(
@@ -97,7 +95,7 @@ impl RawVolume {
         self.stack.lines(&mut lines);
         if let Some(bytes) = self.logical_size {
             lines.push(format!("volume  {bytes} ({})", size(bytes)));
-            lines.extend(self.layout_text.iter().map(|segment| format!("  {segment}")));
+            lines.extend(self.layout.text.iter().map(|segment| format!("  {segment}")));
         }
         lines.join("\n")
     }

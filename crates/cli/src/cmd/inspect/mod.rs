@@ -1,0 +1,22 @@
+//! `inspect`: all that is known of one set, and what lies in it.
+
+mod backup;
+mod raw;
+mod set;
+
+use crate::args::SetArgs;
+use crate::exit::{Exit, Failure};
+use crate::given::{Found, Given};
+use crate::output::Output;
+
+pub(crate) use raw::show as show_raw;
+
+/// Shows the set that is meant, or raw members.
+pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
+    let given = Given::look(args)?;
+    match &given.found {
+        Found::Sets(catalog) => set::show(catalog, given.set(catalog)?, output),
+        Found::Backups(backups) => backup::show(&given.backup(backups)?, output),
+        Found::Raw(members) => show_raw(&given, members, output),
+    }
+}

@@ -1,0 +1,48 @@
+//! What can go wrong with other systems' backups.
+
+use foreign::backup::{BackupError, Problem};
+use restore::catalog::CatalogError;
+
+use super::{Exit, Failure};
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Select(error) => Self::Catalog(error),
+            error => Self::Backup(error),
+        }
+    }
+}
+
+/// Its exit code.
+pub(super) fn exit(error: &BackupError) -> Exit {
+    match error {
+        BackupError::Select(CatalogError::Ambiguous { .. }) => Exit::Usage,
+        BackupError::Select(_) | BackupError::Incomplete { .. } => Exit::Incomplete,
+        BackupError::Unusable { .. }
+        | BackupError::Damaged { .. }
+        | BackupError::Unidentified { .. }
+        | BackupError::NoContentId { .. } => Exit::SourceDamaged,
+    }
+}
+
+/// What to try next.
+pub(super) fn hint(error: &BackupError) -> &'static str {
+    match error {
+        BackupError::Select(_) => "snaprestore list shows the sets there are",
+        BackupError::Incomplete { .. } => {
+            "add what is missing, or take an older set with --latest-complete"
+        }
+        BackupError::Unusable { problem, .. } => match problem {
+            Problem::Tags { .. } | Problem::OneVolume { .. } => {
+                "--set-id SNAPSHOT takes one snapshot alone"
+            }
+            _ => "docs/FOREIGN.md says what dumps must look like",
+        },
+        BackupError::Damaged { .. } => {
+            "another copy of the file may be there; restore --salvage leaves damaged ranges out"
+        }
+        BackupError::Unidentified { .. } => "mend or remove the file, or name a set by --set-id",
+        BackupError::NoContentId { .. } => "backups of other systems have no content id",
+    }
+}

@@ -1,0 +1,151 @@
+//! What the arguments name, and which volume of it is meant.
+
+use std::path::PathBuf;
+
+use foreign::Limits;
+use foreign::backup::{BackupSet, Backups};
+use restore::catalog::{Catalog, SetEntry};
+use restore::snapfmt::VolumeId;
+
+use crate::args::{SetArgs, StackArgs};
+use crate::backup::Backup;
+use crate::exit::Failure;
+use crate::members;
+use crate::select;
+use crate::stack;
+use crate::subject::{Origin, Subject};
+
+/// What the arguments name, before anything of it is chosen.
+pub(crate) struct Given<'a> {
+    args: &'a SetArgs,
+    /// What was found there.
+    pub found: Found,
+}
+
+/// What is found under some paths.
+pub(crate) enum Found {
+    /// Files and directories with snapshots.
+    Sets(Box<Catalog>),
+    /// Files and directories with another system's backups.
+    Backups(Box<Backups>),
+    /// Raw members: their ids and paths.
+    Raw(Vec<(VolumeId, PathBuf)>),
+}
+
+/// The backups under `paths`, if there are any.
+pub(crate) fn backups(paths: &[PathBuf]) -> Option<Box<Backups>> {
+    let backups = foreign::backup::find(paths, &Limits::DEFAULT);
+    (!backups.is_empty()).then(|| Box::new(backups))
+}
+
+impl Found {
+    fn look(args: &SetArgs) -> Self {
+        if !args.raw.members.is_empty() {
+            return Self::Raw(args.raw.members.clone());
+        }
+        if let Some(members) = members::raw(&args.paths) {
+            return Self::Raw(members);
+        }
+        let catalog = select::catalog(&args.paths);
+        // Whoever keeps snapshot files does not wait for a search for something else.
+        let others = if catalog.files().is_empty() { backups(&args.paths) } else { None };
+        others.map_or_else(|| Self::Sets(Box::new(catalog)), Self::Backups)
+    }
+}
+
+impl<'a> Given<'a> {
+    /// Looks at what the arguments name.
+    pub(crate) fn look(args: &'a SetArgs) -> Result<Self, Failure> {
+        let found = Found::look(args);
+        if let Found::Sets(_) = found {
+            members::refuse_layout(&args.raw.layout)?;
+        }
+        Ok(Self { args, found })
+    }
+
+    /// Whether they say anything of the set that is meant.
+    pub(crate) fn says_which(&self) -> bool {
+        !self.args.selection.is_empty()
+    }
+
+    /// Whether they say how members make a volume, or which volume on them is meant.
+    pub(crate) fn says_how(&self) -> bool {
+        !self.args.raw.layout.is_empty() || !self.args.stack.is_empty()
+    }
+
+    /// The one set of snapshot files that is meant.
+    pub(crate) fn set<'c>(&self, catalog: &'c Catalog) -> Result<&'c SetEntry, Failure> {
+        select::set(catalog, &self.args.selection.resolve())
+    }
+
+    /// The one set of backups that is meant.
+    pub(crate) fn backup(&self, backups: &Backups) -> Result<BackupSet, Failure> {
+        select::backup(backups, &self.args.selection.resolve())
+    }
+
+    /// The volume that is meant, all there is to be known of it before anything is read.
+    pub(crate) fn subject(&self) -> Result<Subject, Failure> {
+        self.in_doubt()?.proved()
+    }
+
+    /// The same, but of a disk with partitions all of it.
+    pub(crate) fn whole_disk(&self) -> Result<Subject, Failure> {
+        self.volume(&self.args.stack.whole_disk())?.proved()
+    }
+
+    /// The volume that is meant; what can be salvaged is left to the caller to refuse.
+    pub(crate) fn in_doubt(&self) -> Result<Subject, Failure> {
+        self.volume(&self.args.stack)
+    }
+
+    /// The members that are meant; how they make a volume need not be known.
+    pub(crate) fn members(&self) -> Result<Subject, Failure> {
+        match &self.found {
+            Found::Backups(backups) if !self.says_how() => {
+                Subject::of_members(self.backup(backups)?)
+            }
+            _ => self.subject(),
+        }
+    }
+
+    fn volume(&self, meant: &StackArgs) -> Result<Subject, Failure> {
+        let layout = &self.args.raw.layout;
+        match &self.found {
+            Found::Sets(catalog) => {
+                let entry = self.set(catalog)?;
+                let open = catalog.open_set(entry)?;
+                let joined = stack::inside(open.volume()?, meant)?;
+                let manifest = Box::new(entry.manifest.clone());
+                Ok(Subject::new(Origin::Set { manifest, open }, joined))
+            }
+            Found::Backups(backups) => {
+                let (backup, members) = Backup::open(self.backup(backups)?)?;
+                let joined = stack::join(members, layout, meant, true)?;
+                Ok(Subject::new(Origin::Backup(backup), joined))
+            }
+            Found::Raw(given) => {
+                let opened = members::open(given, members::UNIT)?;
+                // What was given as a member is one; a path may as well be that of a disk.
+                let as_it_is = self.args.paths.is_empty();
+                let joined = stack::join(opened, layout, meant, as_it_is)?;
+                Ok(Subject::new(Origin::Raw(given.clone()), joined))
+            }
+        }
+    }
+
+    /// Everything that was given is evidence, whether it is needed or not; of backups, which may be very
+    /// many files, the directories and those of the `targets` that lie in them.
+    pub(crate) fn sources(&self, targets: &[PathBuf]) -> Vec<PathBuf> {
+        match &self.found {
+            Found::Sets(catalog) => {
+                let sound = catalog.files().iter().map(|f| f.path.clone());
+                sound.chain(catalog.bad().iter().map(|b| b.error.path.clone())).collect()
+            }
+            Found::Backups(backups) => backups.sources(targets),
+            Found::Raw(members) => {
+                let members = members.iter().map(|(_, path)| path.clone());
+                members.chain(self.args.raw.layout.layout.clone()).collect()
+            }
+        }
+    }
+}
