@@ -113,8 +113,14 @@ fn list() -> Outcome {
         let one = dumps.call("list").option("--generation", id).json()?;
         ensure!(one["sets"][0] == *set, "{one}");
     }
-    let inspected = dumps.second("inspect").json()?;
+    let mut inspected = dumps.second("inspect").json()?;
+    for member in inspected["set"]["members"].as_array_mut().ok_or("members")? {
+        let contents = member.as_object_mut().and_then(|m| m.remove("contents"));
+        let contents = contents.unwrap_or_default();
+        ensure!(contents["holds"] == "LVM physical volume", "{member} {contents}");
+    }
     ensure!(inspected["set"] == listed["sets"][1], "{inspected}");
+    ensure!(inspected["groups"][0]["name"] == "datafy_vg", "{inspected}");
     Ok(())
 }
 

@@ -324,6 +324,9 @@ fn json_fields(documents: BTreeMap<&str, Vec<Value>>) -> Outcome {
     let rows = table(section(&page, "attach")?, "| JSON field ");
     let of_attach = rows.iter().map(|(field, _)| field.trim_matches('`'));
     let of_attach: Vec<String> = of_attach.map(|f| format!("attached[].volume.{f}")).collect();
+    let rows = table(section(&page, "Raw members")?, "| JSON field ");
+    let of_raw: BTreeSet<String> =
+        rows.iter().map(|(field, _)| field.trim_matches('`').to_owned()).collect();
     for (command, documents) in documents {
         let mut real = BTreeSet::new();
         for document in &documents {
@@ -338,6 +341,10 @@ fn json_fields(documents: BTreeMap<&str, Vec<Value>>) -> Outcome {
                 }
                 "attached[].volume.*" => said.extend(of_attach.iter().cloned()),
                 "members[].*" => real = members_as_one(&real),
+                // There all of them are given at least once.
+                "contents.*" | "arrays[].*" | "groups[].*" => {
+                    real = &contents_as_one(&real) - &of_raw;
+                }
                 name if name.starts_with("contents.") => {
                     real = contents_as_one(&real);
                     said.insert(name.to_owned());

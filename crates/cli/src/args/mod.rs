@@ -68,7 +68,7 @@ pub(crate) enum Command {
     Capture(Box<CaptureArgs>),
     /// List the snapshot sets found, complete or with what is missing
     List(SetArgs),
-    /// Show all that a set's files say: members, layout, ids, tags
+    /// Show all that a set's files say, and what lies in its volume
     Inspect(SetArgs),
     /// Check every byte of a set and of the ancestors it needs
     Verify(VerifyArgs),

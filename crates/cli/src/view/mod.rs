@@ -1,5 +1,6 @@
 //! Sets as they are printed, in JSON and in text.
 
+pub(crate) mod inside;
 pub(crate) mod rows;
 pub(crate) mod segment;
 pub(crate) mod set_name;
@@ -13,9 +14,10 @@ use restore::snapfmt::{Consistency, MemberNo, SetContentId, SetId, VolumeId};
 use serde::Serialize;
 
 use crate::output::{PathView, line, name, size};
+use stack::ContentsView;
 
 /// One set.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(crate) struct SetView {
     pub set_id: SetId,
     pub source_volume_id: VolumeId,
@@ -37,7 +39,7 @@ pub(crate) struct SetView {
 }
 
 /// One member of a set.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(crate) struct MemberView {
     pub index: MemberNo,
     pub volume_id: VolumeId,
@@ -49,6 +51,9 @@ pub(crate) struct MemberView {
     pub kind: &'static str,
     pub state: &'static str,
     pub path: Option<PathView>,
+    /// What lies on it, where somebody has looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contents: Option<ContentsView>,
 }
 
 impl SetView {
@@ -156,6 +161,7 @@ impl MemberView {
             kind: if member.is_incremental { "incremental" } else { "full" },
             state,
             path: member.path.as_ref().map(Into::into),
+            contents: None,
         }
     }
 }
@@ -179,6 +185,7 @@ fn members(catalog: &Catalog, entry: &SetEntry) -> Vec<MemberView> {
                 kind: if member.parent.is_some() { "incremental" } else { "full" },
                 state,
                 path: path.map(Into::into),
+                contents: None,
             }
         })
         .collect()

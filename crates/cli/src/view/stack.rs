@@ -9,8 +9,11 @@ use serde::Serialize;
 
 use crate::output::{line, name, size};
 
+/// What is said of a device that nothing is known of.
+const CANNOT_BE_READ: &str = "cannot be read";
+
 /// What was found on some members.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct StackView {
     pub arrays: Vec<ArrayView>,
     pub groups: Vec<GroupView>,
@@ -113,6 +116,12 @@ impl StackView {
         Self { arrays: arrays.collect(), groups: groups.collect() }
     }
 
+    /// Whether there is nothing but the members.
+    pub(crate) const fn is_empty(&self) -> bool {
+        let Self { arrays, groups } = self;
+        arrays.is_empty() && groups.is_empty()
+    }
+
     /// The lines after those of the members.
     pub(crate) fn lines(&self, out: &mut Vec<String>) {
         for array in &self.arrays {
@@ -157,11 +166,22 @@ impl ContentsView {
             _ => Vec::new(),
         };
         Self {
-            holds: holds.map_or_else(|| "cannot be read".into(), describe),
+            holds: holds.map_or_else(|| CANNOT_BE_READ.into(), describe),
             filesystems,
             partition_table,
             problems: stack.doubts(no).iter().map(ToString::to_string).collect(),
             warnings: warnings(device),
+        }
+    }
+
+    /// Of something that cannot be read at all.
+    pub(crate) fn unknown(why: String) -> Self {
+        Self {
+            holds: CANNOT_BE_READ.into(),
+            filesystems: Vec::new(),
+            partition_table: None,
+            problems: vec![why],
+            warnings: Vec::new(),
         }
     }
 

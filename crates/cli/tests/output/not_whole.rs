@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_member_is_missing", &[], member_missing),
         trial("an_ancestor_is_missing", &[], ancestor_missing),
         trial("a_file_is_damaged", &[], file_damaged),
+        trial("the_start_of_the_volume_is_damaged", &[], start_damaged),
         trial("only_scraps_are_left", &[], only_scraps),
         trial("passed_over_for_an_older_one_is_said", &[], passed_over),
     ]
@@ -35,6 +36,10 @@ fn shown(stage: &Stage, expected: &str, code: i32, word: &str) -> Outcome<Value>
         ensure!(said, "no problem mentions {word:?}: {set}");
     }
     ensure!(listed["members"] == inspect["set"]["members"], "{list}\n{inspect}");
+    // Nothing is known of what lies in it, and why.
+    let contents = &inspect["contents"];
+    ensure!(contents["holds"] == "cannot be read", "{inspect}");
+    ensure!(contents["problems"].to_string().contains(word), "{inspect}");
     for (call, code) in [(Call::new("list").arg(&stage.sets), 0), (call, code)] {
         let ran = call.exits(code)?;
         let text = String::from_utf8_lossy(&ran.stdout).into_owned();
@@ -94,6 +99,21 @@ fn file_damaged() -> Outcome {
     ensure!(list["sets"][0]["members"] == inspect["set"]["members"], "{list}\n{inspect}");
     let ran = Call::new("inspect").arg(&stage.sets).exits(4)?;
     ensure!(ran.stderr.contains("1-vol-b.snap"), "{}", ran.describe());
+    Ok(())
+}
+
+/// A set whose data is damaged can be opened: what cannot be read of it is all that is not shown.
+fn start_damaged() -> Outcome {
+    let stage = Stage::new()?;
+    let inspect = || Call::new("inspect").arg(&stage.sets).json();
+    let whole = inspect()?;
+    let file = stage.file("vol-a")?;
+    let at = middle(Anatomy::of(&file)?.data().next().ok_or("no data")?);
+    flip_bit(&file, at)?;
+    let damaged = inspect()?;
+    ensure!(whole["set"] == damaged["set"] && whole["files"] == damaged["files"], "{damaged}");
+    ensure!(whole["contents"]["holds"] == "unknown data", "{whole}");
+    ensure!(damaged["contents"]["holds"] == "data that cannot be read", "{damaged}");
     Ok(())
 }
 

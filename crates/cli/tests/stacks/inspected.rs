@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("as_lvm2_shows_it", &with_lvm2, as_lvm2),
         trial("as_mdadm_shows_it", &[tar, zstd, Need::Tool("mdadm")], as_mdadm),
         trial("the_whole_stack", &UNPACK, the_whole_stack),
+        trial("a_captured_set_shows_what_its_members_did", &UNPACK, captured),
     ]
 }
 
@@ -147,6 +148,40 @@ fn the_whole_stack() -> Outcome {
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     for words in ["volume group vg_x", "logical volume t0", "ext4 filesystem \"gen-mini\"", "clean"]
     {
+        ensure!(text.contains(words), "{words}: {text}");
+    }
+    Ok(())
+}
+
+fn captured() -> Outcome {
+    let scratch = Scratch::new()?;
+    for (sample, state, how) in [
+        ("lvm2/linear-3pv", "gen1", "--linear"),
+        ("mdraid/raid0-2x-64k", "gen0", "--compact-zeros"),
+    ] {
+        let disks = Samples::new(&scratch, sample)?.disks(state)?;
+        let sets = scratch.path(&format!("sets/{sample}"));
+        Call::new("capture").args(&disks).option("-o", &sets).arg(how).succeeds()?;
+        let (raw, set) =
+            (Call::new("inspect").args(&disks).json()?, Call::new("inspect").arg(&sets).json()?);
+        for what in ["arrays", "groups"] {
+            ensure!(raw[what] == set[what], "{what}: {raw}\n{set}");
+        }
+    }
+    // Of a logical volume the set is the volume.
+    let disks = Samples::new(&scratch, "lvm2/linear-3pv")?.disks("gen1")?;
+    let sets = scratch.path("sets/data");
+    let capture = Call::new("capture").args(&disks).option("--lv", "vg_lin/data");
+    capture.option("-o", &sets).succeeds()?;
+    let set = Call::new("inspect").arg(&sets).json()?;
+    let filesystem = &set["contents"]["filesystems"][0];
+    ensure!(filesystem["kind"] == "ext4 filesystem", "{set}");
+    let volumes = set["groups"][0]["logical_volumes"].as_array().ok_or("no list")?;
+    let data = volumes.iter().find(|lv| lv["name"] == "data").ok_or("no data")?;
+    ensure!(data["contents"]["filesystems"][0] == *filesystem, "{set}");
+    let ran = Call::new("inspect").arg(&sets).succeeds()?;
+    let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+    for words in ["\nvolume\n  ext4 filesystem", "volume group vg_lin", "logical volume data"] {
         ensure!(text.contains(words), "{words}: {text}");
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use serde_json::Value;
 
 use crate::support::attachment::{ATTACH, Attachment};
 use crate::support::needs::trial;
@@ -129,6 +130,10 @@ fn partitions() -> Outcome {
     write(&disk, &bytes)?;
     let sets = scratch.path("sets");
     Call::new("capture").arg(&disk).option("-o", &sets).succeeds()?;
+    let table = |inspected: &Value| inspected["partition_table"]["partitions"].clone();
+    let raw = table(&Call::new("inspect").arg(&disk).json()?["members"][0]["contents"]);
+    let set = table(&Call::new("inspect").arg(&sets).json()?["contents"]);
+    ensure!(raw.as_array().is_some_and(|list| list.len() == 2) && raw == set, "{raw} {set}");
     for from in [&disk, &sets] {
         for (number, byte) in [("1", 1), ("2", 2)] {
             let call = Call::new("restore").arg(from).option("--partition", number);

@@ -1,15 +1,15 @@
 //! `inspect` of another system's backups.
 
 use foreign::Limits;
-use foreign::backup::BackupSet;
-use foreign::stack::Stack;
+use foreign::backup::{BackupSet, OpenBackup};
+use foreign::stack::{DeviceNo, Stack};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, name, note, size};
 use crate::view::SetView;
 use crate::view::rows::Rows;
-use crate::view::stack::StackView;
+use crate::view::stack::{ContentsView, StackView};
 
 #[derive(Serialize)]
 struct Inspection {
@@ -20,16 +20,15 @@ struct Inspection {
 
 /// Shows a set and what lies on its members, also when it is not complete; the exit code then says so.
 pub(super) fn show(set: &BackupSet, output: Output) -> Result<Exit, Failure> {
-    let (members, failure) = match set.open(&Limits::DEFAULT) {
-        Ok(open) => (Some(open.members), set.damaged(open.damage).map(Failure::from)),
-        Err(error) => (None, Some(error.into())),
+    let mut inspection = Inspection { set: SetView::of_backup(set), stack: None };
+    let failure = match set.open(&Limits::DEFAULT) {
+        Ok(OpenBackup { members, damage }) => {
+            inspection.look(&Stack::of_members(members).map_err(Failure::System)?);
+            set.damaged(damage).map(Failure::from)
+        }
+        Err(error) => Some(error.into()),
     };
-    let stack = match members {
-        Some(members) => Some(Stack::of_members(members).map_err(Failure::System)?),
-        None => None,
-    };
-    let stack = stack.as_ref().map(StackView::new);
-    output.result(&Inspection { set: SetView::of_backup(set), stack }, Inspection::text)?;
+    output.result(&inspection, Inspection::text)?;
     Ok(failure.map_or(Exit::Done, |failure| {
         note(&failure.message());
         failure.exit()
@@ -37,6 +36,17 @@ pub(super) fn show(set: &BackupSet, output: Output) -> Result<Exit, Failure> {
 }
 
 impl Inspection {
+    /// Adds what lies on the members.
+    fn look(&mut self, stack: &Stack) {
+        for (no, member) in stack.members().iter().enumerate() {
+            let own = self.set.members.iter_mut().find(|own| own.volume_id == member.volume_id);
+            if let Some(own) = own {
+                own.contents = Some(ContentsView::new(stack, DeviceNo(no)));
+            }
+        }
+        self.stack = Some(StackView::new(stack));
+    }
+
     fn text(&self) -> String {
         let mut rows = Rows::of(&self.set);
         rows.add("backup of", name(&self.set.tool));
@@ -50,6 +60,9 @@ impl Inspection {
             if let Some(path) = &member.path {
                 rows.add("", path);
             }
+            let mut lines = Vec::new();
+            member.contents.iter().for_each(|contents| contents.lines("  ", &mut lines));
+            rows.add_lines(lines);
         }
         let mut lines = Vec::new();
         self.stack.iter().for_each(|stack| stack.lines(&mut lines));

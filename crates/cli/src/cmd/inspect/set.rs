@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, name, note, size};
 use crate::view::SetView;
+use crate::view::inside::InsideView;
 use crate::view::rows::Rows;
 use crate::view::segment::LayoutView;
 
@@ -16,6 +17,8 @@ use crate::view::segment::LayoutView;
 struct Inspection {
     set: SetDetail,
     files: Vec<FileView>,
+    #[serde(flatten)]
+    inside: InsideView,
 }
 
 #[derive(Serialize)]
@@ -49,19 +52,25 @@ struct Records {
     inherited: u64,
 }
 
-/// Shows the set, also when it is not complete; the exit code then says so.
+/// Shows the set and what lies in its volume, also when it is not complete; the exit code then says so.
 pub(super) fn show(catalog: &Catalog, entry: &SetEntry, output: Output) -> Result<Exit, Failure> {
     let snapshots: Vec<(&PathBuf, &Snapshot)> = present(catalog, entry).collect();
     let layout = match snapshots.first() {
         Some((path, first)) => layout(path, first)?,
         None => LayoutView::default(),
     };
+    let volume = catalog.open_set(entry).and_then(|open| open.volume());
+    let inside = match &volume {
+        Ok(volume) => InsideView::new(volume).map_err(Failure::System)?,
+        Err(error) => InsideView::unknown(error.to_string()),
+    };
     let inspection = Inspection {
         set: SetDetail { view: SetView::new(catalog, entry), layout },
         files: snapshots.into_iter().map(|(path, s)| FileView::new(path, s)).collect(),
+        inside,
     };
     output.result(&inspection, Inspection::text)?;
-    match catalog.open_set(entry) {
+    match volume {
         Ok(_) => Ok(Exit::Done),
         Err(error) => {
             let failure = Failure::from(error);
@@ -142,6 +151,7 @@ impl Inspection {
             rows.add("file", &file.path);
             rows.add_lines(file.lines());
         }
+        rows.add_lines(self.inside.lines());
         rows.into_text()
     }
 }
