@@ -3,7 +3,7 @@
 
 #[path = "stacks/examined.rs"]
 mod examined;
-#[allow(dead_code, reason = "these tests use a part of it")]
+#[allow(dead_code, clippy::unwrap_used, reason = "these tests use a part of it; it is of tests")]
 #[path = "../../foreign/tests/support/forge.rs"]
 mod forge;
 #[path = "stacks/guessed.rs"]
