@@ -9,9 +9,9 @@ pub struct Limits {
     pub files: u64,
     /// Most documents (lists, descriptions) that are read.
     pub documents: u32,
-    /// Longest document, in bytes. Documents are read as a stream, never held.
+    /// Longest document, in bytes. Those of more than a few MiB are read as a stream, never held.
     pub document_bytes: u64,
-    /// Longest name, number or text in a document, in bytes.
+    /// Longest name, number or text in a document that is read as a stream, in bytes.
     pub token_bytes: u32,
     /// Most snapshots that documents describe.
     pub snapshots: u32,

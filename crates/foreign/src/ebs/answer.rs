@@ -1,27 +1,27 @@
 //! Answers of the EBS direct APIs and of EC2, as the AWS CLI and SDKs print them, recognised by what
-//! they hold. A file may have one, a list of them, or several after each other; it is read as a stream.
+//! they hold. A file may have one, a list of them, or several after each other; a long one is read as a
+//! stream.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::block_count;
+use super::checksum::{BlockAnswer, Numbered, Sha256};
 use super::describe::Described;
 use super::names::{decimal, is_snapshot};
 use super::runs::Runs;
-use super::{BLOCK_SIZE, block_count};
 use crate::backup::{Fault, FileFault, Name};
 use crate::limits::Limits;
 use crate::token_guard::TokenGuard;
 
-/// SHA-256 of a block.
-pub(super) type Sha256 = [u8; 32];
+/// Shorter documents are held, which is three times as fast: as most pages are, which have 10 000 blocks
+/// at most (`MaxResults`).
+const HELD: u64 = 4 << 20;
 
 /// What a list of blocks is of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -94,19 +94,41 @@ pub(super) fn open(
         if found > limits.document_bytes {
             return Err(Fault::TooLong { found, max: limits.document_bytes });
         }
-        Ok(read(file.take(limits.document_bytes), limits, take)?)
+        if found >= HELD {
+            return Ok(streamed(file.take(limits.document_bytes), limits, take)?);
+        }
+        let mut text = Vec::with_capacity(usize::try_from(found).unwrap_or(0));
+        file.take(HELD).read_to_end(&mut text)?;
+        Ok(held(&text, limits, take)?)
     };
     read().map_err(|fault| FileFault::new(path, fault))
 }
 
 /// The answers in a text.
-pub(super) fn read(
+pub(super) fn held(
+    text: &[u8],
+    limits: &Limits,
+    take: &mut TakeChecksum<'_>,
+) -> Result<Vec<Answer>, serde_json::Error> {
+    all(serde_json::Deserializer::from_slice(text), limits, take)
+}
+
+/// The same, with no more of the text held than its longest piece.
+pub(super) fn streamed(
     text: impl Read,
     limits: &Limits,
     take: &mut TakeChecksum<'_>,
 ) -> Result<Vec<Answer>, serde_json::Error> {
-    let guarded = TokenGuard::new(BufReader::with_capacity(1 << 16, text), limits.token_bytes);
-    let mut json = serde_json::Deserializer::from_reader(BufReader::new(guarded));
+    let text = BufReader::with_capacity(1 << 16, text);
+    let guarded = BufReader::new(TokenGuard::new(text, limits.token_bytes));
+    all(serde_json::Deserializer::from_reader(guarded), limits, take)
+}
+
+fn all<'de, R: serde_json::de::Read<'de>>(
+    mut json: serde_json::Deserializer<R>,
+    limits: &Limits,
+    take: &mut TakeChecksum<'_>,
+) -> Result<Vec<Answer>, serde_json::Error> {
     let mut answers = Vec::new();
     loop {
         Answers { found: &mut answers, limits, take, is_inner: false }.deserialize(&mut json)?;
@@ -284,85 +306,6 @@ fn snapshot(text: Option<String>) -> Option<Name> {
     text.filter(|text| is_snapshot(text)).map(|text| Name::from(text.as_str()))
 }
 
-/// An answer of get-snapshot-block.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct BlockAnswer {
-    #[serde(default)]
-    checksum: Option<String>,
-    #[serde(default)]
-    checksum_algorithm: Option<String>,
-    #[serde(default)]
-    data_length: Option<u64>,
-}
-
-impl BlockAnswer {
-    fn checksum<E: Error>(&self) -> Result<Option<Sha256>, E> {
-        if let Some(length) = self.data_length.filter(|length| *length != BLOCK_SIZE) {
-            return Err(E::custom(format_args!("a block of {length} bytes, not {BLOCK_SIZE}")));
-        }
-        if let Some(other) = self.checksum_algorithm.as_ref().filter(|a| *a != "SHA256") {
-            return Err(E::custom(format_args!("a checksum by {other:?}, not SHA256")));
-        }
-        let Some(text) = &self.checksum else { return Ok(None) };
-        let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-        let bad = || E::custom(format_args!("{text:?} is no SHA-256 in base64"));
-        bytes.map(Some).ok_or_else(bad)
-    }
-}
-
-/// What stands behind a number: an answer of get-snapshot-block or, in documents of another kind,
-/// anything.
-struct Numbered(BlockAnswer);
-
-impl<'de> Deserialize<'de> for Numbered {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OfNumber).map(Self)
-    }
-}
-
-struct OfNumber;
-
-impl<'de> Visitor<'de> for OfNumber {
-    type Value = BlockAnswer;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BlockAnswer, A::Error> {
-        BlockAnswer::deserialize(MapAccessDeserializer::new(map))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<BlockAnswer, A::Error> {
-        IgnoredAny.visit_seq(list).map(|_| BlockAnswer::default())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<BlockAnswer, E> {
-        Ok(BlockAnswer::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<BlockAnswer, E> {
-        Ok(BlockAnswer::default())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<BlockAnswer, E> {
-        Ok(BlockAnswer::default())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<BlockAnswer, E> {
-        Ok(BlockAnswer::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<BlockAnswer, E> {
-        Ok(BlockAnswer::default())
-    }
-
-    fn visit_unit<E>(self) -> Result<BlockAnswer, E> {
-        Ok(BlockAnswer::default())
-    }
-}
-
 /// The entries of a list of blocks.
 struct Blocks<'l> {
     kind: Kind,
@@ -439,5 +382,38 @@ impl<'de> Visitor<'de> for Snapshots<'_> {
             snapshots.push(described);
         }
         Ok(snapshots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{held, streamed};
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_text_says_the_same_held_and_streamed() {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/ebs-direct/datafy-pairs");
+        let sum = "B4VNL+8pega6gWheZgwzLeNtXRjVRpJ9MNqtbX/aFUE=";
+        let mut texts = vec![
+            format!(r#"[{{"7": {{"Checksum": "{sum}"}}, "8": "text"}}, 1] {{"Blocks": []}}"#),
+            r#"{"Blocks": [{"BlockIndex": 1}, {"BlockIndex": 1}]}"#.to_owned(),
+            r#"{"Blocks": ["#.to_owned(),
+            String::new(),
+        ];
+        for entry in std::fs::read_dir(sample).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "json") {
+                texts.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+        assert!(texts.len() > 8);
+        let limits = Limits::DEFAULT;
+        for text in texts {
+            let (mut one, mut other): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
+            let whole = held(text.as_bytes(), &limits, &mut |n, sum| one.push((n, sum)));
+            let piece = streamed(text.as_bytes(), &limits, &mut |n, sum| other.push((n, sum)));
+            assert_eq!(whole.ok(), piece.ok(), "{text}");
+            assert_eq!(one, other);
+        }
     }
 }

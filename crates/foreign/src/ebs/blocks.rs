@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::answer::{self, Answer, Sha256};
+use super::answer::{self, Answer};
+use super::checksum::Sha256;
 use super::find::{Beside, Folder};
 use super::names::Form;
 use super::runs::Runs;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use restore::source::{Chain, ReadError, Source};
 
@@ -11,6 +11,7 @@ use super::answer::Listed;
 use super::block_count;
 use super::blocks::Blocks;
 use super::find::{Folder, Parts};
+use super::lost::Lost;
 use super::pages::{List, contradiction};
 use super::proxy;
 use super::runs::{Run, Runs};
@@ -29,7 +30,6 @@ pub(super) struct Dump {
     /// A directory of it.
     pub path: PathBuf,
     content: Content,
-    lost: OnceLock<Runs<()>>,
 }
 
 enum Content {
@@ -113,7 +113,7 @@ impl Dump {
     }
 
     fn of(id: &Name, size: u64, path: PathBuf, content: Content) -> Self {
-        Self { id: id.clone(), size, path, content, lost: OnceLock::new() }
+        Self { id: id.clone(), size, path, content }
     }
 
     fn of_blocks(
@@ -167,15 +167,15 @@ impl Dump {
     }
 
     /// The blocks that have no file: its own and, of those of its parent, `below`, what it does not
-    /// name. Found out once, however many snapshots build on it.
-    fn lost<'d>(&'d self, below: &Runs<()>) -> &'d Runs<()> {
-        self.lost.get_or_init(|| match &self.content {
+    /// name.
+    pub(super) fn lost(&self, below: &Runs<()>) -> Runs<()> {
+        match &self.content {
             Content::Proxy(_) => Runs::default(),
             Content::Blocks { list, blocks, .. } => {
                 let below = below.runs().iter().map(|run| self.within(run.range()));
                 missing(list, blocks).chain(below.flat_map(|range| list.gaps(range))).collect()
             }
-        })
+        }
     }
 
     /// Those of the blocks that its volume has.
@@ -287,13 +287,10 @@ impl Line {
         Ok(Self { layers })
     }
 
-    /// The blocks that have no file, if there are any.
-    pub(super) fn lost(&self) -> Option<Problem> {
-        let nothing = Runs::default();
-        let lost = self.layers.iter().rev().fold(&nothing, |below, layer| layer.lost(below));
-        let (block, _) = lost.bounds()?;
-        let first = self.layers.iter().find_map(|layer| layer.file(block))?;
-        Some(Problem::Blocks { lost: lost.len().into(), first })
+    /// That blocks of it are lost.
+    pub(super) fn without(&self, lost: Lost) -> Option<Problem> {
+        let first = self.layers.iter().find_map(|layer| layer.file(lost.first))?;
+        Some(Problem::Blocks { lost: lost.count.into(), first })
     }
 
     /// The directories of it that flexible-snapshot-proxy wrote.
@@ -313,6 +310,9 @@ impl Line {
             let files = stored.flat_map(|range| above.gaps(range)).flatten();
             let room = MAX_DAMAGE - damage.len();
             damage.extend(files.filter_map(|block| damaged(blocks, block)).take(room));
+            if damage.len() == MAX_DAMAGE {
+                break;
+            }
             let named = list.runs().iter().flat_map(|run| above.gaps(run.range()));
             above = above.runs().iter().map(Run::range).chain(named).collect();
         }

@@ -7,9 +7,11 @@
 
 mod answer;
 mod blocks;
+mod checksum;
 mod describe;
 mod dump;
 mod find;
+mod lost;
 mod names;
 mod pages;
 mod proxy;
@@ -40,13 +42,13 @@ pub fn find(paths: &[PathBuf], limits: &Limits) -> Backups {
     sets::sets(found, unreadable, limits)
 }
 
-/// Parses a text as the answers it holds; for tests and fuzzing.
+/// Parses a text as the answers it holds, as if it were too long to be held; for tests and fuzzing.
 ///
 /// # Errors
 ///
 /// A text that is not JSON, or an answer that cannot be right.
 pub fn parse(text: &[u8], limits: &Limits) -> Result<Vec<Answer>, serde_json::Error> {
-    answer::read(text, limits, &mut |_, _| ())
+    answer::streamed(text, limits, &mut |_, _| ())
 }
 
 /// How many blocks a volume of `size` bytes has.

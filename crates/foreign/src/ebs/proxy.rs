@@ -15,7 +15,7 @@ use restore::source::{
     StoredAt,
 };
 
-use super::answer::Sha256;
+use super::checksum::Sha256;
 use super::names::{decimal, is_snapshot};
 use super::source::{opened, proved};
 use super::{BLOCK_LEN, BLOCK_SIZE, block_count, gib};

@@ -125,7 +125,8 @@ impl<T: Copy + PartialEq> Runs<T> {
 impl FromIterator<Range<u32>> for Runs<()> {
     fn from_iter<I: IntoIterator<Item = Range<u32>>>(ranges: I) -> Self {
         let mut ranges: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
-        ranges.sort_unstable_by_key(|range| range.start);
+        // Most often these are two rows in order, one behind the other, which this sort merges.
+        ranges.sort_by_key(|range| range.start);
         let mut runs = Self::with_capacity(ranges.len());
         for Range { start, end } in ranges {
             let is_behind = runs.append(start, end - start, ());

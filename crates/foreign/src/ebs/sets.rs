@@ -12,6 +12,7 @@ use super::describe::Described;
 use super::dump::{Dump, Dumps, Line};
 use super::find::{DescribedIn, Snapshots};
 use super::gib;
+use super::lost::{Lost, lost};
 use crate::backup::{
     BackupMember, BackupSet, Backups, Fault, FileFault, Format, Missing, Name, Problem, Stored,
     Warning,
@@ -61,10 +62,11 @@ pub(super) fn sets(found: Snapshots, unreadable: Vec<FileFault>, limits: &Limits
             dumps.insert(id, dump.map(Arc::new));
         }
     }
+    let lost = lost(&dumps);
     let ids: BTreeSet<Name> = all.keys().chain(dumps.keys()).cloned().collect();
     let mut ties: BTreeMap<Tie, Vec<Snapshot>> = BTreeMap::new();
     for id in ids {
-        let snapshot = Snapshot::new(&id, all.remove(&id), &dumps, limits);
+        let snapshot = Snapshot::new(&id, all.remove(&id), &dumps, lost.get(&id), limits);
         ties.entry(Tie::of(&id, snapshot.described.as_ref())).or_default().push(snapshot);
     }
     let mut sets = Vec::new();
@@ -125,6 +127,7 @@ impl Snapshot {
         id: &Name,
         described: Option<(Described, Option<Missing>, Vec<Problem>)>,
         dumps: &Dumps,
+        lost: Option<&Lost>,
         limits: &Limits,
     ) -> Self {
         let (described, unfinished, mut problems) = match described {
@@ -149,7 +152,7 @@ impl Snapshot {
                         let last_run =
                             |path: &std::path::Path| Warning::LastRun { path: path.into() };
                         warnings.extend(line.proxies().map(last_run));
-                        problems.extend(line.lost());
+                        problems.extend(lost.and_then(|lost| line.without(*lost)));
                         stored = Some(Arc::new(line) as Arc<dyn Stored>);
                     }
                     Err(more) => problems.extend(more),

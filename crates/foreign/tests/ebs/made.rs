@@ -114,6 +114,10 @@ fn answers_after_each_other_in_one_file() {
     assert_eq!(tree.content(A, 4), [1, 2, 0, 4]);
     let path = tree.json(&format!("{A}/list.json"), &json!([second, first]));
     assert_eq!(tree.content(A, 4), [1, 2, 0, 4], "their order does not matter");
+    // Too long to be held.
+    let far = " ".repeat(5 << 20);
+    tree.write(&format!("{A}/list.json"), format!("{first}{far}{second}").as_bytes());
+    assert_eq!(tree.content(A, 4), [1, 2, 0, 4], "nor how far they are apart");
     fs::remove_file(tree.path().join(A).join("blocks/00000003.bin")).unwrap();
     tree.json(&format!("{A}/list.json"), &first);
     assert_eq!(missing(&found(tree.path()), A), [Missing::NextPage { path }]);

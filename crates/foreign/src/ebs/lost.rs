@@ -1,0 +1,62 @@
+//! The blocks that snapshots have lost: listed, and without a file.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::dump::{Dump, Dumps};
+use super::runs::Runs;
+use crate::backup::Name;
+
+/// How many blocks a snapshot has lost, and the first of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    pub count: u32,
+    pub first: u32,
+}
+
+/// What is lost of each snapshot, by itself or with what it builds on. Each takes over what the one below
+/// has lost: a long line costs no more for each of its snapshots, and few of those sets are held at a
+/// time.
+pub(super) fn lost(dumps: &Dumps) -> BTreeMap<Name, Lost> {
+    let mut above: BTreeMap<&Name, Vec<&Dump>> = BTreeMap::new();
+    let mut order: Vec<&Dump> = Vec::new();
+    for dump in dumps.values().filter_map(|dump| dump.as_deref().ok()) {
+        match dump.parent() {
+            Some(parent) => above.entry(parent).or_default().push(dump),
+            None => order.push(dump),
+        }
+    }
+    let nothing = Arc::new(Runs::default());
+    let mut next: Vec<_> = order.iter().map(|dump| (*dump, Arc::clone(&nothing))).collect();
+    smallest_last(&mut above, order);
+    let mut all = BTreeMap::new();
+    while let Some((dump, below)) = next.pop() {
+        let lost = Arc::new(dump.lost(&below));
+        if let Some((first, _)) = lost.bounds() {
+            all.insert(dump.id.clone(), Lost { count: lost.len(), first });
+        }
+        let children = above.get(&dump.id).into_iter().flatten();
+        next.extend(children.map(|child| (*child, Arc::clone(&lost))));
+    }
+    all
+}
+
+/// Sorts what builds on each snapshot, so that what has least on top of it comes last. `order` is those
+/// that stand alone.
+fn smallest_last<'d>(above: &mut BTreeMap<&'d Name, Vec<&'d Dump>>, mut order: Vec<&'d Dump>) {
+    let mut at = 0;
+    while let Some(dump) = order.get(at) {
+        order.extend(above.get(&dump.id).into_iter().flatten());
+        at += 1;
+    }
+    let mut sizes: BTreeMap<&Name, usize> = BTreeMap::new();
+    for dump in order.iter().rev() {
+        let size = |child: &&Dump| sizes.get(&child.id).copied().unwrap_or(0);
+        let on_top: usize = above.get(&dump.id).into_iter().flatten().map(size).sum();
+        sizes.insert(&dump.id, 1 + on_top);
+    }
+    for children in above.values_mut() {
+        children.sort_by_key(|child| Reverse(sizes.get(&child.id).copied()));
+    }
+}
