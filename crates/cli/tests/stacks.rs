@@ -3,7 +3,11 @@
 
 #[path = "stacks/examined.rs"]
 mod examined;
-#[allow(dead_code, clippy::unwrap_used, reason = "these tests use a part of it; it is of tests")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "these tests use a part of it; it may fail loudly"
+)]
 #[path = "../../foreign/tests/support/forge.rs"]
 mod forge;
 #[path = "stacks/guessed.rs"]

@@ -2,7 +2,8 @@
 
 use restore::snapfmt::ReadAt;
 
-use super::{ext, others};
+use super::scan::{Blocks, Scan};
+use super::{btrfs, ext, ntfs, parts, xfs};
 
 /// Most places that are compared.
 const MOST: usize = 256;
@@ -19,7 +20,7 @@ pub(super) struct Place {
 /// What must be at a place.
 pub(super) enum Test {
     Ext(ext::Test),
-    Other(others::Test),
+    Parts(parts::Test),
 }
 
 /// What was found at a place.
@@ -43,7 +44,7 @@ impl Test {
     pub(super) fn verdict(&self, bytes: &[u8]) -> Verdict {
         match self {
             Self::Ext(test) => test.verdict(bytes),
-            Self::Other(test) => Verdict::of(test.holds(bytes)),
+            Self::Parts(test) => Verdict::of(test.holds(bytes)),
         }
     }
 }
@@ -54,16 +55,39 @@ pub(super) struct Evidence {
     /// Bytes that the volume must have.
     pub(super) size: u64,
     pub(super) places: Vec<Place>,
-    /// The superblock, where there are directories to be looked for.
-    pub(super) ext: Option<ext::Superblock>,
+    pub(super) further: Further,
+}
+
+/// Where else there is something, for whoever looks at the members.
+pub(super) enum Further {
+    /// Directories, in whatever order is tried.
+    Ext(ext::Superblock),
+    Xfs(xfs::Superblock),
+    Btrfs(btrfs::Superblock),
+    Ntfs(ntfs::Boot),
 }
 
 impl Evidence {
     /// By the first bytes of `head`, from `start` on; `None` if they are nothing that is known.
     pub(super) fn of(head: &dyn ReadAt, start: u64) -> Option<Self> {
-        let mut evidence = ext::evidence(head, start).or_else(|| others::evidence(head, start))?;
-        evidence.thin_out();
+        let evidence = ext::evidence(head, start)
+            .or_else(|| xfs::evidence(head, start))
+            .or_else(|| btrfs::evidence(head, start))
+            .or_else(|| ntfs::evidence(head, start))?;
         (!evidence.places.is_empty()).then_some(evidence)
+    }
+
+    /// With what is found on the members.
+    pub(super) fn look_further(mut self, scan: &Scan<'_>) -> Self {
+        let blocks = match &self.further {
+            Further::Ext(_) => None,
+            Further::Xfs(fs) => Some(fs.blocks(scan)),
+            Further::Btrfs(fs) => Some(fs.blocks(scan)),
+            Further::Ntfs(fs) => Some(fs.blocks(scan)),
+        };
+        self.places.extend(blocks.into_iter().flat_map(Blocks::into_places));
+        self.thin_out();
+        self
     }
 
     /// Keeps places from all over the volume.

@@ -3,7 +3,7 @@
 
 use restore::snapfmt::ReadAt;
 
-use super::evidence::{Evidence, Place, Test as Any, Verdict};
+use super::evidence::{Evidence, Further, Place, Test as Any, Verdict};
 use crate::fields::{array, le16, le32};
 
 /// Where the superblock is, in bytes, and how long.
@@ -11,6 +11,8 @@ const SUPERBLOCK: u64 = 1024;
 const LEN: usize = 1024;
 /// Most groups: 2^32 blocks of a volume in groups of at least 256.
 const MAX_GROUPS: u64 = 1 << 24;
+/// Copies of the superblock that are looked at.
+const MOST_COPIES: usize = 4096;
 /// Inodes of a group that are looked at.
 const MOST_INODES: u32 = 4096;
 
@@ -125,7 +127,7 @@ pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
             places.push(Place { offset: start + at, len, test: Any::Ext(test) });
         }
     };
-    for group in (1..fs.groups).filter(|group| fs.has_copy(*group)) {
+    for group in (1..fs.groups).filter(|group| fs.has_copy(*group)).take(MOST_COPIES) {
         let test = Test::Backup { uuid: fs.uuid, group: u16::try_from(group & 0xffff).ok()? };
         add(fs.at(fs.first + group * fs.per_group), LEN, test);
     }
@@ -143,7 +145,7 @@ pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
     }
     let size = start.checked_add(fs.blocks.checked_mul(fs.block)?)?;
     let filesystem = "ext2, ext3 or ext4";
-    Some(Evidence { filesystem, size, places, ext: Some(fs) })
+    Some(Evidence { filesystem, size, places, further: Further::Ext(fs) })
 }
 
 /// The bitmaps and inodes of the groups whose descriptors are in the first block of them.

@@ -1,11 +1,15 @@
 //! How members may lie together when nothing says it any more: every order and usual stripe size is
 //! tried, and ranked by how much of a filesystem then is where it must be.
 
+mod btrfs;
 mod directories;
 mod evidence;
 mod ext;
-mod others;
+mod ntfs;
+mod parts;
+mod scan;
 mod search;
+mod xfs;
 
 use std::io;
 

@@ -6,8 +6,10 @@ use restore::VolumeMember;
 use restore::partitions::Table;
 use restore::snapfmt::ReadAt;
 
+use super::btrfs;
 use super::directories::directories;
-use super::evidence::{Evidence, Place, Verdict};
+use super::evidence::{Evidence, Further, Place, Verdict};
+use super::scan::Scan;
 use super::{Guess, MAX_MEMBERS, NoGuess, STARTS, STRIPES, Shape, Sureness, open};
 use crate::pieces::{PieceBytes, Pieces};
 use crate::stack::MemberBytes;
@@ -21,11 +23,17 @@ pub fn guess(members: &[VolumeMember]) -> Result<Vec<Guess>, NoGuess> {
     let mut guesses = Vec::new();
     let mut has_start = false;
     for start in STARTS {
+        let scan = Scan { members: &search.members, start };
         for first in 0..members.len() {
             for evidence in search.evidence(first, start) {
                 has_start = true;
-                search.rank(first, start, &evidence, &mut guesses);
+                search.rank(first, start, &evidence.look_further(&scan), &mut guesses);
             }
+        }
+        if !has_start && let Some(evidence) = btrfs::evidence_of_short_stripes(&scan) {
+            has_start = true;
+            let evidence = evidence.look_further(&scan);
+            (0..members.len()).for_each(|first| search.rank(first, start, &evidence, &mut guesses));
         }
     }
     if !has_start {
@@ -65,6 +73,9 @@ fn judge(guesses: &mut [Guess]) {
     }
 }
 
+/// Most filesystems in partitions that are looked at.
+const MOST_FILESYSTEMS: usize = 8;
+
 struct Search {
     members: Vec<MemberBytes>,
     sizes: Vec<u64>,
@@ -96,7 +107,9 @@ impl Search {
         }
         match Table::read(&head, 512) {
             Ok(Some(table)) => {
-                table.partitions.iter().filter_map(|p| Evidence::of(&head, p.range.start)).collect()
+                let found =
+                    table.partitions.iter().filter_map(|p| Evidence::of(&head, p.range.start));
+                found.take(MOST_FILESYSTEMS).collect()
             }
             _ => Vec::new(),
         }
@@ -149,7 +162,7 @@ impl Search {
     fn compare_directories(&self, guesses: &mut [Guess], evidence: &Evidence) {
         /// Most guesses for which that is done.
         const MOST: usize = 64;
-        let Some(fs) = &evidence.ext else { return };
+        let Further::Ext(fs) = &evidence.further else { return };
         let best = guesses.iter().map(|guess| guess.found).max().unwrap_or(0);
         let mut most = 0;
         for guess in guesses.iter_mut().filter(|guess| guess.found == best).take(MOST) {
