@@ -157,6 +157,12 @@ impl From<CatalogError> for Failure {
     }
 }
 
+impl From<NoGuess> for Failure {
+    fn from(error: NoGuess) -> Self {
+        Self::Guess(error)
+    }
+}
+
 impl From<OverlayError> for Failure {
     fn from(error: OverlayError) -> Self {
         Self::Overlay(error)

@@ -6,13 +6,14 @@ use foreign::Limits;
 use foreign::backup::{BackupSet, Backups};
 use restore::catalog::{Catalog, SetEntry};
 use restore::snapfmt::VolumeId;
+use restore::{Volume, VolumeMember};
 
 use crate::args::{SetArgs, StackArgs};
 use crate::backup::Backup;
 use crate::exit::Failure;
 use crate::members;
 use crate::select;
-use crate::stack;
+use crate::stack::{self, Joined};
 use crate::subject::{Origin, Subject};
 
 /// What the arguments name, before anything of it is chosen.
@@ -98,18 +99,33 @@ impl<'a> Given<'a> {
         self.volume(&self.args.stack)
     }
 
-    /// The members that are meant; how they make a volume need not be known.
+    /// The members of the volume that is meant; how they make one need not be known.
     pub(crate) fn members(&self) -> Result<Subject, Failure> {
-        match &self.found {
-            Found::Backups(backups) if !self.says_how() => {
-                Subject::of_members(self.backup(backups)?)
-            }
-            _ => self.subject(),
+        if self.says_how() { self.subject() } else { self.all_members() }
+    }
+
+    /// All members of the set that is meant. If one volume on them is meant, it must be there.
+    pub(crate) fn all_members(&self) -> Result<Subject, Failure> {
+        let Found::Backups(backups) = &self.found else { return self.subject() };
+        let set = self.backup(backups)?;
+        if self.says_how() {
+            let (_, members) = Backup::open(set.clone())?;
+            self.on(members)?.proved()?;
         }
+        Subject::of_members(set)
+    }
+
+    /// What is meant of the volume of a set.
+    pub(crate) fn inside(&self, volume: Volume) -> Result<Joined, Failure> {
+        stack::inside(volume, &self.args.stack)
+    }
+
+    /// The volume that is meant of the members of a backup.
+    pub(crate) fn on(&self, members: Vec<VolumeMember>) -> Result<Joined, Failure> {
+        self.join(members, true, &self.args.stack)
     }
 
     fn volume(&self, meant: &StackArgs) -> Result<Subject, Failure> {
-        let layout = &self.args.raw.layout;
         match &self.found {
             Found::Sets(catalog) => {
                 let entry = self.set(catalog)?;
@@ -120,32 +136,38 @@ impl<'a> Given<'a> {
             }
             Found::Backups(backups) => {
                 let (backup, members) = Backup::open(self.backup(backups)?)?;
-                let joined = stack::join(members, layout, meant, true)?;
-                Ok(Subject::new(Origin::Backup(backup), joined))
+                Ok(Subject::new(Origin::Backup(backup), self.join(members, true, meant)?))
             }
             Found::Raw(given) => {
                 let opened = members::open(given, members::UNIT)?;
                 // What was given as a member is one; a path may as well be that of a disk.
-                let as_it_is = self.args.paths.is_empty();
-                let joined = stack::join(opened, layout, meant, as_it_is)?;
+                let joined = self.join(opened, self.args.paths.is_empty(), meant)?;
                 Ok(Subject::new(Origin::Raw(given.clone()), joined))
             }
         }
     }
 
+    fn join(
+        &self,
+        members: Vec<VolumeMember>,
+        as_it_is: bool,
+        meant: &StackArgs,
+    ) -> Result<Joined, Failure> {
+        stack::join(members, &self.args.raw.layout, meant, as_it_is)
+    }
+
     /// Everything that was given is evidence, whether it is needed or not; of backups, which may be very
     /// many files, the directories and those of the `targets` that lie in them.
     pub(crate) fn sources(&self, targets: &[PathBuf]) -> Vec<PathBuf> {
-        match &self.found {
+        let mut all: Vec<PathBuf> = match &self.found {
             Found::Sets(catalog) => {
                 let sound = catalog.files().iter().map(|f| f.path.clone());
                 sound.chain(catalog.bad().iter().map(|b| b.error.path.clone())).collect()
             }
             Found::Backups(backups) => backups.sources(targets),
-            Found::Raw(members) => {
-                let members = members.iter().map(|(_, path)| path.clone());
-                members.chain(self.args.raw.layout.layout.clone()).collect()
-            }
-        }
+            Found::Raw(members) => members.iter().map(|(_, path)| path.clone()).collect(),
+        };
+        all.extend(self.args.raw.layout.layout.clone());
+        all
     }
 }

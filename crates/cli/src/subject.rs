@@ -97,7 +97,8 @@ impl Subject {
     pub(crate) fn time(&self) -> Option<Timestamp> {
         match &self.origin {
             Origin::Set { manifest, .. } => Some(manifest.time),
-            Origin::Backup(_) | Origin::Raw(_) => None,
+            Origin::Backup(backup) => backup.set.time,
+            Origin::Raw(_) => None,
         }
     }
 

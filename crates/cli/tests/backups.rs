@@ -4,28 +4,39 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
 
+use support::attachment::{ATTACH, Attachment, attach};
 use support::hash::{Census, sha256};
-use support::needs::{Need, trial};
+use support::needs::trial;
 use support::run::Call;
 use support::scratch::{Scratch, flip_bit, len, read, write};
+use support::stacks::UNPACK;
 use support::{Outcome, ensure, tool};
 
 const VOLUME: &str = "vol-0d47afy0000000001";
 /// The first member of generation 1, and one of its blocks.
 const SNAPSHOT: &str = "snap-90a5b666e55ef4506";
 const BLOCK: &str = "snap-90a5b666e55ef4506/blocks/00000011.bin";
+/// One of the two disks of generation 0.
+const LAYOUT: &str = r#"
+    version = 1
+    logical_size = "1GiB"
+    [[segment]]
+    start = 0
+    length = "1GiB"
+    kind = "linear"
+    columns = [{ member = "vol-69a684375822c9c2c", offset = 0 }]
+"#;
 const GENERATION: [(&str, &str); 2] = [("--source-volume", VOLUME), ("--generation", "1")];
 
 fn main() -> ExitCode {
-    let of = |name: &str, run: fn() -> Outcome| -> Trial {
-        trial(name, &[Need::Tool("tar"), Need::Tool("zstd")], run)
-    };
+    let of = |name: &str, run: fn() -> Outcome| -> Trial { trial(name, &UNPACK, run) };
     let trials = vec![
         of("list_shows_what_tags_tie_together", list),
         of("every_member_of_every_generation", members),
@@ -38,9 +49,13 @@ fn main() -> ExitCode {
         of("dumps_are_not_overwritten", evidence),
         of("captured_dumps_are_the_same_volumes", captured),
         of("a_restore_goes_on", goes_on),
+        of("a_member_without_part_in_the_volume", spare_member),
         of("what_is_not_there_is_said", not_there),
         of("a_dump_of_flexible_snapshot_proxy_may_lack_its_end", proxy),
     ];
+    let attach = [ATTACH.as_slice(), &UNPACK].concat();
+    let attached = trial("attached_with_the_time_it_was_taken", &attach, attached);
+    let trials = trials.into_iter().chain([attached]).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -281,7 +296,54 @@ fn evidence() -> Outcome {
             ensure!(ran.stderr.contains("source"), "{}", ran.describe());
         }
     }
+    // What says how they lie together is one of the sources.
+    let layout = dumps.scratch.path("layout.toml");
+    write(&layout, LAYOUT.as_bytes())?;
+    let call = dumps.call("restore").option("--generation", "0").option("--layout", &layout);
+    let ran = call.arg("--force").option("-o", &layout).exits(5)?;
+    ensure!(ran.stderr.contains("source"), "{}", ran.describe());
     before.unchanged("being the target")
+}
+
+/// A volume on some of the members does not keep `verify` from reading all of them.
+fn spare_member() -> Outcome {
+    let dumps = Dumps::unpack()?;
+    let (snapshot, volume) = ("snap-0000000000000000f", "vol-ffffffffffffffff0");
+    let tag = |key: &str, value: &str| serde_json::json!({"Key": key, "Value": value});
+    let described = serde_json::json!({"Snapshots": [{"SnapshotId": snapshot, "VolumeId": volume,
+        "VolumeSize": 1, "StartTime": "2026-11-21T05:25:03Z", "State": "completed", "Tags": [
+            tag("datafy:source-volume:id", VOLUME),
+            tag("datafy:snapshot:id", "dsnap-00000000000abc000"),
+            tag("datafy:snapshot:generation-id", "00000000-0000-0000-0000-000011110000")]}]});
+    let dir = dumps.path.join(snapshot);
+    fs::create_dir(&dir)?;
+    write(&dir.join("describe-snapshots.json"), described.to_string().as_bytes())?;
+    let blocks = serde_json::json!({"Blocks": [], "VolumeSize": 1, "BlockSize": 512 << 10});
+    write(&dir.join("list-snapshot-blocks.0000.json"), blocks.to_string().as_bytes())?;
+    let call = |command: &str| dumps.call(command).option("--generation", "0");
+    let on = |command: &str, volume: &str| call(command).option("--lv", volume);
+    let restored = on("restore", "datafy_vg/datafy_lv").option("-o", dumps.target());
+    restored.succeeds()?;
+    let verified = on("verify", "datafy_vg/datafy_lv").json()?;
+    let read: Vec<_> = verified["members"].as_array().into_iter().flatten().collect();
+    ensure!(read.len() == 3 && read[2]["volume_id"] == volume, "{verified}");
+    on("inspect", "datafy_vg/datafy_lv").succeeds()?;
+    for command in ["verify", "inspect"] {
+        let ran = on(command, "datafy_vg/nothing").exits(6)?;
+        ensure!(ran.stderr.contains("datafy_vg/datafy_lv"), "{}", ran.describe());
+    }
+    Ok(())
+}
+
+fn attached() -> Outcome {
+    let dumps = Dumps::unpack()?;
+    let listed = dumps.call("list").option("--set-id", SNAPSHOT).json()?;
+    let attachment = Attachment::by(|name| attach(&dumps.path, name).option("--set-id", SNAPSHOT))?;
+    let file = fs::metadata(attachment.file()?)?;
+    let args = ["-u", "+%Y-%m-%dT%H:%M:%SZ", &format!("--date=@{}", file.mtime())];
+    let time = tool::run("date", args)?;
+    ensure!(listed["sets"][0]["time"] == time.trim(), "{time} {listed}");
+    attachment.detach_cleanly()
 }
 
 fn captured() -> Outcome {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use foreign::guess::{Guess, NoGuess, Shape, Sureness, guess};
+use foreign::guess::{Guess, Shape, Sureness, guess};
 use restore::layout_file;
-use restore::snapfmt::{ChunkSize, VolumeId};
+use restore::snapfmt::VolumeId;
 use serde::Serialize;
 
 use crate::args::GuessArgs;
@@ -39,10 +39,10 @@ pub(crate) fn run(args: &GuessArgs, output: Output) -> Result<Exit, Failure> {
         message: "members are files and devices that can be read, and no snapshot files".into(),
         hint: "give the raw copy of each member",
     })?;
-    let opened = members::open(&given, ChunkSize::DEFAULT.bytes())?;
+    let opened = members::open(&given, members::UNIT)?;
     let found = guess(&opened)?;
     let ids: Vec<VolumeId> = opened.iter().map(|member| member.volume_id.clone()).collect();
-    let sizes: Vec<_> = opened.iter().map(|m| (m.volume_id.clone(), m.source.size())).collect();
+    let sizes = members::sizes(&opened);
     let mut shown = Guesses { guesses: Vec::new(), layout_text: None };
     for guess in found.iter().take(args.most) {
         let map = guess.map(&opened).map_err(|e| Failure::Layout(e.into()))?;
@@ -109,11 +109,5 @@ impl Guesses {
             let _ = write!(out, "\nThe first as a file for --layout:\n\n{text}");
         }
         out
-    }
-}
-
-impl From<NoGuess> for Failure {
-    fn from(error: NoGuess) -> Self {
-        Self::Guess(error)
     }
 }

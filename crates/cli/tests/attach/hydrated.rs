@@ -74,5 +74,8 @@ fn refused() -> Outcome {
     ensure!(scratch::read(&copy(&stage))? == b"precious", "it was overwritten");
     let source = stage.file("vol-a")?;
     let call = attach(&stage.sets, &unused_name()).option("--hydrate", source);
-    stage.refuses(call, 5, &["vol-a"])
+    stage.refuses(call, 5, &["vol-a"])?;
+    let both = stage.scratch.path("both.raw");
+    let call = attach(&stage.sets, &unused_name()).option("--hydrate", &both);
+    stage.refuses(call.option("--overlay", &both), 2, &["two files at once"])
 }

@@ -87,6 +87,9 @@ fn bad_captures() -> Outcome {
     for call in calls {
         stage.refuses(call, 2, &[])?;
     }
+    // Nothing that could be captured, and what is not there at all.
+    stage.refuses(new().arg(&stage.sets), 2, &["raw image"])?;
+    stage.refuses(new().arg("/nowhere"), 4, &["/nowhere: No such file"])?;
     for id in ["../escape", "a/b", "", ".", ".."] {
         let call = Call::new("capture").option("-o", &stage.out).member("vol-a", member);
         stage.refuses(call.option("--set-id", id), 2, &[])?;

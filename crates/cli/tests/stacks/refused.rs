@@ -104,6 +104,15 @@ fn choices() -> Outcome {
     let ran = call().option("--lv", "vg_lin/nothing").exits(6)?;
     ensure!(ran.stderr.contains("vg_lin/data"), "{}", ran.describe());
     call().option("--md", "0:0:0:0").exits(6)?;
+    // The same of a set of them, which has no volume of the kind, but whose members have.
+    let sets = scratch.path("sets");
+    Call::new("capture").args(&disks).arg("--linear").option("-o", &sets).succeeds()?;
+    for command in ["inspect", "verify"] {
+        let of = |volume: &str| Call::new(command).arg(&sets).option("--lv", volume);
+        of("vg_lin/data").succeeds()?;
+        let ran = of("vg_lin/nothing").exits(6)?;
+        ensure!(ran.stderr.contains("vg_lin/data"), "{}", ran.describe());
+    }
     for bad in ["vg", "/lv", "vg/"] {
         call().option("--lv", bad).exits(2)?;
     }

@@ -11,6 +11,7 @@ use restore::reader::{self, Reader};
 
 use super::hydrate::LocalCopy;
 use crate::args::{AttachArgs, Common};
+use crate::cmd::restore::same_place;
 use crate::exit::Failure;
 use crate::given::Given;
 use crate::subject::Subject;
@@ -48,6 +49,14 @@ impl Checked {
         given: &Given<'_>,
         subject: &Subject,
     ) -> Result<Self, Failure> {
+        if let (Some(local), Some(overlay)) = (&args.hydrate, &args.overlay)
+            && same_place(local, overlay)
+        {
+            return Err(Failure::Usage {
+                message: format!("{}: is to be two files at once", local.display()),
+                hint: "give --hydrate and --overlay a name each",
+            });
+        }
         let local = match &args.hydrate {
             Some(target) => {
                 let sources = given.sources(std::slice::from_ref(target));

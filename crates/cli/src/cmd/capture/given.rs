@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use foreign::backup::BackupSet;
 use jiff::Timestamp;
-use restore::catalog::{CatalogError, Generation, Selection};
+use restore::catalog::{Generation, Selection};
 use restore::snapfmt::{ChunkSize, Consistency, Digest, ExtentMap, Limits, SetId, VolumeId};
 use restore::{Volume, device, in_use};
 
@@ -45,7 +45,7 @@ impl Given {
             return Ok(Self::Members(members));
         }
         let Some(backups) = backups(&args.paths) else {
-            return Err(CatalogError::NotFound { any: false }.into());
+            return Err(nothing(&args.paths));
         };
         let selection = Selection {
             set_id: args.set_id.as_ref().map(ToString::to_string),
@@ -140,6 +140,19 @@ impl Given {
         ids.extend(args.stack.md.clone());
         ids.extend(args.stack.partitions.iter().map(ToString::to_string));
         short_id("vol", Digest::of(ids.join("\n").as_bytes()).as_bytes())
+    }
+}
+
+/// Why there is nothing to be captured.
+fn nothing(paths: &[PathBuf]) -> Failure {
+    for path in paths {
+        if let Err(error) = File::open(path) {
+            return Failure::Member { path: path.clone(), error };
+        }
+    }
+    Failure::Usage {
+        message: "no device, raw image or other system's backup is there to be captured".into(),
+        hint: "what is in a snapshot set already is captured once it is restored",
     }
 }
 

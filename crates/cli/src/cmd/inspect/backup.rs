@@ -1,12 +1,14 @@
 //! `inspect` of another system's backups.
 
-use foreign::Limits;
-use foreign::backup::{BackupSet, OpenBackup};
+use foreign::backup::Backups;
 use foreign::stack::{DeviceNo, Stack};
 use serde::Serialize;
 
+use super::verdict;
+use crate::backup::Backup;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, name, note, size};
+use crate::given::Given;
+use crate::output::{Output, name, size};
 use crate::view::SetView;
 use crate::view::rows::Rows;
 use crate::view::stack::{ContentsView, StackView};
@@ -18,21 +20,21 @@ struct Inspection {
     stack: Option<StackView>,
 }
 
-/// Shows a set and what lies on its members, also when it is not complete; the exit code then says so.
-pub(super) fn show(set: &BackupSet, output: Output) -> Result<Exit, Failure> {
-    let mut inspection = Inspection { set: SetView::of_backup(set), stack: None };
-    let failure = match set.open(&Limits::DEFAULT) {
-        Ok(OpenBackup { members, damage }) => {
-            inspection.look(&Stack::of_members(members).map_err(Failure::System)?);
-            set.damaged(damage).map(Failure::from)
+/// Shows a set and what lies on its members.
+pub(super) fn show(given: &Given<'_>, backups: &Backups, output: Output) -> Result<Exit, Failure> {
+    let set = given.backup(backups)?;
+    let mut inspection = Inspection { set: SetView::of_backup(&set), stack: None };
+    let whole = match Backup::open(set) {
+        Ok((backup, members)) => {
+            inspection.look(&Stack::of_members(members.clone()).map_err(Failure::System)?);
+            // Nobody has to choose to have a look.
+            let meant = || given.on(members)?.proved().map(drop);
+            backup.undamaged().and_then(|_| if given.says_how() { meant() } else { Ok(()) })
         }
-        Err(error) => Some(error.into()),
+        Err(failure) => Err(failure),
     };
     output.result(&inspection, Inspection::text)?;
-    Ok(failure.map_or(Exit::Done, |failure| {
-        note(&failure.message());
-        failure.exit()
-    }))
+    Ok(whole.map_or_else(|failure| verdict(&failure), |()| Exit::Done))
 }
 
 impl Inspection {

@@ -7,16 +7,22 @@ mod set;
 use crate::args::SetArgs;
 use crate::exit::{Exit, Failure};
 use crate::given::{Found, Given};
-use crate::output::Output;
+use crate::output::{Output, note};
 
 pub(crate) use raw::show as show_raw;
 
-/// Shows the set that is meant, or raw members.
+/// Shows the set that is meant, or raw members, also when they are not whole; the exit code then says so.
 pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
     let given = Given::look(args)?;
     match &given.found {
-        Found::Sets(catalog) => set::show(catalog, given.set(catalog)?, output),
-        Found::Backups(backups) => backup::show(&given.backup(backups)?, output),
+        Found::Sets(catalog) => set::show(&given, catalog, output),
+        Found::Backups(backups) => backup::show(&given, backups, output),
         Found::Raw(members) => show_raw(&given, members, output),
     }
+}
+
+/// What was shown is not all that should be there.
+fn verdict(failure: &Failure) -> Exit {
+    note(&failure.message());
+    failure.exit()
 }

@@ -7,10 +7,11 @@ use restore::job::identity;
 use restore::snapfmt::VolumeId;
 use serde::Serialize;
 
+use super::verdict;
 use crate::exit::{Exit, Failure};
 use crate::given::Given;
 use crate::members;
-use crate::output::{Output, PathView, name, note, size};
+use crate::output::{Output, PathView, name, size};
 use crate::subject::Subject;
 use crate::view::segment::LayoutView;
 use crate::view::stack::{ContentsView, StackView};
@@ -34,8 +35,7 @@ struct RawMember {
     contents: ContentsView,
 }
 
-/// Shows the members given, what lies on them, and the layout they make, also when they make none;
-/// the exit code then says so.
+/// Shows the members given, what lies on them, and the layout they make, also when they make none.
 pub(crate) fn show(
     given: &Given<'_>,
     members: &[(VolumeId, PathBuf)],
@@ -65,10 +65,7 @@ pub(crate) fn show(
         Err(
             Failure::Usage { .. } | Failure::Stack(Unassembled::Choice(NotChosen::Several { .. })),
         ) if !given.says_how() => Ok(Exit::Done),
-        Err(failure) => {
-            note(&failure.message());
-            Ok(failure.exit())
-        }
+        Err(failure) => Ok(verdict(&failure)),
     }
 }
 

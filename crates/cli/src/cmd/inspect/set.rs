@@ -6,8 +6,10 @@ use restore::catalog::{Catalog, CatalogError, MemberFile, SetEntry};
 use restore::snapfmt::{Parent, SetContentId, Snapshot, SnapshotId, StateId, VolumeId};
 use serde::Serialize;
 
+use super::verdict;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, PathView, name, note, size};
+use crate::given::Given;
+use crate::output::{Output, PathView, name, size};
 use crate::view::SetView;
 use crate::view::inside::InsideView;
 use crate::view::rows::Rows;
@@ -52,8 +54,9 @@ struct Records {
     inherited: u64,
 }
 
-/// Shows the set and what lies in its volume, also when it is not complete; the exit code then says so.
-pub(super) fn show(catalog: &Catalog, entry: &SetEntry, output: Output) -> Result<Exit, Failure> {
+/// Shows the set and what lies in its volume.
+pub(super) fn show(given: &Given<'_>, catalog: &Catalog, output: Output) -> Result<Exit, Failure> {
+    let entry = given.set(catalog)?;
     let snapshots: Vec<(&PathBuf, &Snapshot)> = present(catalog, entry).collect();
     let layout = match snapshots.first() {
         Some((path, first)) => layout(path, first)?,
@@ -70,14 +73,8 @@ pub(super) fn show(catalog: &Catalog, entry: &SetEntry, output: Output) -> Resul
         inside,
     };
     output.result(&inspection, Inspection::text)?;
-    match volume {
-        Ok(_) => Ok(Exit::Done),
-        Err(error) => {
-            let failure = Failure::from(error);
-            note(&failure.message());
-            Ok(failure.exit())
-        }
-    }
+    let meant = volume.map_err(Failure::from).and_then(|volume| given.inside(volume)?.proved());
+    Ok(meant.map_or_else(|failure| verdict(&failure), |_| Exit::Done))
 }
 
 fn layout(path: &Path, snapshot: &Snapshot) -> Result<LayoutView, Failure> {

@@ -31,7 +31,7 @@ use crate::watch::Watch;
 pub(crate) use extent::{Extent, range_of};
 use files::{unfinished, write_map, write_report};
 use names::{check, check_stdout, is_pipe, map_path, targets};
-pub(crate) use names::{check_new, check_usage, output as output_path};
+pub(crate) use names::{check_new, check_usage, output as output_path, same_place};
 pub(crate) use pipes::are_given as are_pipes;
 pub(crate) use place::{Place, counted, image_room};
 use place::{claim, journal_at};

@@ -151,7 +151,7 @@ fn kind(of: fs::FileType) -> &'static str {
 }
 
 /// Whether two paths, which need not exist, name one directory entry.
-fn same_place(a: &Path, b: &Path) -> bool {
+pub(crate) fn same_place(a: &Path, b: &Path) -> bool {
     let real = |path| fs::canonicalize(parent_directory(path)).ok();
     a.file_name() == b.file_name() && real(a).is_some_and(|d| Some(d) == real(b))
 }

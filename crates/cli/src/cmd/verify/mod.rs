@@ -43,7 +43,7 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
     if let Some(target) = &args.target {
         return against(target, &given.subject()?, start, common, output);
     }
-    let subject = given.members()?;
+    let subject = given.all_members()?;
     match &subject.origin {
         Origin::Set { manifest, open } => {
             let verification = set::run(&manifest.id, open, args.quick, start, common)?;
