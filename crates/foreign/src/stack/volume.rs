@@ -1,6 +1,5 @@
 //! A device of a stack as a volume to be restored.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::{fmt, io};
 
@@ -145,7 +144,7 @@ impl Stack {
             return Ok(Some(member.clone()));
         }
         let volume = self.on_bases(&kept.pieces)?;
-        let options = Options { cache: INNER_CACHE, threads: NonZeroUsize::MIN };
+        let options = Options { cache: INNER_CACHE, ..Options::default() };
         let volume_id = kept.volume_id.clone();
         let source = Arc::new(InnerVolume::new(volume, &volume_id, &options)?);
         Ok(Some(kept.member.get_or_init(|| VolumeMember { volume_id, source }).clone()))
