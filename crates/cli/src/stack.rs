@@ -61,9 +61,7 @@ impl StackArgs {
 
     fn choice(&self) -> Result<Choice, Failure> {
         let of = match (&self.lv, &self.md) {
-            (Some((group, name)), _) => {
-                Of::LogicalVolume { group: group.clone(), name: name.clone() }
-            }
+            (Some(lv), _) => lv.clone().into(),
             (None, Some(id)) => Of::Array(id.clone()),
             (None, None) => Of::Only,
         };
@@ -109,23 +107,7 @@ pub(crate) fn inside(volume: Volume, meant: &StackArgs) -> Result<Joined, Failur
         return Ok(volume.into());
     }
     let choice = meant.choice()?;
-    let mut candidates = Vec::new();
-    if choice.of != Of::Only {
-        let members = volume.members().to_vec();
-        let stack = Stack::of_members(members).map_err(Failure::System)?;
-        match assemble(&stack, &choice) {
-            Err(Unassembled::Choice(NotChosen::None { candidates: others })) => candidates = others,
-            result => return result.map_err(Failure::from),
-        }
-    }
-    let stack = Stack::of_volume(&volume).map_err(Failure::System)?;
-    Ok(assemble(&stack, &choice).map_err(|error| match error {
-        Unassembled::Choice(NotChosen::None { candidates: others }) => {
-            candidates.extend(others);
-            NotChosen::None { candidates }.into()
-        }
-        other => other,
-    })?)
+    Ok(assemble(&Stack::chosen_on(&volume, &choice)?, &choice)?)
 }
 
 fn assemble(stack: &Stack, choice: &Choice) -> Result<Joined, Unassembled> {

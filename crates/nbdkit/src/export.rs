@@ -62,7 +62,7 @@ impl Server for Export {
     }
 
     fn get_ready() -> Result<()> {
-        let volume = with(|parameters| parameters.open())?;
+        let volume = with(|parameters| parameters.open().map_err(|e| e.to_string()))?;
         VOLUME.get_or_init(|| volume);
         Ok(())
     }

@@ -1,21 +1,29 @@
 //! `key=value` on the command line of nbdkit → the set that is meant.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use foreign::Limits;
+use foreign::backup::Backups;
+use foreign::stack::{Choice, LvName, Of, Stack};
 use restore::catalog::{Catalog, Instant, Lookup, Selection};
 use restore::reader::Options;
 use restore::{ByteSize, Volume};
 
 /// What `nbdkit --help` says of them.
 pub(crate) const HELP: &str = "\
-path=PATH               (required) A snapshot file, or a directory to search; may be repeated.
+path=PATH               (required) A snapshot file, or a directory to search for snapshots or
+                        other systems' backups; may be repeated.
 set-id=ID               The set whose id begins like this.
 source-volume=ID        Sets of this logical volume.
 generation=N            The set of this generation.
 at=TIME                 The newest set not after this time (RFC 3339, or a date).
 expect-content-id=HEX   Refuse any set whose content id does not begin like this.
 latest-complete=BOOL    Take an older set when the newest is incomplete or damaged.
+lv=VG/LV                This logical volume on the members of the set.
+md=UUID                 This software RAID on them.
+partition=N             This partition of it.
 cache=SIZE              Bytes of checked chunks kept in memory [default: a sixteenth of it all,
                         64M to 1G].";
 
@@ -24,6 +32,7 @@ cache=SIZE              Bytes of checked chunks kept in memory [default: a sixte
 pub(crate) struct Parameters {
     paths: Vec<PathBuf>,
     selection: Selection,
+    choice: Choice,
     cache: Option<u64>,
 }
 
@@ -48,6 +57,15 @@ impl Parameters {
             "latest-complete" => {
                 selection.latest_complete = nbdkit::parse_bool(value).map_err(|e| wrong(&e))?;
             }
+            "lv" | "md" if self.choice.of != Of::Only => {
+                return Err(wrong(&"another volume is named already"));
+            }
+            "lv" => {
+                let lv: LvName = value.parse().map_err(|e| wrong(&e))?;
+                self.choice.of = lv.into();
+            }
+            "md" => self.choice.of = Of::Array(value.to_owned()),
+            "partition" => self.choice.partition = Some(value.parse().map_err(|e| wrong(&e))?),
             "cache" => {
                 let size: ByteSize = value.parse().map_err(|e| wrong(&e))?;
                 self.cache = Some(size.0);
@@ -62,12 +80,32 @@ impl Parameters {
         if self.paths.is_empty() { Err("path=PATH is missing".into()) } else { Ok(()) }
     }
 
-    /// Opens the set that is meant, whole or not at all.
-    pub(crate) fn open(&self) -> Result<Arc<Volume>, String> {
+    /// Opens the volume that is meant, whole or not at all.
+    pub(crate) fn open(&self) -> Result<Arc<Volume>, Box<dyn Error>> {
         let catalog = Catalog::open(&self.paths, &Lookup::default());
-        let selected = catalog.select(&self.selection).map_err(|e| e.to_string())?;
-        let set = catalog.open_set(selected.entry).map_err(|e| e.to_string())?;
-        Ok(Arc::new(set.volume().map_err(|e| e.to_string())?))
+        // Whoever keeps snapshot files does not wait for a search for something else.
+        if catalog.files().is_empty() {
+            let backups = foreign::backup::find(&self.paths, &Limits::DEFAULT);
+            if !backups.is_empty() {
+                return self.of_backup(&backups).map(Arc::new);
+            }
+        }
+        let set = catalog.open_set(catalog.select(&self.selection)?.entry)?;
+        let volume = set.volume()?;
+        if self.choice == Choice::default() {
+            return Ok(Arc::new(volume));
+        }
+        let stack = Stack::chosen_on(&volume, &self.choice)?;
+        Ok(Arc::new(stack.volume(&self.choice, false)?))
+    }
+
+    /// What is written on several members says how they make the volume.
+    fn of_backup(&self, backups: &Backups) -> Result<Volume, Box<dyn Error>> {
+        let members = backups.select(&self.selection)?.set.open(&Limits::DEFAULT)?.members;
+        match members.as_slice() {
+            [one] if self.choice == Choice::default() => Ok(Volume::of_one(one.clone())?),
+            _ => Ok(Stack::of_members(members)?.volume(&self.choice, false)?),
+        }
     }
 
     /// How it is read.

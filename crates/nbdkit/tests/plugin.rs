@@ -27,11 +27,13 @@ use serde_json::Value;
 pub(crate) type Outcome<T = ()> = Result<T, libtest_mimic::Failed>;
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/demo");
+const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/ebs-direct/datafy-pairs");
 const NEEDS: [Need; 4] =
     [Need::Tool("nbdkit"), Need::Tool("nbdcopy"), Need::Tool("nbdinfo"), Need::Tool("sha256sum")];
 
 fn main() -> ExitCode {
     let qemu = [&NEEDS[..], &[Need::Tool("qemu-img")]].concat();
+    let unpacked = [&NEEDS[..], &[Need::Tool("tar"), Need::Tool("zstd")]].concat();
     let shell = [&NEEDS[..], &[Need::Tool("nbdsh")]].concat();
     let trials = vec![
         trial("every_generation_is_copied_out_whole", &NEEDS, copied),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         trial("qemu_reads_it_too", &qemu, read_by_qemu),
         trial("damage_is_an_error_for_its_range_alone", &shell, damage),
         trial("what_is_wrong_is_said_before_it_serves", &NEEDS, refused),
+        trial("a_volume_of_another_systems_backup", &unpacked, backup),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -175,13 +178,45 @@ for at in range(0, size, 65536):
     Ok(())
 }
 
-fn refused() -> Outcome {
-    let says = |parameters: &[&str], words: &str| -> Outcome {
-        let output = serve(parameters, "true")?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && text.contains(words), "{text}");
-        Ok(())
+/// It is refused with these words.
+fn says(parameters: &[&str], words: &str) -> Outcome {
+    let output = serve(parameters, "true")?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains(words), "{text}");
+    Ok(())
+}
+
+/// Dumps of EBS snapshots with a logical volume striped over them.
+fn backup() -> Outcome {
+    let scratch = Scratch::new()?;
+    let (dumps, tar) = (scratch.path("dumps"), scratch.path("snapshots.tar"));
+    scratch::make_dir(&dumps)?;
+    let packed = Path::new(DUMPS);
+    fs::copy(packed.join("describe-snapshots.json"), dumps.join("describe-snapshots.json"))?;
+    let from = packed.join("snapshots.tar.zst");
+    tool::run("zstd", [Path::new("-dq"), Path::new("--long=27"), &from, Path::new("-o"), &tar])?;
+    tool::run("tar", [Path::new("-xf"), &tar, Path::new("-C"), &dumps])?;
+    let manifest: Value = serde_json::from_slice(&fs::read(packed.join("manifest.json"))?)?;
+    let all = manifest["expected"].as_array().ok_or("a list")?;
+    let truth = |name: &str| -> Outcome<String> {
+        let one = all.iter().find(|one| one["name"] == name).ok_or("no such volume")?;
+        Ok(one["sha256"].as_str().ok_or("no digest")?.to_owned())
     };
+    let path = path_of(&dumps);
+    for (parameters, name) in [
+        (&["generation=0"][..], "gen0/datafy_vg/datafy_lv"),
+        (&["generation=1", "lv=datafy_vg/datafy_lv"][..], "gen1/datafy_vg/datafy_lv"),
+    ] {
+        let parameters = [&[path.as_str()][..], parameters].concat();
+        let sum = succeeds(&parameters, "nbdcopy \"$uri\" - | sha256sum")?;
+        assert!(sum.starts_with(&truth(name)?), "{name}: {sum}");
+    }
+    says(&[&path, "lv=datafy_vg/nothing"], "logical volume datafy_vg/datafy_lv")?;
+    says(&[&path, "lv=datafy_vg"], "VG/LV is expected")?;
+    says(&[&path, "generation=9"], "no snapshot set")
+}
+
+fn refused() -> Outcome {
     says(&[], "path=PATH is missing")?;
     says(&[DEMO, "generation=many"], "generation=many")?;
     says(&[DEMO, "generation=9"], "no snapshot set")?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use foreign::stack::LvName;
 use restore::ByteSize;
 use restore::catalog::{Generation, Instant};
 use restore::snapfmt::VolumeId;
@@ -29,24 +30,15 @@ pub(crate) struct SetArgs {
 #[command(next_help_heading = "Volumes on the members")]
 pub(crate) struct StackArgs {
     /// The logical volume of this name; VG may also be the group's id
-    #[arg(long, value_name = "VG/LV", value_parser = lv,
+    #[arg(long, value_name = "VG/LV",
           conflicts_with_all = ["md", "layout", "stripe", "linear"])]
-    pub lv: Option<(String, String)>,
+    pub lv: Option<LvName>,
     /// The software RAID with this id or name
     #[arg(long, value_name = "UUID", conflicts_with_all = ["layout", "stripe", "linear"])]
     pub md: Option<String>,
     /// The partition with this number; attach --mount takes several
     #[arg(long = "partition", value_name = "N", value_delimiter = ',')]
     pub partitions: Vec<u32>,
-}
-
-fn lv(text: &str) -> Result<(String, String), String> {
-    match text.split_once('/') {
-        Some((group, name)) if !group.is_empty() && !name.is_empty() => {
-            Ok((group.to_owned(), name.to_owned()))
-        }
-        _ => Err("VG/LV is expected".into()),
-    }
 }
 
 /// Which set is meant; without any of these the newest.

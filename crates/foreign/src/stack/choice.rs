@@ -1,8 +1,44 @@
 //! Which device of a stack is meant.
 
 use std::fmt;
+use std::str::FromStr;
 
-use super::{Device, DeviceNo, Holds, Origin, Stack};
+use restore::Volume;
+
+use super::{Device, DeviceNo, Holds, Origin, Stack, Unassembled};
+
+/// A logical volume, as a user names it: `VG/LV`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LvName {
+    /// Its group's name or id.
+    pub group: String,
+    /// Its own name.
+    pub name: String,
+}
+
+/// Text that names no logical volume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("VG/LV is expected")]
+pub struct NotAnLvName;
+
+impl FromStr for LvName {
+    type Err = NotAnLvName;
+
+    fn from_str(text: &str) -> Result<Self, NotAnLvName> {
+        match text.split_once('/') {
+            Some((group, name)) if !group.is_empty() && !name.is_empty() => {
+                Ok(Self { group: group.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(NotAnLvName),
+        }
+    }
+}
+
+impl fmt::Display for LvName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.group, self.name)
+    }
+}
 
 /// What a partition is looked for on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,6 +55,12 @@ pub enum Of {
     },
     /// An array: its id or its name.
     Array(String),
+}
+
+impl From<LvName> for Of {
+    fn from(LvName { group, name }: LvName) -> Self {
+        Self::LogicalVolume { group, name }
+    }
 }
 
 /// A device, as a user names it.
@@ -92,6 +134,27 @@ pub enum NotChosen {
 }
 
 impl Stack {
+    /// The stack that a choice is made on, of a volume that has a layout of its own: that of its members
+    /// or else, where they have nothing of the name, that of the volume itself.
+    pub fn chosen_on(volume: &Volume, choice: &Choice) -> Result<Self, Unassembled> {
+        let mut found = Vec::new();
+        if choice.of != Of::Only {
+            let stack = Self::of_members(volume.members().to_vec())?;
+            match stack.choose(choice) {
+                Err(NotChosen::None { candidates }) => found = candidates,
+                Ok(_) | Err(NotChosen::Several { .. }) => return Ok(stack),
+            }
+        }
+        let stack = Self::of_volume(volume)?;
+        match stack.choose(choice) {
+            Err(NotChosen::None { candidates }) => {
+                found.extend(candidates);
+                Err(NotChosen::None { candidates: found }.into())
+            }
+            Ok(_) | Err(NotChosen::Several { .. }) => Ok(stack),
+        }
+    }
+
     /// The device that is meant.
     pub fn choose(&self, choice: &Choice) -> Result<DeviceNo, NotChosen> {
         let tops = self.numbered().filter(|(no, device)| self.is_meant(*no, device, choice));

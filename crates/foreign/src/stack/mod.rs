@@ -25,7 +25,7 @@ use crate::lvm2::{FoundPv, Group};
 use crate::md::{Array, FoundMember};
 use crate::pieces::{PieceBytes, Pieces, PiecesError};
 
-pub use choice::{Choice, Chosen, NotChosen, Of};
+pub use choice::{Choice, Chosen, LvName, NotAnLvName, NotChosen, Of};
 pub use inner::InnerVolume;
 pub use missing::MissingSource;
 pub use problem::{Problem, Warning};

@@ -136,7 +136,7 @@ impl Given {
             return Ok(only.clone());
         }
         let mut ids: Vec<String> = members.iter().map(|(id, _)| id.to_string()).collect();
-        ids.extend(args.stack.lv.iter().map(|(group, name)| format!("{group}/{name}")));
+        ids.extend(args.stack.lv.iter().map(ToString::to_string));
         ids.extend(args.stack.md.clone());
         ids.extend(args.stack.partitions.iter().map(ToString::to_string));
         short_id("vol", Digest::of(ids.join("\n").as_bytes()).as_bytes())
