@@ -3,6 +3,7 @@
 mod attach;
 mod backup;
 mod catalog;
+mod job;
 mod overlay;
 mod stack;
 
@@ -20,8 +21,7 @@ use restore::catalog::CatalogError;
 use restore::engine::RunError;
 use restore::extract::ExtractError;
 use restore::interlock::{Refused, Why};
-use restore::job::{JobError, Unfinished};
-use restore::journal::JournalError;
+use restore::job::Unfinished;
 use restore::layout_file::LayoutFileError;
 use restore::overlay::OverlayError;
 use restore::rebuild::RebuildError;
@@ -186,11 +186,11 @@ impl Failure {
             Self::Catalog(error) => catalog::exit(error),
             Self::Backup(error) => backup::exit(error),
             Self::Stack(error) => stack::exit(error),
-            Self::Run { error, terminated } => run_exit(error, *terminated),
+            Self::Run { error, terminated } => job::run_exit(error, *terminated),
             Self::Unfinished { unfinished, terminated, .. } => {
-                job_exit(&unfinished.error, *terminated)
+                job::job_exit(&unfinished.error, *terminated)
             }
-            Self::Stream { error, terminated } => stream_exit(error, *terminated),
+            Self::Stream { error, terminated } => job::stream_exit(error, *terminated),
             Self::Extract { error, terminated, .. } => match error {
                 ExtractError::Image { .. } => Exit::SourceDamaged,
                 ExtractError::Output(_) => Exit::TargetFailed,
@@ -284,10 +284,10 @@ impl Failure {
             Self::Backup(error) => backup::hint(error),
             Self::Stack(error) => stack::hint(error),
             Self::Guess(_) => "inspect shows what is on each member",
-            Self::Run { error, .. } => run_hint(error),
-            Self::Unfinished { unfinished, in_place, .. } => job_hint(unfinished, *in_place),
-            Self::Stream { error, .. } => stream_hint(error),
-            Self::Extract { error, .. } => extract_hint(error),
+            Self::Run { error, .. } => job::run_hint(error),
+            Self::Unfinished { unfinished, in_place, .. } => job::job_hint(unfinished, *in_place),
+            Self::Stream { error, .. } => job::stream_hint(error),
+            Self::Extract { error, .. } => job::extract_hint(error),
             Self::Compare { .. } => "--target is an image or device that is there and can be read",
             Self::Interlock(refused) => interlock_hint(refused),
             Self::Room(NoRoom::System { .. }) => {
@@ -358,122 +358,6 @@ fn refusal_hint(why: Refusal) -> &'static str {
         }
         Refusal::Unfinished => "finish that restore first, or throw its work away with --restart",
         Refusal::IsSource => "name another target",
-    }
-}
-
-fn run_exit(error: &RunError, terminated: bool) -> Exit {
-    match error {
-        RunError::Damaged(_) => Exit::SourceDamaged,
-        RunError::Target { .. } | RunError::ReadBack { .. } => Exit::TargetFailed,
-        RunError::Interrupted if terminated => Exit::Terminated,
-        RunError::Interrupted => Exit::Interrupted,
-        RunError::Start(_) => Exit::Failed,
-    }
-}
-
-fn run_hint(error: &RunError) -> &'static str {
-    match error {
-        RunError::Damaged(_) => {
-            "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
-        }
-        RunError::Target { .. } => "make space or choose another place",
-        RunError::ReadBack { .. } => "the medium of the target may be failing",
-        RunError::Interrupted => "run the command again",
-        RunError::Start(_) => "fewer --jobs need less",
-    }
-}
-
-fn extract_hint(error: &ExtractError) -> &'static str {
-    match error {
-        ExtractError::Image { .. } => {
-            "the bytes before it are written; --offset reads on behind it, another copy of the file may be whole"
-        }
-        ExtractError::Output(_) => "make space or choose another place",
-        ExtractError::Interrupted => "the bytes written so far stay",
-    }
-}
-
-fn job_exit(error: &JobError, terminated: bool) -> Exit {
-    match error {
-        JobError::Run(error) => run_exit(error, terminated),
-        JobError::Journal(JournalError::Io { .. })
-        | JobError::Target { .. }
-        | JobError::Mismatch { .. } => Exit::TargetFailed,
-        JobError::Journal(_) | JobError::Leftover { .. } | JobError::Busy { .. } => {
-            Exit::TargetRefused
-        }
-    }
-}
-
-fn job_hint(unfinished: &Unfinished, in_place: bool) -> &'static str {
-    let resumable = unfinished.proven > 0;
-    match &unfinished.error {
-        JobError::Run(RunError::Interrupted) if resumable => {
-            "run the command again to go on from here, or with --restart to start over"
-        }
-        JobError::Run(RunError::Interrupted) if in_place => {
-            "the target may be partly overwritten; run the command again"
-        }
-        JobError::Run(RunError::Interrupted) => "nothing was left; run the command again",
-        JobError::Run(RunError::Target { .. })
-        | JobError::Target { .. }
-        | JobError::Journal(JournalError::Io { .. })
-            if resumable =>
-        {
-            "make space or mend the medium, then run the command again: it goes on from here"
-        }
-        JobError::Run(RunError::Target { .. }) | JobError::Target { .. } if in_place => {
-            "the target may be partly overwritten; it may be full, or its medium failing"
-        }
-        JobError::Run(RunError::Target { .. }) | JobError::Target { .. } => {
-            "nothing was left under the target's name; make space or choose another place"
-        }
-        JobError::Run(error) => run_hint(error),
-        JobError::Journal(JournalError::Io { .. }) => {
-            "--journal PATH keeps it elsewhere, --no-journal does without"
-        }
-        JobError::Journal(JournalError::Stranger { .. }) | JobError::Leftover { .. } => {
-            "finish that restore first, choose another target, or throw its work away with --restart"
-        }
-        JobError::Journal(JournalError::NotAJournal { .. }) => "choose another --journal PATH",
-        JobError::Journal(JournalError::Busy { .. }) | JobError::Busy { .. } => {
-            "wait for the other one to end"
-        }
-        JobError::Mismatch { .. } => "the target's medium is failing: choose another",
-    }
-}
-
-fn stream_exit(error: &StreamError, terminated: bool) -> Exit {
-    match error {
-        StreamError::Run(error) => run_exit(error, terminated),
-        StreamError::Incomplete { .. } => Exit::Incomplete,
-        StreamError::NoInput
-        | StreamError::NotStream { .. }
-        | StreamError::Twice { .. }
-        | StreamError::OtherSet { .. }
-        | StreamError::Ordered { .. } => Exit::Usage,
-        StreamError::Open { .. }
-        | StreamError::Read(_)
-        | StreamError::Contradiction { .. }
-        | StreamError::Mixed { .. } => Exit::SourceDamaged,
-    }
-}
-
-fn stream_hint(error: &StreamError) -> &'static str {
-    match error {
-        StreamError::Run(error) => run_hint(error),
-        StreamError::Incomplete { .. } | StreamError::NoInput => {
-            "give a pipe for every member of the set"
-        }
-        StreamError::NotStream { .. } => "keep the snapshots as files and restore those",
-        StreamError::Twice { .. } | StreamError::OtherSet { .. } => {
-            "give each member of one set once"
-        }
-        StreamError::Ordered { .. } => "restore to a file",
-        StreamError::Open { .. }
-        | StreamError::Read(_)
-        | StreamError::Contradiction { .. }
-        | StreamError::Mixed { .. } => "nothing was left under the target's name",
     }
 }
 
