@@ -54,8 +54,9 @@ fn read(tree: &Path) {
     for set in &backups.sets {
         let said: Vec<String> = set.all_problems().map(ToString::to_string).collect();
         assert!(said.iter().all(|text| !text.is_empty()));
-        let Ok(open) = set.open(&limits) else { continue };
-        for member in open.members {
+        let Ok(members) = set.open(&limits) else { continue };
+        let _ = set.damage();
+        for member in members {
             let mut extents = Vec::new();
             let size = member.source.size();
             let _ = member.source.extents(0..size.min(64 << 20), &mut extents);

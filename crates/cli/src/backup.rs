@@ -1,10 +1,9 @@
 //! Another system's backup in the place of snapshot files.
 
 use foreign::Limits;
-use foreign::backup::{BackupSet, OpenBackup};
+use foreign::backup::BackupSet;
 use restore::VolumeMember;
 use restore::snapfmt::Digest;
-use restore::source::ReadError;
 
 use crate::exit::Failure;
 
@@ -12,24 +11,18 @@ use crate::exit::Failure;
 pub(crate) struct Backup {
     /// What is known of it.
     pub set: BackupSet,
-    /// What is known to be lost of it.
-    pub damage: Vec<ReadError>,
 }
 
 impl Backup {
     /// Opens a set; gives its members besides.
     pub(crate) fn open(set: BackupSet) -> Result<(Self, Vec<VolumeMember>), Failure> {
-        let OpenBackup { members, damage } = set.open(&Limits::DEFAULT)?;
-        Ok((Self { set, damage }, members))
+        let members = set.open(&Limits::DEFAULT)?;
+        Ok((Self { set }, members))
     }
 
-    /// Refuses what is known to be damaged before anything of it is read.
+    /// Looks whether its files are there and as long as they must be, before anything of them is read.
     pub(crate) fn undamaged(self) -> Result<Self, Failure> {
-        let Self { set, damage } = self;
-        match set.damaged(damage) {
-            Some(error) => Err(error.into()),
-            None => Ok(Self { set, damage: Vec::new() }),
-        }
+        self.set.damaged().map_or(Ok(self), |error| Err(error.into()))
     }
 
     /// What a journal is bound to: the snapshots, which never change, and how they make the volume.

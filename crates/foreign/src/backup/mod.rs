@@ -68,17 +68,12 @@ impl fmt::Display for Format {
 
 /// A member's content as its format stores it: found, and not yet opened.
 pub trait Stored: Send + Sync {
-    /// Reads whatever index it has, and looks whether its files are there and as long as they must be;
-    /// reads no data.
-    fn open(&self, limits: &Limits) -> Result<Opened, Problem>;
-}
+    /// Reads whatever index it has; looks at none of the files with data, which may be very many.
+    fn open(&self, limits: &Limits) -> Result<Arc<dyn Source>, Problem>;
 
-/// A member that can be read.
-pub struct Opened {
-    /// Its content.
-    pub source: Arc<dyn Source>,
-    /// What is known to be lost of it.
-    pub damage: Vec<ReadError>,
+    /// Looks whether its files are there and as long as they must be, and gives the first of those that are
+    /// not; reads no data.
+    fn damage(&self) -> Vec<ReadError>;
 }
 
 /// One member of a set.
@@ -125,14 +120,6 @@ pub struct BackupSet {
     pub warnings: Vec<Warning>,
 }
 
-/// A set whose members can be read. How they make the logical volume is not known here.
-pub struct OpenBackup {
-    /// The members.
-    pub members: Vec<VolumeMember>,
-    /// What is known to be lost of them.
-    pub damage: Vec<ReadError>,
-}
-
 impl Selectable for BackupSet {
     fn key(&self) -> SetKey<'_> {
         SetKey {
@@ -174,12 +161,13 @@ impl BackupSet {
         })
     }
 
-    /// Opens all members. Where blocks are lost the rest can still be read.
+    /// Opens all members. Where blocks are lost the rest can still be read. How the members make the
+    /// logical volume is not known here.
     ///
     /// # Errors
     ///
     /// Everything that is missing, in one error; otherwise the first thing that is wrong.
-    pub fn open(&self, limits: &Limits) -> Result<OpenBackup, BackupError> {
+    pub fn open(&self, limits: &Limits) -> Result<Vec<VolumeMember>, BackupError> {
         let missing: Vec<Missing> = self
             .all_problems()
             .filter_map(|p| match p {
@@ -200,18 +188,23 @@ impl BackupSet {
         if let Some(problem) = self.all_problems().find(|p| !is_loss(p)) {
             return Err(unusable(problem.clone()));
         }
-        let mut open = OpenBackup { members: Vec::new(), damage: Vec::new() };
+        let mut members = Vec::new();
         for member in &self.members {
             let Some(stored) = &member.stored else { continue };
-            let Opened { source, damage } = stored.open(limits).map_err(unusable)?;
-            open.members.push(VolumeMember { volume_id: member.volume_id.clone(), source });
-            open.damage.extend(damage);
+            let source = stored.open(limits).map_err(unusable)?;
+            members.push(VolumeMember { volume_id: member.volume_id.clone(), source });
         }
-        Ok(open)
+        Ok(members)
     }
 
-    /// The error that `damage` is where nothing may be lost.
-    pub fn damaged(&self, damage: Vec<ReadError>) -> Option<BackupError> {
+    /// Looks at the files of all members, and gives the first of those that are not as they must be.
+    pub fn damage(&self) -> Vec<ReadError> {
+        self.members.iter().filter_map(|m| m.stored.as_ref()).flat_map(|s| s.damage()).collect()
+    }
+
+    /// The error that damage is where nothing may be lost.
+    pub fn damaged(&self) -> Option<BackupError> {
+        let damage = self.damage();
         let count = damage.len();
         let first = Box::new(damage.into_iter().next()?);
         Some(BackupError::Damaged { set_id: self.id.clone(), count, first })

@@ -16,7 +16,7 @@ use super::pages::{List, contradiction};
 use super::proxy;
 use super::runs::{Run, Runs};
 use super::source::{BlockSource, damaged};
-use crate::backup::{Fault, FileFault, Missing, Name, Opened, Problem, Stored};
+use crate::backup::{Fault, FileFault, Missing, Name, Problem, Stored};
 use crate::limits::Limits;
 
 /// How many lost blocks of a member are named; a restore that goes on finds them all.
@@ -298,8 +298,21 @@ impl Line {
         let is_proxy = |layer: &&Arc<Dump>| matches!(layer.content, Content::Proxy(_));
         self.layers.iter().filter(is_proxy).map(|layer| layer.path.as_path())
     }
+}
 
-    /// The first block files that are not there, or not as long as a block.
+impl Stored for Line {
+    fn open(&self, limits: &Limits) -> Result<Arc<dyn Source>, Problem> {
+        let sizes = self.layers.iter().skip(1).map(|layer| layer.size).chain([0]);
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for (layer, parent_size) in self.layers.iter().zip(sizes) {
+            layers.push((layer.path.clone(), layer.source(parent_size, limits)?));
+        }
+        match Chain::new(layers) {
+            Some(chain) => Ok(Arc::new(chain)),
+            None => unreachable!("a line has at least the snapshot itself"),
+        }
+    }
+
     fn damage(&self) -> Vec<ReadError> {
         let (mut damage, mut above) = (Vec::new(), Runs::<()>::default());
         let mut seen = 0..u32::MAX;
@@ -317,19 +330,5 @@ impl Line {
             above = above.runs().iter().map(Run::range).chain(named).collect();
         }
         damage
-    }
-}
-
-impl Stored for Line {
-    fn open(&self, limits: &Limits) -> Result<Opened, Problem> {
-        let sizes = self.layers.iter().skip(1).map(|layer| layer.size).chain([0]);
-        let mut layers = Vec::with_capacity(self.layers.len());
-        for (layer, parent_size) in self.layers.iter().zip(sizes) {
-            layers.push((layer.path.clone(), layer.source(parent_size, limits)?));
-        }
-        match Chain::new(layers) {
-            Some(chain) => Ok(Opened { source: Arc::new(chain), damage: self.damage() }),
-            None => unreachable!("a line has at least the snapshot itself"),
-        }
     }
 }

@@ -13,8 +13,10 @@ mod tree;
 use std::path::Path;
 
 use foreign::Limits;
-use foreign::backup::{BackupError, Backups, Missing, OpenBackup, find};
+use foreign::backup::{BackupError, Backups, Missing, find};
+use restore::VolumeMember;
 use restore::catalog::Selection;
+use restore::source::ReadError;
 
 const LIMITS: Limits = Limits::DEFAULT;
 
@@ -26,9 +28,16 @@ fn one(id: &str) -> Selection {
     Selection { set_id: Some(id.to_owned()), ..Selection::default() }
 }
 
+/// A set that was opened, and what is lost of it.
+struct Open {
+    members: Vec<VolumeMember>,
+    damage: Vec<ReadError>,
+}
+
 /// The member of one snapshot, opened.
-fn opened(backups: &Backups, snapshot: &str) -> Result<OpenBackup, BackupError> {
-    backups.select(&one(snapshot))?.set.open(&LIMITS)
+fn opened(backups: &Backups, snapshot: &str) -> Result<Open, BackupError> {
+    let set = backups.select(&one(snapshot))?.set;
+    Ok(Open { members: set.open(&LIMITS)?, damage: set.damage() })
 }
 
 /// What is missing of the snapshot.

@@ -54,7 +54,7 @@ pub(super) fn run(
         members.push(MemberView::new(member, &alone, &report));
     }
     if is_quick {
-        damage.extend(backup.damage.iter().map(of));
+        damage.extend(backup.set.damage().iter().map(of));
     }
     Ok(Verification {
         set_id: backup.set.id.clone(),
