@@ -206,9 +206,30 @@ fn table(part: &[u8]) -> Vec<u8> {
     disk
 }
 
+/// A superblock of a filesystem that is found, whatever else it says, on the first of two members.
+pub fn guess(input: &[u8]) {
+    let [kind, rest @ ..] = input else { return };
+    let (at, magic, field): (usize, &[u8], usize) = match kind % 4 {
+        0 => (1024, b"\x53\xef", 0x38),
+        1 => (0, b"XFSB", 0),
+        2 => (0, b"NTFS    ", 3),
+        _ => (64 << 10, b"_BHRfS_M", 0x40),
+    };
+    let mut disk = vec![0; DISK];
+    put(&mut disk, at, &rest[..rest.len().min(DISK - at)]);
+    put(&mut disk, at + field, magic);
+    if kind % 4 == 3 {
+        put(&mut disk, at + 0x30, &65536_u64.to_le_bytes());
+    }
+    let disks = [Arc::new(disk), Arc::new(vec![0; DISK])];
+    let members = [0, 1].map(|n: usize| samples::member(&format!("m{n}"), &disks[n]));
+    let _ = foreign::guess::guess(&members);
+}
+
 /// What the real tools wrote.
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut seeds = vec![("lvm_text", POOL.as_bytes().to_vec()), ("stack", vec![0, 255, 1, 20])];
+    seeds.extend((0..4).map(|kind| ("guess", vec![kind])));
     for (sample, state) in [("lvm2/linear-3pv", "gen1"), ("lvm2/snapshot-thin", "gen1")] {
         for (_, disk) in samples::disks(sample, state) {
             let found = FoundPv::read(0, &*disk).expect("a sound sample");

@@ -16,6 +16,8 @@ mod guessed;
 mod inspected;
 #[path = "stacks/mirrored.rs"]
 mod mirrored;
+#[path = "stacks/nested.rs"]
+mod nested;
 #[path = "stacks/refused.rs"]
 mod refused;
 #[path = "stacks/restored.rs"]
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         inspected::trials(),
         examined::trials(),
         mirrored::trials(),
+        nested::trials(),
         guessed::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use foreign::guess::{NoGuess, Shape, Sureness, guess};
 use foreign::stack::{Choice, Stack};
+use proptest::prelude::{Just, ProptestConfig, any, prop, prop_oneof, proptest};
 use restore::image::{Image, ImageBytes};
 use restore::reader::{Options, Reader};
 use restore::snapfmt::ReadAt;
@@ -92,10 +93,41 @@ fn a_superblock_that_is_gone_is_not_needed() {
 fn nothing_is_made_up() {
     let blank: Vec<Bytes> = (0..2).map(|_| Arc::new(vec![0; 1 << 20])).collect();
     assert!(matches!(guess(&members(&blank)), Err(NoGuess::NoStart)));
-    let many: Vec<Bytes> = (0..9).map(|_| Arc::new(vec![0; 4096])).collect();
-    assert!(matches!(guess(&members(&many)), Err(NoGuess::TooMany { found: 9 })));
+    let many: Vec<Bytes> = (0..17).map(|_| Arc::new(vec![0; 4096])).collect();
+    assert!(matches!(guess(&members(&many)), Err(NoGuess::TooMany { found: 17 })));
     // The second half is missing: nothing is sure.
     let half = striped(&filesystem(), 64 << 10, 2).remove(0);
     let guesses = guess(&members(&[Arc::new(half)])).unwrap_or_default();
     assert!(guesses.iter().all(|g| g.sureness < Sureness::Sure), "{guesses:?}");
+}
+
+/// A superblock that is found, whatever else it says.
+fn superblock(kind: usize, bytes: &[u8]) -> Bytes {
+    let mut disk = vec![0; 256 << 10];
+    let (at, magic, field): (usize, &[u8], usize) = match kind {
+        0 => (1024, b"\x53\xef", 0x38),
+        1 => (0, b"XFSB", 0),
+        2 => (0, b"NTFS    ", 3),
+        _ => (64 << 10, b"_BHRfS_M", 0x40),
+    };
+    disk[at..at + bytes.len()].copy_from_slice(bytes);
+    disk[at + field..at + field + magic.len()].copy_from_slice(magic);
+    if kind == 3 {
+        disk[at + 0x30..at + 0x38].copy_from_slice(&65536_u64.to_le_bytes());
+    }
+    Arc::new(disk)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn superblocks_may_say_anything(
+        kind in 0_usize..4,
+        bytes in prop::collection::vec(prop_oneof![6 => Just(0), 2 => 0_u8..16, 1 => any::<u8>()], 2048),
+    ) {
+        let disks = [superblock(kind, &bytes), Arc::new(vec![0; 256 << 10])];
+        let guesses = guess(&members(&disks)).unwrap_or_default();
+        assert!(guesses.iter().all(|g| g.found <= g.checked), "{guesses:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! How members may lie together when nothing says it any more: every order and usual stripe size is
+//! How members may lie together when nothing says it any more: orders and usual stripe sizes are
 //! tried, and ranked by how much of a filesystem then is where it must be.
 
 mod btrfs;
@@ -6,6 +6,7 @@ mod directories;
 mod evidence;
 mod ext;
 mod ntfs;
+mod orders;
 mod parts;
 mod scan;
 mod search;
@@ -21,8 +22,10 @@ use crate::stack::MemberBytes;
 
 pub use search::guess;
 
+/// Most members.
+pub const MAX_MEMBERS: usize = 16;
 /// Most members whose orders are all tried.
-pub const MAX_MEMBERS: usize = 8;
+const MAX_ALL_ORDERS: usize = 8;
 /// Smallest and largest stripe that is tried, in bytes.
 pub const STRIPES: [u64; 11] = [
     4 << 10,
@@ -93,7 +96,7 @@ pub struct Guess {
 #[derive(Debug, thiserror::Error)]
 pub enum NoGuess {
     /// There are too many members.
-    #[error("{found} members; all orders of up to {MAX_MEMBERS} are tried")]
+    #[error("{found} members; an order is looked for of up to {MAX_MEMBERS}")]
     TooMany {
         /// How many there are.
         found: usize,

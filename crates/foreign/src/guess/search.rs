@@ -1,4 +1,4 @@
-//! All orders, stripe sizes and starts, and what each of them has where it must be.
+//! Orders, stripe sizes and starts, and what each of them has where it must be.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,13 @@ use restore::snapfmt::ReadAt;
 use super::btrfs;
 use super::directories::directories;
 use super::evidence::{Evidence, Further, Place, Verdict};
+use super::orders::{self, Votes};
 use super::scan::Scan;
-use super::{Guess, MAX_MEMBERS, NoGuess, STARTS, STRIPES, Shape, Sureness, open};
-use crate::pieces::{PieceBytes, Pieces};
+use super::{Guess, MAX_ALL_ORDERS, MAX_MEMBERS, NoGuess, STARTS, STRIPES, Shape, Sureness, open};
+use crate::pieces::{PieceBytes, Pieces, Spot};
 use crate::stack::MemberBytes;
 
-/// Guesses, the best first; none of them may be right. Reads only a few blocks of each member.
+/// Guesses, the best first; none of them may be right. Reads some MiB of each member.
 pub fn guess(members: &[VolumeMember]) -> Result<Vec<Guess>, NoGuess> {
     if members.len() > MAX_MEMBERS {
         return Err(NoGuess::TooMany { found: members.len() });
@@ -73,6 +74,9 @@ fn judge(guesses: &mut [Guess]) {
     }
 }
 
+/// What is at which place of the evidence, by member and offset.
+type Known = HashMap<(usize, usize, u64), Verdict>;
+
 /// Most filesystems in partitions that are looked at.
 const MOST_FILESYSTEMS: usize = 8;
 
@@ -115,14 +119,13 @@ impl Search {
         }
     }
 
-    /// Tries all orders that begin with `first`, in all shapes.
+    /// Tries orders that begin with `first`, in all shapes.
     fn rank(&self, first: usize, start: u64, evidence: &Evidence, out: &mut Vec<Guess>) {
-        let mut known = HashMap::new();
-        let shapes = shapes(self.members.len());
+        let mut known = Known::new();
         let mut most = 0;
         let from = out.len();
-        for order in orders(self.members.len(), first) {
-            for shape in &shapes {
+        for shape in shapes(self.members.len()) {
+            for order in self.orders(first, start, shape, evidence, &mut known) {
                 let Ok(pieces) = shape.pieces(&order, &self.sizes, start) else { continue };
                 if pieces.size() < evidence.size {
                     continue;
@@ -137,8 +140,8 @@ impl Search {
                 most = most.max(found + differs);
                 if found > 0 {
                     out.push(Guess {
-                        order: order.clone(),
-                        shape: *shape,
+                        order,
+                        shape,
                         start,
                         filesystem: evidence.filesystem,
                         checked: 0,
@@ -156,6 +159,40 @@ impl Search {
         }
         out.sort_by_key(|guess| std::cmp::Reverse(guess.found));
         out.truncate(256);
+    }
+
+    /// The orders that are tried in a shape: all of few members; of more, in which position most of the
+    /// evidence has each. Where a stripe is on its member does not depend on the order.
+    fn orders(
+        &self,
+        first: usize,
+        start: u64,
+        shape: Shape,
+        evidence: &Evidence,
+        known: &mut Known,
+    ) -> Vec<Vec<usize>> {
+        let count = self.members.len();
+        if count <= MAX_ALL_ORDERS {
+            return orders::all(count, first);
+        }
+        let is_even = self.sizes.iter().all(|size| self.sizes.first() == Some(size));
+        let any: Vec<usize> = (0..count).collect();
+        let pieces = match shape {
+            Shape::Linear | Shape::Pairs { .. } if !is_even => return Vec::new(),
+            _ => shape.pieces(&any, &self.sizes, start),
+        };
+        let mut votes = Votes::default();
+        for (number, place) in evidence.places.iter().enumerate() {
+            let spot = pieces.as_ref().ok().and_then(|pieces| pieces.spot(place.offset));
+            let Some((spot, run)) = spot else { continue };
+            for device in (0..count).filter(|_| run >= place.len as u64) {
+                let there = Spot { device, offset: spot.offset };
+                if self.verdict_at(number, place, there, known) == Verdict::Fits {
+                    votes.add(spot.device, device);
+                }
+            }
+        }
+        votes.orders(count, first)
     }
 
     /// Looks at directories where nothing else tells the best guesses apart.
@@ -179,18 +216,16 @@ impl Search {
 
     /// What is at a place. In many orders it is on the same bytes of a member, which are looked at
     /// once.
-    fn verdict(
-        &self,
-        number: usize,
-        place: &Place,
-        pieces: &Pieces,
-        known: &mut HashMap<(usize, usize, u64), Verdict>,
-    ) -> Verdict {
+    fn verdict(&self, number: usize, place: &Place, pieces: &Pieces, known: &mut Known) -> Verdict {
         let Some((spot, run)) = pieces.spot(place.offset) else { return Verdict::Differs };
         if run < place.len as u64 {
             // It is cut by the end of a stripe: only where stripes are smaller than blocks.
             return Verdict::Differs;
         }
+        self.verdict_at(number, place, spot, known)
+    }
+
+    fn verdict_at(&self, number: usize, place: &Place, spot: Spot, known: &mut Known) -> Verdict {
         *known.entry((number, spot.device, spot.offset)).or_insert_with(|| {
             let mut bytes = vec![0; place.len];
             let member = self.members.get(spot.device);
@@ -212,21 +247,4 @@ fn shapes(members: usize) -> Vec<Shape> {
         shapes.extend(STRIPES.map(|stripe| Shape::Pairs { stripe }));
     }
     shapes
-}
-
-/// All orders of `count` members that begin with `first`.
-fn orders(count: usize, first: usize) -> Vec<Vec<usize>> {
-    let mut orders = vec![vec![first]];
-    for _ in 1..count {
-        let longer = orders.iter().flat_map(|order| {
-            let free = (0..count).filter(|n| !order.contains(n));
-            free.map(|n| {
-                let mut longer = order.clone();
-                longer.push(n);
-                longer
-            })
-        });
-        orders = longer.collect();
-    }
-    orders
 }
