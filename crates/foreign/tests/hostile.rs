@@ -209,6 +209,16 @@ fn superblocks_that_claim_too_much() {
         bytes[4096 + 216..4096 + 220].copy_from_slice(&sum.to_le_bytes()[..4]);
         Superblock::read(&bytes).unwrap_err();
     }
+    // More of each member than there is.
+    for level in [1, 10] {
+        let forged = Forged { level, layout: 0x102, ..Forged::RAID0 };
+        let disk = forged.member(0, 1, &vec![0; 1 << 20]);
+        let mut superblock = Superblock::read(&*disk).unwrap().unwrap();
+        superblock.used = 2 << 20;
+        let array = arrays(&[FoundMember { device: 0, superblock }]).remove(0);
+        let beyond = PiecesError::Beyond { end: 2 << 20, size: 1 << 20 };
+        assert_eq!(array.pieces(), Err(Refused::Pieces(beyond)));
+    }
     // An array of chunks that are no whole sectors, or of none.
     for chunk in [0, 1, 511] {
         let mut superblock = Superblock::read(&*sound).unwrap().unwrap();

@@ -74,6 +74,7 @@ fn superblock(place: u32, events: u64, failed: u64, recovered: u64) -> Vec<u8> {
     bytes[16..24].copy_from_slice(&events.to_le_bytes());
     bytes[24..32].copy_from_slice(&failed.to_le_bytes());
     bytes[32..40].copy_from_slice(&recovered.to_le_bytes());
+    bytes[40..48].copy_from_slice(&ALL.to_le_bytes());
     bytes
 }
 
@@ -120,6 +121,14 @@ fn the_leg_that_has_seen_most() {
         let refused = of([other, Some(superblock(1, 9, 2, ALL))]).unwrap_err();
         assert!(matches!(refused, Unreadable::NoLeg { .. }), "{refused}");
     }
+    // Half of it is copied from the first: only that one is whole.
+    let copied = |place| {
+        let mut bytes = superblock(place, 7, 0, ALL);
+        bytes[40..48].copy_from_slice(&4096_u64.to_le_bytes());
+        Some(bytes)
+    };
+    assert_eq!(of([copied(0), copied(1)]).unwrap(), (0, AT));
+    assert!(matches!(of([None, copied(1)]), Err(Unreadable::NoLeg { .. })));
     // It was never activated.
     assert_eq!(of([Some(vec![0; 512]), Some(vec![0; 512])]).unwrap(), (0, AT));
 }

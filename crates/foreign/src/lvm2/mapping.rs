@@ -395,7 +395,9 @@ fn raid_events(meta: &dyn ReadAt) -> Option<u64> {
     let position = le32(&bytes, 12)?;
     let failed = 1_u64.checked_shl(position).map(|bit| le64(&bytes, 24).unwrap_or(0) & bit);
     let recovered = le64(&bytes, 32)? == u64::MAX;
-    let good = le32(&bytes, 0)? == MAGIC && failed.unwrap_or(0) == 0 && recovered;
+    // Until all were in sync for the first time, the others are copied from the first.
+    let synced = position == 0 || le64(&bytes, 40)? == u64::MAX;
+    let good = le32(&bytes, 0)? == MAGIC && failed.unwrap_or(0) == 0 && recovered && synced;
     if good { le64(&bytes, 16) } else { None }
 }
 

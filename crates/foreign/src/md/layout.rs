@@ -143,6 +143,12 @@ fn raid10(array: &Array) -> Result<Pieces, Refused> {
         return Err(Refused::Chunk(chunk));
     }
     let each = array.used / chunk;
+    let usable = array.members.iter().filter(|member| member.state == MemberState::Usable);
+    if let Some(size) =
+        usable.filter_map(|m| m.data).map(|(_, size)| size).find(|s| *s < array.used)
+    {
+        return Err(PiecesError::Beyond { end: array.used, size }.into());
+    }
     let spot = |position: u64| {
         let copies = position..position.saturating_add(near);
         let mut copies = copies.map(|position| (position % disks, position / disks));
