@@ -101,7 +101,7 @@ impl Parameters {
 
     /// What is written on several members says how they make the volume.
     fn of_backup(&self, backups: &Backups) -> Result<Volume, Box<dyn Error>> {
-        let members = backups.select(&self.selection)?.set.open(&Limits::DEFAULT)?.members;
+        let members = backups.select(&self.selection)?.set.open(&Limits::DEFAULT)?;
         match members.as_slice() {
             [one] if self.choice == Choice::default() => Ok(Volume::of_one(one.clone())?),
             _ => Ok(Stack::of_members(members)?.volume(&self.choice, false)?),
