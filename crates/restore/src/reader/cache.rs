@@ -14,6 +14,10 @@ use crate::source::{ChunkRef, ReadError};
 /// Most bytes of buffers that wait for their next chunk.
 const MAX_SPARE: usize = 4 << 20;
 
+/// Most bytes of chunks that were read in sequence to their end. What reads in sequence goes on in the
+/// buffers that it leaves behind, which are still in the processor's caches.
+const MAX_PASSED: u64 = 8 << 20;
+
 /// Which chunk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Key {
@@ -90,7 +94,10 @@ struct State {
     /// way first, so that reading all of a volume does not drive out what others come back to.
     passed: LruCache<Key, Arc<Plain>>,
     loading: HashMap<Key, Arc<Loading>>,
+    /// Bytes of all chunks that are kept or passed.
     bytes: u64,
+    /// Those of the latter.
+    passed_bytes: u64,
 }
 
 /// What there is of a chunk.
@@ -109,6 +116,7 @@ impl Cache {
             passed: LruCache::unbounded(),
             loading: HashMap::new(),
             bytes: 0,
+            passed_bytes: 0,
         };
         Self { limit, state: Mutex::new(state), spare: Arc::default() }
     }
@@ -142,9 +150,10 @@ impl Cache {
     /// Someone has read a chunk in sequence to its end.
     pub(super) fn pass(&self, key: Key) {
         let mut state = self.lock();
-        if let Some(plain) = state.kept.pop(&key) {
-            state.passed.put(key, plain);
-        }
+        let Some(plain) = state.kept.pop(&key) else { return };
+        state.passed_bytes += plain.bytes.len() as u64;
+        state.passed.put(key, plain);
+        while state.passed_bytes > MAX_PASSED && state.drop_passed() {}
     }
 
     /// A buffer for a chunk of `len` bytes.
@@ -159,12 +168,7 @@ impl Cache {
             return;
         }
         state.bytes += len;
-        while state.bytes > self.limit {
-            let Some((_, gone)) = state.passed.pop_lru().or_else(|| state.kept.pop_lru()) else {
-                break;
-            };
-            state.bytes -= gone.bytes.len() as u64;
-        }
+        while state.bytes > self.limit && (state.drop_passed() || state.drop_kept()) {}
         state.kept.put(key, Arc::clone(plain));
     }
 
@@ -176,6 +180,22 @@ impl Cache {
 impl State {
     fn get(&mut self, key: &Key) -> Option<Arc<Plain>> {
         self.kept.get(key).or_else(|| self.passed.get(key)).cloned()
+    }
+
+    /// Lets the oldest go that was passed; `false` when there is none.
+    fn drop_passed(&mut self) -> bool {
+        let Some((_, gone)) = self.passed.pop_lru() else { return false };
+        let len = gone.bytes.len() as u64;
+        self.passed_bytes -= len;
+        self.bytes -= len;
+        true
+    }
+
+    /// The same of those that are kept.
+    fn drop_kept(&mut self) -> bool {
+        let Some((_, gone)) = self.kept.pop_lru() else { return false };
+        self.bytes -= gone.bytes.len() as u64;
+        true
     }
 }
 
