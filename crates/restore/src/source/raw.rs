@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Advice, fadvise};
 
@@ -21,6 +22,8 @@ pub struct RawSource {
     file: File,
     size: u64,
     unit: u32,
+    /// The run of data that was found last: some filesystems look for its end page by page.
+    run: Mutex<Range<u64>>,
 }
 
 impl RawSource {
@@ -29,11 +32,22 @@ impl RawSource {
         device::check_kind(&std::fs::metadata(path)?)?;
         let file = File::open(path)?;
         let size = device::size(&file)?;
-        Ok(Self { path: path.to_owned(), file, size, unit })
+        Ok(Self { path: path.to_owned(), file, size, unit, run: Mutex::default() })
     }
 
     fn failed(&self, offset: u64, source: io::Error) -> ReadError {
         ReadError::new(&self.path, ReadCause::Io { offset, source })
+    }
+
+    /// The end of the data around byte `at`, if that is known. What has become a hole since then reads
+    /// as zeros all the same.
+    fn known_data(&self, at: u64) -> Option<u64> {
+        let run = self.run();
+        run.contains(&at).then_some(run.end)
+    }
+
+    fn run(&self) -> MutexGuard<'_, Range<u64>> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The chunk that holds byte `offset`.
@@ -55,7 +69,7 @@ impl Source for RawSource {
 
     fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
         let mut at = range.start;
-        let mut data_end = at;
+        let mut data_end = self.known_data(at).unwrap_or(at);
         while at < range.end {
             if at >= data_end {
                 let data = sparse::data_from(&self.file, at, self.size);
@@ -67,6 +81,7 @@ impl Source for RawSource {
                 }
                 let hole = sparse::hole_from(&self.file, at, self.size);
                 data_end = hole.map_err(|e| self.failed(at, e))?.max(at + 1);
+                *self.run() = at..data_end;
             }
             let chunk = self.chunk(at);
             let len = u32::try_from(chunk.end - chunk.start).unwrap_or(self.unit);
