@@ -343,6 +343,13 @@ fn attached() -> Outcome {
     let args = ["-u", "+%Y-%m-%dT%H:%M:%SZ", &format!("--date=@{}", file.mtime())];
     let time = tool::run("date", args)?;
     ensure!(listed["sets"][0]["time"] == time.trim(), "{time} {listed}");
+    attachment.detach_cleanly()?;
+    // A server leaves the directory that it was started in, and opens block files as they are read.
+    let here = format!("cd '{}' && exec", dumps.path.display());
+    let attachment = Attachment::by(|name| {
+        attach(Path::new("."), name).option("--set-id", SNAPSHOT).within(&here)
+    })?;
+    ensure!(sha256(&attachment.file()?)? == dumps.sum_of(SNAPSHOT)?, "another disk is attached");
     attachment.detach_cleanly()
 }
 

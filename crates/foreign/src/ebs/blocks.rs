@@ -16,6 +16,8 @@ use crate::limits::Limits;
 pub(super) struct Blocks {
     /// Where each block is: which of the places.
     files: Runs<u16>,
+    /// Where this process worked when they were found: it may have gone elsewhere when they are read.
+    base: PathBuf,
     places: Vec<Place>,
     checksums: Vec<PathBuf>,
 }
@@ -32,10 +34,15 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Checksums(Vec<Sha256>);
 
+/// What relative paths of files that are opened later are relative to.
+pub(super) fn base() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
+}
+
 impl Blocks {
     /// Joins the files of all directories; of a block that several have, the first counts.
     pub(super) fn new(folders: Vec<Folder>) -> Result<Self, FileFault> {
-        let mut blocks = Self::default();
+        let mut blocks = Self { base: base(), ..Self::default() };
         let count = folders.iter().flat_map(|folder| folder.files.values()).map(Vec::len).sum();
         let mut all: Vec<(u32, u16)> = Vec::with_capacity(count);
         for mut folder in folders {
@@ -95,7 +102,7 @@ impl Blocks {
     /// The file of a block; where there is none, that it would be.
     pub(super) fn path(&self, block: u32) -> PathBuf {
         match self.place(block).or(self.places.first()) {
-            Some(Place { directory, form, .. }) => form.path(directory, block),
+            Some(Place { directory, form, .. }) => form.path(&self.base.join(directory), block),
             None => PathBuf::from(format!("{block}")),
         }
     }
@@ -112,7 +119,7 @@ impl Blocks {
         limits: &Limits,
     ) -> Result<Option<Sha256>, FileFault> {
         let Some(Place { directory, form, beside }) = self.place(block) else { return Ok(None) };
-        let file = form.path(directory, block);
+        let file = form.path(&self.base.join(directory), block);
         let mut appended = file.clone().into_os_string();
         appended.push(".json");
         let names = [

@@ -15,6 +15,7 @@ use restore::source::{
     StoredAt,
 };
 
+use super::blocks::base;
 use super::checksum::Sha256;
 use super::names::{decimal, is_snapshot};
 use super::source::{opened, proved};
@@ -67,6 +68,8 @@ pub(super) fn folder(path: &Path) -> Option<(Name, u64)> {
 #[derive(Clone, Debug)]
 pub(super) struct Dump {
     pub path: PathBuf,
+    /// Where this process worked when it was found.
+    base: PathBuf,
     /// In bytes.
     pub size: u64,
     /// Sorted, disjoint, within the volume.
@@ -101,7 +104,7 @@ impl Dump {
             }
             before = Some(segment);
         }
-        Ok(Self { path, size: bytes, segments })
+        Ok(Self { path, base: base(), size: bytes, segments })
     }
 
     /// Whether it says the same of all blocks, wherever it is.
@@ -110,7 +113,7 @@ impl Dump {
     }
 
     fn file(&self, segment: &Segment) -> PathBuf {
-        self.path.join(segment.to_string())
+        self.base.join(&self.path).join(segment.to_string())
     }
 
     /// The segments from the one that holds byte `at` on.
