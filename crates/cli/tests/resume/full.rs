@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
@@ -27,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("new_image_on_a_tmpfs_that_fills", &LOOP_MOUNT, new_image_on_tmpfs),
         trial("new_image_on_an_ext4_that_fills", &ext4, new_image_on_ext4),
+        trial("room_for_a_new_image_is_asked_for_first", &ext4, room_is_asked_for_first),
         trial("device_over_a_tmpfs_that_fills", &LOOP_MOUNT, device_over_tmpfs),
         trial("journal_that_cannot_grow", &tight, journal_that_cannot_grow),
         trial("no_room_is_found_before_writing", &LOOP_MOUNT, refused_before),
@@ -84,7 +86,8 @@ fn fails_on_the_way<G>(
 fn new_image(stage: &Stage, dir: &Path) -> Outcome {
     let target = dir.join("volume.img");
     let journal = dir.join(".volume.img.journal");
-    let call = restore(&[&stage.sets], &target);
+    // Written past the page cache it would have its room from the beginning.
+    let call = restore(&[&stage.sets], &target).option("--io", "buffered");
     let (ran, filler) = fails_on_the_way(&call, &journal, || Filler::fill(dir))?;
     ensure!(ran.stderr.contains("No space left on device"), "not why\n{}", ran.describe());
     ensure!(!target.exists(), "a half image under the final name");
@@ -122,6 +125,24 @@ fn new_image_on_ext4() -> Outcome {
     let stage = stage(24)?;
     let mount = ext4(&stage, 48)?;
     new_image(&stage, mount.dir())?;
+    mount.unmount()
+}
+
+fn room_is_asked_for_first() -> Outcome {
+    let stage = stage(24)?;
+    let mount = ext4(&stage, 48)?;
+    let target = mount.dir().join("volume.img");
+    let call = restore(&[&stage.sets], &target).option("--io", "direct");
+    let mut running = slow(call, "8M").start()?;
+    await_proof(&mut running, &mount.dir().join(".volume.img.journal"))?;
+    let filler = Filler::fill(mount.dir())?;
+    let ran = running.wait()?;
+    ensure!(ran.status.success(), "no room\n{}", ran.describe());
+    tool::same_bytes(&target, &stage.sample.logical)?;
+    // For the data alone.
+    let (meta, layout) = (std::fs::metadata(&target)?, &stage.sample.layout);
+    ensure!(meta.blocks() * 512 < layout.logical_size(), "{} blocks", meta.blocks());
+    drop(filler);
     mount.unmount()
 }
 

@@ -3,6 +3,7 @@
 mod error;
 mod identity;
 mod left;
+mod reserve;
 mod target;
 
 use std::io;
@@ -27,7 +28,7 @@ pub use error::{JobError, Unfinished};
 pub use identity::identity;
 pub use left::look;
 pub use target::Target;
-use target::{Opened, open};
+use target::{OpenSink, Opened, open};
 
 /// Zeros behind the volume are handed to the target in steps of this many bytes.
 const STEP: u64 = 1 << 30;
@@ -164,6 +165,9 @@ fn bring(
     options: &Options<'_>,
     progress: &Progress,
 ) -> Result<Report, JobError> {
+    if let OpenSink::Image { sink, .. } = &opened.sink {
+        reserve::reserve(volume, range, sink, progress);
+    }
     let sink = opened.sink.as_sink();
     let existing = match &opened.readback {
         Some(target) => Existing::Keep(target),

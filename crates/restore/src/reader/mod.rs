@@ -27,6 +27,7 @@ use crate::volume::Volume;
 use ahead::Ahead;
 use core::Core;
 
+pub(crate) use run::Runs;
 pub use tally::Counts;
 
 /// How a volume is read on demand.

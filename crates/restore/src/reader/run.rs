@@ -15,19 +15,19 @@ const FAR: u64 = 256 << 20;
 const QUESTIONS: usize = 32;
 
 /// Finds the runs of a volume.
-pub(super) struct Runs<'r> {
+pub(crate) struct Runs<'r> {
     volume: &'r Volume,
     extents: &'r mut Vec<Extent>,
 }
 
 impl<'r> Runs<'r> {
-    pub(super) const fn new(volume: &'r Volume, extents: &'r mut Vec<Extent>) -> Self {
+    pub(crate) const fn new(volume: &'r Volume, extents: &'r mut Vec<Extent>) -> Self {
         Self { volume, extents }
     }
 
     /// The run from logical byte `at`, which the volume has; or why nobody can tell, and of which
     /// byte of which member.
-    pub(super) fn at(&mut self, at: u64) -> Result<Run, (MemberRange, ReadError)> {
+    pub(crate) fn at(&mut self, at: u64) -> Result<Run, (MemberRange, ReadError)> {
         let layout = self.volume.layout();
         let number = layout.map().find(at);
         let (Some(mut place), Some(segment)) =

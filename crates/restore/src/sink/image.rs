@@ -99,6 +99,17 @@ impl ImageSink {
         self.writer.method()
     }
 
+    /// Asks for room for bytes that will be written, where writing waits for a device; `false` when there
+    /// is no more to be had, or no need to ask.
+    pub(crate) fn reserve(&self, range: &Range<u64>) -> bool {
+        if self.options.preallocate || !self.writer.waits() {
+            return false;
+        }
+        let Ok(at) = self.at(range.start) else { return false };
+        let len = range.end.saturating_sub(range.start);
+        fallocate(self.writer.file(), FallocateFlags::KEEP_SIZE, at, len).is_ok()
+    }
+
     fn at(&self, offset: u64) -> io::Result<u64> {
         offset.checked_sub(self.options.origin).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
