@@ -37,6 +37,7 @@ pub mod reader;
 pub mod rebuild;
 mod report;
 pub mod room;
+mod runs;
 pub mod signature;
 pub mod sink;
 pub mod source;

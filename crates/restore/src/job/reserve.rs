@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::progress::Progress;
-use crate::reader::Runs;
+use crate::runs::Runs;
 use crate::sink::ImageSink;
 use crate::volume::Volume;
 
@@ -16,6 +16,9 @@ const MOST: usize = 1 << 16;
 /// Asks for room for the data among the logical bytes `range`, and for none of the zeros between them.
 /// What cannot be had, or known, is found out by those who write or read it.
 pub(super) fn reserve(volume: &Volume, range: &Range<u64>, sink: &ImageSink, progress: &Progress) {
+    if !sink.wants_room() {
+        return;
+    }
     let mut extents = Vec::new();
     let mut runs = Runs::new(volume, &mut extents);
     let mut at = range.start;

@@ -8,12 +8,12 @@ use snapfmt::MemberNo;
 use super::Options;
 use super::cache::{Cache, Claim, Found as InCache, Key, Loaded, Plain};
 use super::damage::Found;
-use super::run::Runs;
 use super::tally::{Counts, Tally};
 use super::turns::Turns;
 use crate::image::{ImageError, Run};
 use crate::layout::MemberRange;
 use crate::report::Damage;
+use crate::runs::Runs;
 use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, Scratch, clip, length};
 use crate::volume::Volume;
 

@@ -9,7 +9,6 @@ mod ahead;
 mod cache;
 mod core;
 mod damage;
-mod run;
 mod streams;
 mod tally;
 mod turns;
@@ -27,7 +26,6 @@ use crate::volume::Volume;
 use ahead::Ahead;
 use core::Core;
 
-pub(crate) use run::Runs;
 pub use tally::Counts;
 
 /// How a volume is read on demand.

@@ -99,12 +99,14 @@ impl ImageSink {
         self.writer.method()
     }
 
-    /// Asks for room for bytes that will be written, where writing waits for a device; `false` when there
-    /// is no more to be had, or no need to ask.
+    /// Whether it helps to ask for room before it is written to: where that waits for a device, and not all
+    /// was given already.
+    pub(crate) fn wants_room(&self) -> bool {
+        !self.options.preallocate && self.writer.waits()
+    }
+
+    /// Asks for room for bytes that will be written; `false` when there is no more to be had.
     pub(crate) fn reserve(&self, range: &Range<u64>) -> bool {
-        if self.options.preallocate || !self.writer.waits() {
-            return false;
-        }
         let Ok(at) = self.at(range.start) else { return false };
         let len = range.end.saturating_sub(range.start);
         fallocate(self.writer.file(), FallocateFlags::KEEP_SIZE, at, len).is_ok()
