@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use restore::catalog::OpenSet;
-use rustix::fs::OFlags;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use snapfmt::{Content, ReadAt};
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::DParameter;
@@ -135,6 +135,14 @@ impl Frames {
                 });
             }
         });
+    }
+
+    /// Sets room aside in `file` for what the frames hold.
+    pub fn reserve(&self, file: &File) {
+        for run in self.runs(u64::MAX) {
+            fallocate(file, FallocateFlags::KEEP_SIZE, run.start, run.end - run.start)
+                .expect("a filesystem that sets room aside");
+        }
     }
 
     /// The bytes that frames hold, joined up to `most` where they touch.

@@ -42,6 +42,9 @@ enum What {
         /// Past the page cache.
         #[arg(long)]
         direct: bool,
+        /// Ask for room for all of it before the first write.
+        #[arg(long)]
+        room: bool,
         /// Bytes of one write.
         #[arg(long, default_value_t = 1 << 20)]
         piece: usize,
@@ -56,6 +59,9 @@ enum What {
         /// Past the page cache.
         #[arg(long)]
         direct: bool,
+        /// Ask for room for all of it before the first write.
+        #[arg(long)]
+        room: bool,
         /// Bytes of one write.
         #[arg(long, default_value_t = 1 << 20)]
         piece: usize,
@@ -73,19 +79,27 @@ fn main() {
             let volume = open(&set).volume().expect("a volume");
             bring(&volume, &NullSink, jobs);
         }
-        What::Write { set, image, target, direct, piece, threads } => {
+        What::Write { set, image, target, direct, room, piece, threads } => {
             let set = open(&set);
             let size = set.volume().expect("a volume").size();
             let image = MappedFile::map(&File::open(image).expect("the image")).expect("a map");
             let file = bare::create(&target, size, direct).expect("a new file");
-            Frames::of(&set).write(&image, &file, piece, threads);
+            let frames = Frames::of(&set);
+            if room {
+                frames.reserve(&file);
+            }
+            frames.write(&image, &file, piece, threads);
             file.sync_all().expect("a sound disk");
         }
-        What::Restore { set, target, direct, piece } => {
+        What::Restore { set, target, direct, room, piece } => {
             let set = open(&set);
             let size = set.volume().expect("a volume").size();
             let file = bare::create(&target, size, direct).expect("a new file");
-            Frames::of(&set).decode(2, Hash::Blake3, Output::Write(&file, piece));
+            let frames = Frames::of(&set);
+            if room {
+                frames.reserve(&file);
+            }
+            frames.decode(2, Hash::Blake3, Output::Write(&file, piece));
             file.sync_all().expect("a sound disk");
         }
         What::Spread { image, directory, width } => {

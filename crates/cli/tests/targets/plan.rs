@@ -222,12 +222,13 @@ fn left_in_the_way() -> Outcome {
     let missing = stage.out.join("missing/journal");
     all_refuse(&stage, 7, &["missing"], |call| plain(call).option("--journal", &missing))?;
 
-    // Damage at the end of the last member, met when the others are done.
+    // Damage at the end of the last member, met when the others are done: buffered, where none of them
+    // waits for a writer.
     let source = stage.file("vol-c")?;
     let sound = read(&source)?;
     let last = Anatomy::of(&source)?.data().last().map(middle).ok_or("no data")?;
     flip_bit(&source, last)?;
-    plain(Call::new("restore")).option("-j", "1").exits(4)?;
+    plain(Call::new("restore")).option("-j", "1").option("--io", "buffered").exits(4)?;
     ensure!(temporary.exists() && journal.exists(), "nothing is left to go on with");
     write(&source, &sound)?;
     let part = |call: Call| plain(call).option("--length", "64K");

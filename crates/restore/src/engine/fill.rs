@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use snapfmt::Segment;
 
-use super::worker::{Piece, Worker, within};
+use super::window::Window;
+use super::worker::Worker;
 use super::{OnDamage, RunError};
 use crate::layout::{ColumnView, columns, push_joined};
 use crate::report::Damage;
@@ -17,9 +18,8 @@ impl Worker<'_, '_> {
         segment: &Segment<'_>,
         window: &Range<u64>,
     ) -> Result<(), RunError> {
-        self.pieces.clear();
-        let len = usize::try_from(length(window)).unwrap_or(usize::MAX);
-        self.window.reserve(len, window.start);
+        self.window.begin(window.clone());
+        self.window.reserve();
         if let Some(held) = &mut self.held {
             held.load(window).map_err(|e| self.job.unread(window.start, e))?;
         }
@@ -28,10 +28,10 @@ impl Worker<'_, '_> {
             let Some(view) = ColumnView::new(segment, place) else { continue };
             let range = view.member_range(window);
             if !range.is_empty() {
-                self.column(place, &view, window, &range)?;
+                self.column(place, &view, &range)?;
             }
         }
-        self.pieces.sort_unstable_by_key(|p| p.range.start);
+        self.window.pieces.sort_unstable_by_key(|p| p.range.start);
         Ok(())
     }
 
@@ -39,7 +39,6 @@ impl Worker<'_, '_> {
         &mut self,
         place: usize,
         view: &ColumnView,
-        window: &Range<u64>,
         range: &Range<u64>,
     ) -> Result<(), RunError> {
         let volume = self.job.volume;
@@ -47,17 +46,17 @@ impl Worker<'_, '_> {
         extents.clear();
         if let Err(error) = volume.extents(view.member, range, &mut extents) {
             extents.clear();
-            self.unlisted(view, window, range, error, &mut extents)?;
+            self.unlisted(view, range, error, &mut extents)?;
         }
         for extent in &extents {
             let wanted = clip(&extent.range, range);
             match &extent.kind {
                 ExtentKind::Zero => self.findings.counts.zero += length(&wanted),
                 ExtentKind::Hole => self.findings.counts.hole += length(&wanted),
-                ExtentKind::Data(chunk) => self.data(place, view, window, &wanted, chunk)?,
+                ExtentKind::Data(chunk) => self.data(place, view, &wanted, chunk)?,
                 ExtentKind::Inherit => {
                     let error = volume.nobodys(view.member, wanted.start);
-                    self.damaged(view, window, wanted, error)?;
+                    self.damaged(view, wanted, error)?;
                 }
             }
         }
@@ -70,13 +69,12 @@ impl Worker<'_, '_> {
     fn unlisted(
         &mut self,
         view: &ColumnView,
-        window: &Range<u64>,
         range: &Range<u64>,
         error: ReadError,
         extents: &mut Vec<Extent>,
     ) -> Result<(), RunError> {
         if self.job.options.on_damage == OnDamage::Stop {
-            return self.damaged(view, window, range.clone(), error);
+            return self.damaged(view, range.clone(), error);
         }
         let volume = self.job.volume;
         let unit = u64::from(volume.member(view.member).source.largest_chunk()).max(1);
@@ -93,7 +91,7 @@ impl Worker<'_, '_> {
                 }
                 Err(error) => {
                     extents.truncate(from);
-                    self.damaged(view, window, step, error)?;
+                    self.damaged(view, step, error)?;
                 }
             }
         }
@@ -106,79 +104,83 @@ impl Worker<'_, '_> {
         &mut self,
         place: usize,
         view: &ColumnView,
-        window: &Range<u64>,
         wanted: &Range<u64>,
         chunk: &ChunkRef,
     ) -> Result<(), RunError> {
         let whole = *wanted == chunk.range;
-        if whole && self.is_held(view, window, chunk) {
-            self.findings.counts.count_data(length(wanted), Proof::Digest);
+        if whole && self.is_held(view, chunk) {
+            self.brought(length(wanted), Proof::Digest);
             return Ok(());
         }
         let volume = self.job.volume;
         let source = &*volume.member(view.member).source;
-        let (buffer, pieces, held) = (self.window.bytes_mut(), &mut self.pieces, &self.held);
+        let (filled, held) = (&mut self.window, &self.held);
         let mut direct = None;
         if whole {
             view.scatter(wanted, |part, logical| {
                 direct = (part == *wanted).then_some(logical);
             });
         }
-        let mut place_piece = |logical: Range<u64>, bytes: &[u8]| {
-            let right = held.as_ref().is_some_and(|held| held.bytes(&logical) == bytes);
-            push_piece(pieces, logical, right);
+        let place_piece = |filled: &mut Window, logical: Range<u64>| {
+            let right =
+                held.as_ref().is_some_and(|held| held.bytes(&logical) == filled.bytes(&logical));
+            filled.push(logical, right);
         };
         let read = match direct {
             Some(logical) => {
-                let out = &mut buffer[within(window, &logical)];
+                let out = filled.bytes_mut(&logical);
                 let proof = source.read(chunk, out, &mut self.carry.scratch);
                 proof.map(|proof| {
-                    place_piece(logical, out);
+                    place_piece(filled, logical);
                     (proof, u64::from(chunk.at.len))
                 })
             }
             None => self.carry.whole(place, source, chunk).map(|whole| {
                 view.scatter(wanted, |part, logical| {
                     let bytes = whole.slice(chunk.range.start, &part);
-                    buffer[within(window, &logical)].copy_from_slice(bytes);
-                    place_piece(logical, bytes);
+                    filled.bytes_mut(&logical).copy_from_slice(bytes);
+                    place_piece(filled, logical);
                 });
                 (whole.proof, whole.stored)
             }),
         };
         match read {
             Ok((proof, stored)) => {
-                self.findings.counts.count_data(length(wanted), proof);
+                self.brought(length(wanted), proof);
                 self.findings.counts.stored += stored;
                 Ok(())
             }
-            Err(error) => self.damaged(view, window, wanted.clone(), error),
+            Err(error) => self.damaged(view, wanted.clone(), error),
         }
     }
 
     /// Whether the target has a chunk, all of which is in the window: then that is as good as
     /// reading it.
-    fn is_held(&mut self, view: &ColumnView, window: &Range<u64>, chunk: &ChunkRef) -> bool {
+    fn is_held(&mut self, view: &ColumnView, chunk: &ChunkRef) -> bool {
         let (Some(held), Some(digest)) = (&mut self.held, &chunk.digest) else { return false };
         if !held.has(digest, view, &chunk.range) {
             return false;
         }
         let hashing = self.job.options.digests.is_some();
-        let (buffer, pieces) = (self.window.bytes_mut(), &mut self.pieces);
+        let filled = &mut self.window;
         view.scatter(&chunk.range, |_, logical| {
             if hashing {
-                buffer[within(window, &logical)].copy_from_slice(held.bytes(&logical));
+                filled.bytes_mut(&logical).copy_from_slice(held.bytes(&logical));
             }
-            push_piece(pieces, logical, true);
+            filled.push(logical, true);
         });
         true
+    }
+
+    fn brought(&mut self, bytes: u64, proof: Proof) {
+        self.findings.counts.count_data(bytes, proof);
+        self.window.data += bytes;
     }
 
     /// Records lost bytes and fills their place, or stops.
     fn damaged(
         &mut self,
         view: &ColumnView,
-        window: &Range<u64>,
         range: Range<u64>,
         cause: ReadError,
     ) -> Result<(), RunError> {
@@ -188,12 +190,13 @@ impl Worker<'_, '_> {
             && fill != 0
         {
             for piece in &logical {
-                self.window.bytes_mut()[within(window, piece)].fill(fill);
-                let bytes = &self.window.bytes()[within(window, piece)];
-                let right = self.held.as_ref().is_some_and(|held| held.bytes(piece) == bytes);
-                push_piece(&mut self.pieces, piece.clone(), right);
+                self.window.bytes_mut(piece).fill(fill);
+                let held = self.held.as_ref().map(|held| held.bytes(piece));
+                let right = held.is_some_and(|held| held == self.window.bytes(piece));
+                self.window.push(piece.clone(), right);
             }
         }
+        self.window.damaged = true;
         let volume_id = self.job.volume.member(view.member).volume_id.clone();
         let damage = Damage { member: view.member, volume_id, range, logical, cause: cause.into() };
         match self.job.options.on_damage {
@@ -203,15 +206,5 @@ impl Worker<'_, '_> {
                 Ok(())
             }
         }
-    }
-}
-
-/// Appends a piece, joining it to the last one where they touch and are alike.
-fn push_piece(pieces: &mut Vec<Piece>, range: Range<u64>, right: bool) {
-    match pieces.last_mut() {
-        Some(last) if last.range.end == range.start && last.right == right => {
-            last.range.end = range.end;
-        }
-        _ => pieces.push(Piece { range, right }),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use snapfmt::Digest;
 
-use super::worker::within;
+use super::window::within;
 use crate::layout::ColumnView;
 use crate::sink::{AlignedBuffer, ReadBack};
 use crate::source::length;

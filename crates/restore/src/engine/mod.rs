@@ -7,8 +7,11 @@ mod held;
 mod memory;
 mod options;
 mod permits;
+mod stage;
 mod turn;
+mod window;
 mod worker;
+mod write;
 
 use std::io;
 use std::ops::Range;
@@ -22,14 +25,15 @@ use crate::progress::Progress;
 use crate::ranges::RangeSet;
 use crate::report::{Counts, Damage, Report};
 use crate::sink::{ReadBack, Sink};
-use crate::source::length;
 use crate::volume::Volume;
 use held::Held;
 use permits::Permits;
+use stage::Stage;
 use turn::{AbandonOnPanic, Turn};
 use worker::{Findings, Worker};
 
 pub(crate) use carry::Carry;
+use memory::Crew;
 pub use memory::memory;
 pub use options::{Existing, OnDamage, Options};
 
@@ -80,6 +84,8 @@ pub(crate) struct Job<'a> {
     pub(crate) options: Options<'a>,
     pub(crate) progress: &'a Progress,
     permits: Permits,
+    /// For a target that waits.
+    stage: Option<Stage>,
     /// For a target that must be written in order, or bytes that are hashed in order.
     turn: Option<Turn>,
     plan: Mutex<Plan<'a>>,
@@ -114,22 +120,26 @@ pub fn run(
     let in_order = sink.is_ordered() || options.digests.is_some();
     let proven = options.journal.map_or_else(RangeSet::default, Journal::proven);
     let known = Known { proven, revisit: options.digests.is_some() };
+    let Crew { workers, windows } = Crew::of(volume, options, sink.waits());
+    let writers = if sink.is_ordered() { windows.min(1) } else { windows };
     let job = Job {
         volume,
         sink,
         options: *options,
         progress,
         permits: Permits::new(jobs),
+        stage: (writers > 0).then(|| Stage::new(workers, windows)),
         turn: in_order.then(|| Turn::new(range.start)),
         plan: Mutex::new(Plan::new(volume, range, jobs, in_order, known)),
         result: Mutex::default(),
         failed: AtomicBool::new(false),
     };
-    let (reads_back, waits) = (options.existing.target().is_some(), sink.waits());
-    let workers = memory::workers(volume, jobs, reads_back, waits);
-    pool(workers).map_err(RunError::Start)?.scope(|scope| {
+    pool(workers + writers).map_err(RunError::Start)?.scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|_| job.work());
+        }
+        for _ in 0..writers {
+            scope.spawn(|_| job.write_filled());
         }
     });
     let outcome = job.result.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -162,6 +172,7 @@ pub(crate) fn pool(jobs: usize) -> io::Result<rayon::ThreadPool> {
 impl Job<'_> {
     /// One worker's life: shards until there are none, or until someone failed.
     fn work(&self) {
+        let _at_work = self.stage.as_ref().map(Stage::worker);
         let _guard = self.turn.as_ref().map(AbandonOnPanic);
         let mut worker = match Worker::new(self) {
             Ok(worker) => worker,
@@ -181,7 +192,22 @@ impl Job<'_> {
                 return self.fail(error);
             }
         }
-        let Findings { counts, damage, mismatches } = worker.into_findings();
+        self.found(worker.into_findings());
+    }
+
+    /// One writer's life: what workers fill, until they have ended.
+    fn write_filled(&self) {
+        let mut findings = Findings::default();
+        let Some(stage) = &self.stage else { return };
+        stage.drain(|window| match self.write(window, None, &mut findings) {
+            Ok(()) => self.written(window),
+            Err(error) => self.fail(error),
+        });
+        self.found(findings);
+    }
+
+    fn found(&self, findings: Findings) {
+        let Findings { counts, damage, mismatches } = findings;
         let mut outcome = self.outcome();
         outcome.counts.add(&counts);
         outcome.damage.extend(damage);
@@ -203,30 +229,6 @@ impl Job<'_> {
         act()?;
         turn.advance(range.end);
         Ok(())
-    }
-
-    /// Writes data to the target.
-    fn put(&self, data: &[u8], offset: u64) -> Result<(), RunError> {
-        if let Some(throttle) = self.options.throttle {
-            throttle.pass(data.len() as u64, || self.is_over());
-        }
-        if self.is_over() {
-            return Err(RunError::Interrupted);
-        }
-        self.sink.write_at(data, offset).map_err(|e| self.unwritten(offset, e))
-    }
-
-    /// Makes bytes of the target zeros.
-    fn zero(&self, range: Range<u64>) -> Result<(), RunError> {
-        let start = range.start;
-        if let (Some(throttle), true) = (self.options.throttle, self.sink.is_ordered()) {
-            throttle.pass(length(&range), || self.is_over());
-        }
-        self.sink.zero_at(range).map_err(|e| self.unwritten(start, e))
-    }
-
-    fn unwritten(&self, offset: u64, source: io::Error) -> RunError {
-        RunError::Target { path: self.sink.path().to_owned(), offset: Some(offset), source }
     }
 
     fn unread(&self, offset: u64, source: io::Error) -> RunError {

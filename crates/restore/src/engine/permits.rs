@@ -2,8 +2,8 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// A job has more workers than may decode at once: while some wait for the disk to take what they
-/// have, others decode. Nothing is handed from one to another, so no byte is copied for it.
+/// A job that reads its target has more workers than may decode at once: while some wait for what the
+/// target has, others decode. Elsewhere there is one for each worker, and nobody waits.
 #[derive(Debug)]
 pub(super) struct Permits {
     free: Mutex<usize>,

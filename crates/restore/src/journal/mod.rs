@@ -72,7 +72,15 @@ struct State {
     target: Option<String>,
     /// Written, but perhaps not durable yet.
     written: RangeSet,
+    /// How many bytes of that make a sync point due.
+    enough: u64,
     closed: bool,
+}
+
+impl State {
+    fn is_due(&self) -> bool {
+        !self.written.is_empty() && self.written.bytes() >= self.enough
+    }
 }
 
 /// What a journal says already.
@@ -140,7 +148,7 @@ impl Journal {
             append(&mut file, &text::head(binding)).map_err(io)?;
             sync_directory(path).map_err(io)?;
         }
-        let state = State { target: found.target, ..State::default() };
+        let state = State { target: found.target, enough: u64::MAX, ..State::default() };
         Ok(Self {
             path: path.to_owned(),
             file: file.into(),
@@ -179,8 +187,11 @@ impl Journal {
 
     /// These bytes have been given to the target.
     pub fn done(&self, range: Range<u64>) {
-        self.lock().written.insert(range);
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.written.insert(range);
+        if state.is_due() {
+            self.changed.notify_all();
+        }
     }
 
     /// Makes what was written so far durable by `sync` and takes note of it.
@@ -203,12 +214,12 @@ impl Journal {
 
     /// Makes sync points as they fall due, until [`Journal::close`] is called or one fails.
     pub fn keep(&self, points: SyncPoints, sink: &dyn Sink) -> Result<(), SyncError> {
+        self.lock().enough = points.bytes;
         let mut last = Instant::now();
         loop {
             let state = self.lock();
             let left = points.time.saturating_sub(last.elapsed()).max(SHORTEST);
-            let due = |s: &State| !s.written.is_empty() && s.written.bytes() >= points.bytes;
-            let idle = |s: &mut State| !s.closed && !due(s);
+            let idle = |s: &mut State| !s.closed && !s.is_due();
             let woken = self.changed.wait_timeout_while(state, left, idle);
             let (state, _) = woken.unwrap_or_else(PoisonError::into_inner);
             if state.closed {

@@ -35,8 +35,8 @@ pub trait Sink: Send + Sync {
         false
     }
 
-    /// Whether a write waits for a device or a reader, so that others should decode meanwhile; where
-    /// it keeps a processor busy itself, more workers only get in each other's way.
+    /// Whether a write waits for a device or a reader, so that writers of their own should do that; where
+    /// it keeps a processor busy itself, more threads only get in each other's way.
     fn waits(&self) -> bool {
         true
     }
