@@ -28,7 +28,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("new_image_on_a_tmpfs_that_fills", &LOOP_MOUNT, new_image_on_tmpfs),
         trial("new_image_on_an_ext4_that_fills", &ext4, new_image_on_ext4),
-        trial("room_for_a_new_image_is_asked_for_first", &ext4, room_is_asked_for_first),
+        trial("room_for_a_new_image_is_asked_for_first", &ext4, || room_is_asked_for_first(false)),
+        trial("room_in_a_sparse_file_is_asked_for_first", &ext4, || room_is_asked_for_first(true)),
         trial("device_over_a_tmpfs_that_fills", &LOOP_MOUNT, device_over_tmpfs),
         trial("journal_that_cannot_grow", &tight, journal_that_cannot_grow),
         trial("no_room_is_found_before_writing", &LOOP_MOUNT, refused_before),
@@ -128,11 +129,15 @@ fn new_image_on_ext4() -> Outcome {
     mount.unmount()
 }
 
-fn room_is_asked_for_first() -> Outcome {
+fn room_is_asked_for_first(in_place: bool) -> Outcome {
     let stage = stage(24)?;
     let mount = ext4(&stage, 48)?;
     let target = mount.dir().join("volume.img");
-    let call = restore(&[&stage.sets], &target).option("--io", "direct");
+    let mut call = restore(&[&stage.sets], &target).option("--io", "direct");
+    if in_place {
+        drop(scratch::new_sparse(&target, stage.sample.layout.logical_size())?);
+        call = call.arg("--in-place");
+    }
     let mut running = slow(call, "8M").start()?;
     await_proof(&mut running, &mount.dir().join(".volume.img.journal"))?;
     let filler = Filler::fill(mount.dir())?;

@@ -8,6 +8,7 @@ use super::Options;
 use super::carry::MAX_KEPT;
 use crate::layout::columns;
 use crate::plan::window_bytes;
+use crate::sink::{ReadBack, Sink};
 use crate::volume::Volume;
 
 /// Writers, and windows for them; or workers that may wait for what the target has while as many as
@@ -25,9 +26,12 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// For a job whose target `waits`, or does not: only the former is worth more than its workers.
-    pub(super) fn of(volume: &Volume, options: &Options<'_>, waits: bool) -> Self {
-        Self::new(&Need::of(volume), options.jobs, options.existing.target().is_some(), waits)
+    /// For a job to `sink`, or one that reads a target: only what waits for a device or a reader is worth
+    /// more than the workers.
+    pub(super) fn of(volume: &Volume, options: &Options<'_>, sink: &dyn Sink) -> Self {
+        let target = options.existing.target();
+        let waits = target.map_or_else(|| sink.waits(), ReadBack::waits);
+        Self::new(&Need::of(volume), options.jobs, target.is_some(), waits)
     }
 
     fn new(need: &Need, jobs: NonZeroUsize, reads_back: bool, waits: bool) -> Self {

@@ -120,7 +120,7 @@ pub fn run(
     let in_order = sink.is_ordered() || options.digests.is_some();
     let proven = options.journal.map_or_else(RangeSet::default, Journal::proven);
     let known = Known { proven, revisit: options.digests.is_some() };
-    let Crew { workers, windows } = Crew::of(volume, options, sink.waits());
+    let Crew { workers, windows } = Crew::of(volume, options, sink);
     let writers = if sink.is_ordered() { windows.min(1) } else { windows };
     let job = Job {
         volume,

@@ -170,14 +170,19 @@ impl<'w, 'j> Worker<'w, 'j> {
         }
     }
 
-    /// Lets the window be written: by a writer, or here and now where there is none.
+    /// Lets the window be written, or does it here: where there is no writer, and where there is nothing to
+    /// wait for. A sparse volume has a million windows of zeros, and a new image need not be told of them.
     fn deliver(&mut self) -> Result<(), RunError> {
-        if let Some(stage) = &self.job.stage {
-            stage.hand_over(&mut self.window);
-            return Ok(());
+        let Self { job, window, .. } = self;
+        match &job.stage {
+            Some(stage) if job.sink.is_ordered() || !window.pieces.is_empty() => {
+                stage.hand_over(window);
+            }
+            _ => {
+                job.write(window, self.held.as_ref(), &mut self.findings)?;
+                job.written(window);
+            }
         }
-        self.job.write(&self.window, self.held.as_ref(), &mut self.findings)?;
-        self.job.written(&self.window);
         Ok(())
     }
 }

@@ -28,7 +28,7 @@ pub use error::{JobError, Unfinished};
 pub use identity::identity;
 pub use left::look;
 pub use target::Target;
-use target::{OpenSink, Opened, open};
+use target::{Opened, open};
 
 /// Zeros behind the volume are handed to the target in steps of this many bytes.
 const STEP: u64 = 1 << 30;
@@ -165,10 +165,10 @@ fn bring(
     options: &Options<'_>,
     progress: &Progress,
 ) -> Result<Report, JobError> {
-    if let OpenSink::Image { sink, .. } = &opened.sink {
+    let sink = opened.sink.as_sink();
+    if opened.readback.is_none() {
         reserve::reserve(volume, range, sink, progress);
     }
-    let sink = opened.sink.as_sink();
     let existing = match &opened.readback {
         Some(target) => Existing::Keep(target),
         None => Existing::Overwrite,

@@ -1,4 +1,4 @@
-//! Room for the data of a new image, before the first of them is written.
+//! Room for the data of a file, before the first of them is written.
 //!
 //! A filesystem that looks for room at each write lets no two direct writes to a hole go side by side
 //! (ext4, `ext4_dio_write_checks`), and scatters what several workers write at once.
@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::progress::Progress;
 use crate::runs::Runs;
-use crate::sink::ImageSink;
+use crate::sink::Sink;
 use crate::volume::Volume;
 
 /// Most runs that are gone through: of the rest each write finds its own room.
@@ -15,7 +15,7 @@ const MOST: usize = 1 << 16;
 
 /// Asks for room for the data among the logical bytes `range`, and for none of the zeros between them.
 /// What cannot be had, or known, is found out by those who write or read it.
-pub(super) fn reserve(volume: &Volume, range: &Range<u64>, sink: &ImageSink, progress: &Progress) {
+pub(super) fn reserve(volume: &Volume, range: &Range<u64>, sink: &dyn Sink, progress: &Progress) {
     if !sink.wants_room() {
         return;
     }

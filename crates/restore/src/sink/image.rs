@@ -99,19 +99,6 @@ impl ImageSink {
         self.writer.method()
     }
 
-    /// Whether it helps to ask for room before it is written to: where that waits for a device, and not all
-    /// was given already.
-    pub(crate) fn wants_room(&self) -> bool {
-        !self.options.preallocate && self.writer.waits()
-    }
-
-    /// Asks for room for bytes that will be written; `false` when there is no more to be had.
-    pub(crate) fn reserve(&self, range: &Range<u64>) -> bool {
-        let Ok(at) = self.at(range.start) else { return false };
-        let len = range.end.saturating_sub(range.start);
-        fallocate(self.writer.file(), FallocateFlags::KEEP_SIZE, at, len).is_ok()
-    }
-
     fn at(&self, offset: u64) -> io::Result<u64> {
         offset.checked_sub(self.options.origin).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
@@ -134,6 +121,15 @@ impl Sink for ImageSink {
 
     fn waits(&self) -> bool {
         self.writer.waits()
+    }
+
+    fn wants_room(&self) -> bool {
+        !self.options.preallocate && self.writer.waits()
+    }
+
+    fn reserve(&self, range: &Range<u64>) -> bool {
+        let len = range.end.saturating_sub(range.start);
+        self.at(range.start).is_ok_and(|at| self.writer.reserve(at, len))
     }
 
     fn path(&self) -> &Path {

@@ -56,6 +56,16 @@ impl Sink for InPlaceSink {
         self.writer.waits()
     }
 
+    /// A file may have holes.
+    fn wants_room(&self) -> bool {
+        let is_file = self.writer.file().metadata().is_ok_and(|meta| meta.is_file());
+        is_file && self.writer.waits()
+    }
+
+    fn reserve(&self, range: &Range<u64>) -> bool {
+        self.writer.reserve(range.start, range.end.saturating_sub(range.start))
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }

@@ -41,6 +41,19 @@ pub trait Sink: Send + Sync {
         true
     }
 
+    /// Whether it helps to ask for room before the first write: where that waits for a filesystem, and
+    /// not all is given already.
+    fn wants_room(&self) -> bool {
+        false
+    }
+
+    /// Asks for room for the logical bytes `range`, which will be written; `false` when there is no more
+    /// to be had.
+    fn reserve(&self, range: &Range<u64>) -> bool {
+        let _ = range;
+        false
+    }
+
     /// For messages.
     fn path(&self) -> &Path;
 

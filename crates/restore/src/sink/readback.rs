@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, OFlags, fadvise};
 
-use super::writer::aligned;
+use super::writer::{aligned, is_in_memory};
 use crate::{device, sparse};
 
 /// An image or device that is compared with a volume. Offsets are the volume's.
@@ -43,6 +43,11 @@ impl ReadBack {
     /// Its length in bytes.
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether reading waits for a device.
+    pub(crate) fn waits(&self) -> bool {
+        self.direct.is_some() && !is_in_memory(&self.cached)
     }
 
     /// Fills `out` with the bytes from `offset` on. Those behind the end of the file are an error.

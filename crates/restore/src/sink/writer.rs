@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{OFlags, fstatfs};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fstatfs};
 
 /// What offset, length and address of a direct write are multiples of. Logical sectors are 512 or
 /// 4096 bytes; `open(2)` asks for no more than that.
@@ -84,14 +84,12 @@ impl Writer {
     /// Whether writing waits for a device. Through the page cache, or to a file that is nowhere else,
     /// it is copying.
     pub(super) fn waits(&self) -> bool {
-        const TMPFS: u64 = 0x0102_1994;
-        const RAMFS: u64 = 0x8584_58f6;
-        // The types of `statfs(2)`; their width differs between machines. Of a device it is the type of
-        // the filesystem that its node is on.
-        let is_file = self.buffered.metadata().is_ok_and(|meta| meta.is_file());
-        let kind = fstatfs(&self.buffered).ok().and_then(|s| u64::try_from(s.f_type).ok());
-        let in_memory = is_file && matches!(kind, Some(TMPFS | RAMFS));
-        self.method() == Method::Direct && !in_memory
+        self.method() == Method::Direct && !is_in_memory(&self.buffered)
+    }
+
+    /// Asks for room for `len` bytes at byte `offset`; `false` when there is no more to be had.
+    pub(super) fn reserve(&self, offset: u64, len: u64) -> bool {
+        fallocate(&self.buffered, FallocateFlags::KEEP_SIZE, offset, len).is_ok()
     }
 
     /// Writes `data` at byte `offset`.
@@ -133,6 +131,16 @@ impl Writer {
     pub(super) fn sync(&self) -> io::Result<()> {
         self.buffered.sync_all()
     }
+}
+
+/// Whether a file is in memory and nowhere else. A device is not, whatever its node is on.
+pub(super) fn is_in_memory(file: &File) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58f6;
+    let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
+    // The types of `statfs(2)`; their width differs between machines.
+    let kind = fstatfs(file).ok().and_then(|s| u64::try_from(s.f_type).ok());
+    is_file && matches!(kind, Some(TMPFS | RAMFS))
 }
 
 /// Cuts `data`, which goes to `offset`, into an unaligned head, a body that can be written directly
