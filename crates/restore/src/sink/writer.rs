@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate, fstatfs};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fstatfs};
 
 /// What offset, length and address of a direct write are multiples of. Logical sectors are 512 or
 /// 4096 bytes; `open(2)` asks for no more than that.
@@ -119,10 +120,21 @@ impl Writer {
         self.write_buffered(data, offset)
     }
 
-    fn write_buffered(&self, data: &[u8], mut offset: u64) -> io::Result<()> {
+    fn write_buffered(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let mut at = offset;
         for piece in data.chunks(BUFFERED_PIECE) {
-            self.buffered.write_all_at(piece, offset)?;
-            offset += piece.len() as u64;
+            self.buffered.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        if data.len() > BUFFERED_PIECE {
+            // The kernel begins to write what it is told that nobody will need (posix_fadvise(2)); left
+            // to itself it waits for the sync in the end. Only advice: it may as well not.
+            let _ = fadvise(
+                &self.buffered,
+                offset,
+                NonZeroU64::new(data.len() as u64),
+                Advice::DontNeed,
+            );
         }
         Ok(())
     }
