@@ -216,7 +216,7 @@ fn hashing_what_is_done_can_be_interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let binding = Binding { volume: "zeros".into(), range: 0..TIB };
     let journal = Journal::open(&dir.path().join("journal"), &binding).unwrap();
-    journal.done(0..TIB);
+    journal.done(0..TIB, 0);
     journal.sync_point(|| Ok(())).unwrap();
     let digests = Digests::new([Algorithm::Md5]);
     let options = Options { digests: Some(&digests), journal: Some(&journal), ..strict(1) };

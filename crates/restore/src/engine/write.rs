@@ -42,7 +42,7 @@ impl Job<'_> {
         self.progress.advance(length(&window.range), window.data);
         // What is lost is not done: a later run must come upon it and say so again.
         if let (Some(journal), false) = (self.options.journal, window.damaged) {
-            journal.done(window.range.clone());
+            journal.done(window.range.clone(), window.data);
         }
     }
 

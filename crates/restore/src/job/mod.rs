@@ -228,7 +228,7 @@ fn pad(opened: &Opened, range: &Range<u64>, progress: &Progress) -> Result<(), J
             sink.zero_at(range.clone()).map_err(|e| JobError::target(sink, e))?;
         }
         if let Some(journal) = &opened.journal {
-            journal.done(step);
+            journal.done(step, 0);
         }
     }
     Ok(())

@@ -42,7 +42,7 @@ pub struct Binding {
 /// When the target is made durable while a restore runs: whichever comes first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SyncPoints {
-    /// After so many bytes.
+    /// After so many bytes of data.
     pub bytes: u64,
     /// After so much time.
     pub time: Duration,
@@ -72,14 +72,16 @@ struct State {
     target: Option<String>,
     /// Written, but perhaps not durable yet.
     written: RangeSet,
-    /// How many bytes of that make a sync point due.
+    /// How many bytes of data are among that.
+    data: u64,
+    /// How many of them make a sync point due.
     enough: u64,
     closed: bool,
 }
 
 impl State {
     fn is_due(&self) -> bool {
-        !self.written.is_empty() && self.written.bytes() >= self.enough
+        !self.written.is_empty() && self.data >= self.enough
     }
 }
 
@@ -185,10 +187,12 @@ impl Journal {
         Arc::clone(&self.proven)
     }
 
-    /// These bytes have been given to the target.
-    pub fn done(&self, range: Range<u64>) {
+    /// The bytes `range` have been given to the target, `data` of them as data: zeros cost a sparse
+    /// volume nothing, and count for no sync point.
+    pub fn done(&self, range: Range<u64>, data: u64) {
         let mut state = self.lock();
         state.written.insert(range);
+        state.data = state.data.saturating_add(data);
         if state.is_due() {
             self.changed.notify_all();
         }
@@ -201,7 +205,11 @@ impl Journal {
     /// When `sync` fails, everything written since the last sync point is void: the kernel may have
     /// dropped it and will not say so again (`fsync(2)`).
     pub fn sync_point(&self, sync: impl FnOnce() -> io::Result<()>) -> Result<(), SyncError> {
-        let written = std::mem::take(&mut self.lock().written);
+        let written = {
+            let mut state = self.lock();
+            state.data = 0;
+            std::mem::take(&mut state.written)
+        };
         sync().map_err(SyncError::Target)?;
         let text: String = written.iter().map(|r| Line::Done(r.clone()).to_text()).collect();
         if !text.is_empty() {
@@ -343,20 +351,33 @@ mod tests {
             let journal = Journal::open(&path, &binding()).unwrap();
             assert_eq!(journal.target(), None);
             journal.bind("inode 5").unwrap();
-            journal.done(0..10);
-            journal.done(20..30);
+            journal.done(0..10, 10);
+            journal.done(20..30, 10);
             journal.sync_point(|| Ok(())).unwrap();
-            journal.done(10..20);
+            journal.done(10..20, 10);
             let failed = journal.sync_point(|| Err(io::Error::other("no")));
             assert!(matches!(failed, Err(SyncError::Target(_))));
             // What failed is void: it is not proved by the next one that works.
             journal.sync_point(|| Ok(())).unwrap();
-            journal.done(50..60);
+            journal.done(50..60, 10);
         }
         let journal = Journal::open(&path, &binding()).unwrap();
         assert_eq!(journal.target().as_deref(), Some("inode 5"));
         assert_eq!(journal.proven(), [0..10, 20..30].into_iter().collect());
         assert!(matches!(Journal::open(&path, &binding()), Err(JournalError::Busy { .. })));
+    }
+
+    #[test]
+    fn zeros_make_no_sync_point_due() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("j"), &binding()).unwrap();
+        journal.lock().enough = 10;
+        journal.done(0..90, 9);
+        assert!(!journal.lock().is_due());
+        journal.done(90..100, 1);
+        assert!(journal.lock().is_due());
+        journal.sync_point(|| Ok(())).unwrap();
+        assert!(!journal.lock().is_due());
     }
 
     #[test]
@@ -367,7 +388,7 @@ mod tests {
             let journal = Journal::open(&path, &binding()).unwrap();
             journal.bind("t").unwrap();
             for n in 0..5 {
-                journal.done(n * 20..n * 20 + 7);
+                journal.done(n * 20..n * 20 + 7, 7);
                 journal.sync_point(|| Ok(())).unwrap();
             }
             std::fs::read(&path).unwrap()
