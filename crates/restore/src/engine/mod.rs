@@ -5,6 +5,7 @@ mod carry;
 mod fill;
 mod held;
 mod memory;
+mod on_panic;
 mod options;
 mod permits;
 mod stage;
@@ -27,9 +28,10 @@ use crate::report::{Counts, Damage, Report};
 use crate::sink::{ReadBack, Sink};
 use crate::volume::Volume;
 use held::Held;
+use on_panic::OnPanic;
 use permits::Permits;
 use stage::Stage;
-use turn::{AbandonOnPanic, Turn};
+use turn::Turn;
 use worker::{Findings, Worker};
 
 pub(crate) use carry::Carry;
@@ -173,7 +175,7 @@ impl Job<'_> {
     /// One worker's life: shards until there are none, or until someone failed.
     fn work(&self) {
         let _at_work = self.stage.as_ref().map(Stage::worker);
-        let _guard = self.turn.as_ref().map(AbandonOnPanic);
+        let _guard = self.turn.as_ref().map(|turn| OnPanic(|| turn.abandon()));
         let mut worker = match Worker::new(self) {
             Ok(worker) => worker,
             Err(e) => return self.fail(RunError::Start(e)),

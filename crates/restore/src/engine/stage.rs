@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::on_panic::OnPanic;
 use super::window::Window;
 
 /// Between the workers, which fill windows, and the writers. A worker that goes on with another window
@@ -49,7 +50,7 @@ impl Stage {
 
     /// Hands windows to `write` until there will be no more.
     pub(super) fn drain(&self, mut write: impl FnMut(&Window)) {
-        let _guard = AbandonOnPanic(self);
+        let _guard = OnPanic(|| self.abandon());
         while let Some(window) = self.next() {
             write(&window);
             self.lock().empty.push(window);
@@ -60,6 +61,11 @@ impl Stage {
     /// One of the workers, until it is dropped.
     pub(super) const fn worker(&self) -> AtWork<'_> {
         AtWork(self)
+    }
+
+    fn abandon(&self) {
+        self.lock().abandoned = true;
+        self.emptied.notify_all();
     }
 
     fn next(&self) -> Option<Window> {
@@ -80,17 +86,6 @@ impl Drop for AtWork<'_> {
     fn drop(&mut self) {
         self.0.lock().workers -= 1;
         self.0.filled.notify_all();
-    }
-}
-
-struct AbandonOnPanic<'s>(&'s Stage);
-
-impl Drop for AbandonOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.lock().abandoned = true;
-            self.0.emptied.notify_all();
-        }
     }
 }
 

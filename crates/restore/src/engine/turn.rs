@@ -42,14 +42,3 @@ impl Turn {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Abandons the turn when a worker ends by panic, so that the others do not wait for it.
-pub(super) struct AbandonOnPanic<'t>(pub(super) &'t Turn);
-
-impl Drop for AbandonOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.abandon();
-        }
-    }
-}
