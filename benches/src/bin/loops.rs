@@ -80,25 +80,13 @@ fn main() {
             bring(&volume, &NullSink, jobs);
         }
         What::Write { set, image, target, direct, room, piece, threads } => {
-            let set = open(&set);
-            let size = set.volume().expect("a volume").size();
             let image = MappedFile::map(&File::open(image).expect("the image")).expect("a map");
-            let file = bare::create(&target, size, direct).expect("a new file");
-            let frames = Frames::of(&set);
-            if room {
-                frames.reserve(&file);
-            }
+            let (frames, file) = onto(&set, &target, direct, room);
             frames.write(&image, &file, piece, threads);
             file.sync_all().expect("a sound disk");
         }
         What::Restore { set, target, direct, room, piece } => {
-            let set = open(&set);
-            let size = set.volume().expect("a volume").size();
-            let file = bare::create(&target, size, direct).expect("a new file");
-            let frames = Frames::of(&set);
-            if room {
-                frames.reserve(&file);
-            }
+            let (frames, file) = onto(&set, &target, direct, room);
             frames.decode(2, Hash::Blake3, Output::Write(&file, piece));
             file.sync_all().expect("a sound disk");
         }
@@ -116,6 +104,18 @@ fn open(path: &Path) -> OpenSet {
 
 fn frames(path: &Path) -> Frames {
     Frames::of(&open(path))
+}
+
+/// What is to be written, and the new file that it goes to.
+fn onto(set: &Path, target: &Path, direct: bool, room: bool) -> (Frames, File) {
+    let set = open(set);
+    let size = set.volume().expect("a volume").size();
+    let file = bare::create(target, size, direct).expect("a new file");
+    let frames = Frames::of(&set);
+    if room {
+        frames.reserve(&file);
+    }
+    (frames, file)
 }
 
 /// Members named by their number, sparse where the image has zeros.
