@@ -50,6 +50,8 @@ impl Found {
         let catalog = select::catalog(&args.paths);
         // Whoever keeps snapshot files does not wait for a search for something else.
         let others = if catalog.files().is_empty() { backups(&args.paths) } else { None };
+        // A damaged snapshot file is not forgotten for another damaged file.
+        let others = others.filter(|b| !b.sets.is_empty() || catalog.bad().is_empty());
         others.map_or_else(|| Self::Sets(Box::new(catalog)), Self::Backups)
     }
 }

@@ -86,7 +86,8 @@ impl Parameters {
         // Whoever keeps snapshot files does not wait for a search for something else.
         if catalog.files().is_empty() {
             let backups = foreign::backup::find(&self.paths, &Limits::DEFAULT);
-            if !backups.is_empty() {
+            // A damaged snapshot file is not forgotten for another damaged file.
+            if !backups.sets.is_empty() || (!backups.is_empty() && catalog.bad().is_empty()) {
                 return self.of_backup(&backups).map(Arc::new);
             }
         }

@@ -59,7 +59,7 @@ fn of_backups(given: &Given<'_>, backups: &Backups) -> Result<Listing, Failure> 
     };
     let unreadable =
         |file: &FileFault| Unreadable { path: (&file.path).into(), error: file.fault.to_string() };
-    Ok(Listing { sets, unreadable: backups.unreadable.iter().map(unreadable).collect() })
+    Ok(Listing { sets, unreadable: backups.damaged_files().map(unreadable).collect() })
 }
 
 fn text(listing: &Listing) -> String {

@@ -18,7 +18,9 @@ impl From<BackupError> for Failure {
 pub(super) fn exit(error: &BackupError) -> Exit {
     match error {
         BackupError::Select(CatalogError::Ambiguous { .. }) => Exit::Usage,
-        BackupError::Select(_) | BackupError::Incomplete { .. } => Exit::Incomplete,
+        BackupError::Select(_) | BackupError::Incomplete { .. } | BackupError::Unused { .. } => {
+            Exit::Incomplete
+        }
         BackupError::Unusable { .. }
         | BackupError::Damaged { .. }
         | BackupError::Unidentified { .. }
@@ -42,6 +44,7 @@ pub(super) fn hint(error: &BackupError) -> &'static str {
         BackupError::Damaged { .. } => {
             "another copy of the file may be there; restore --salvage leaves damaged ranges out"
         }
+        BackupError::Unused { .. } => "docs/FOREIGN.md says what dumps must look like",
         BackupError::Unidentified { .. } => "mend or remove the file, or name a set by --set-id",
         BackupError::NoContentId { .. } => "backups of other systems have no content id",
     }

@@ -295,6 +295,16 @@ pub enum BackupError {
         /// The file and what is wrong with it.
         file: FileFault,
     },
+    /// No such set is there, and of what was found something could not be used.
+    #[error(
+        "no such snapshot set was found; {count} found things are not used, the first: {first}"
+    )]
+    Unused {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: Warning,
+    },
     /// Backups of this kind have no content id.
     #[error("set {:?} has no content id, {expected} is expected", set_id.as_str())]
     NoContentId {

@@ -238,9 +238,19 @@ pub fn find(paths: &[PathBuf], limits: &Limits) -> Backups {
 }
 
 impl Backups {
-    /// Whether nothing was found at all.
+    /// Whether nothing was found at all: no set, and nothing that could have been of one.
     pub fn is_empty(&self) -> bool {
-        self.sets.is_empty()
+        self.sets.is_empty() && self.unreadable.is_empty() && self.warnings.is_empty()
+    }
+
+    /// Every file that is damaged, whether it is known which set it is of or not.
+    pub fn damaged_files(&self) -> impl Iterator<Item = &FileFault> {
+        let of_sets = self.sets.iter().flat_map(BackupSet::all_problems);
+        let files = of_sets.filter_map(|problem| match problem {
+            Problem::File(file) => Some(file),
+            _ => None,
+        });
+        self.unreadable.iter().chain(files)
     }
 
     /// The set that is meant. An id that is a member's snapshot means that snapshot alone.
@@ -249,8 +259,9 @@ impl Backups {
             return proved(set, selection, Vec::new());
         }
         let ordered = match line(&self.sets, selection) {
-            Err(CatalogError::NotFound { .. }) if !self.unreadable.is_empty() => {
-                return self.all_identified().and(Err(CatalogError::NotFound { any: true }.into()));
+            Err(none @ CatalogError::NotFound { .. }) => {
+                self.all_identified()?;
+                return Err(self.unused().unwrap_or_else(|| none.into()));
             }
             ordered => ordered?,
         };
@@ -279,6 +290,12 @@ impl Backups {
         let whole = Selection { set_id: None, ..selection.clone() };
         let alone = set.alone(member)?;
         (whole.fits(&set.key()) || whole.fits(&alone.key())).then_some(alone)
+    }
+
+    /// What was found and could be what is looked for, if anything was.
+    fn unused(&self) -> Option<BackupError> {
+        let first = self.warnings.first()?.clone();
+        Some(BackupError::Unused { count: self.warnings.len(), first })
     }
 
     /// A file that cannot be read could describe the newest set.
