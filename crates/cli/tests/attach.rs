@@ -9,6 +9,8 @@ mod content;
 mod damage;
 #[path = "attach/foreground.rs"]
 mod foreground;
+#[path = "attach/harmless.rs"]
+mod harmless;
 #[path = "attach/hydrated.rs"]
 mod hydrated;
 #[path = "attach/killed.rs"]
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         foreground::trials(),
         hydrated::trials(),
         mounted::trials(),
+        harmless::trials(),
         partitions::trials(),
         written::trials(),
         unprivileged::trials(),

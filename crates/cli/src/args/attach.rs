@@ -24,6 +24,9 @@ pub(crate) struct AttachArgs {
     /// Mount what is found there, too, at this directory, in a way that does no harm
     #[arg(long, value_name = "DIR")]
     pub mount: Option<PathBuf>,
+    /// Let programs that are on it be run from there
+    #[arg(long, requires = "mount")]
+    pub mount_exec: bool,
     /// Take what is written, in this file; tmp for one that goes with the server
     #[arg(long, value_name = "FILE|tmp")]
     pub overlay: Option<PathBuf>,

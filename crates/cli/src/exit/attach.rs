@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use restore::attach::{AttachError, DetachError, MountError, NothingToMount};
+use restore::attach::{AttachError, DetachError, MountError, NothingToMount, Unmountable};
 use restore::signature::Contents;
 
 use super::{Exit, Failure};
@@ -21,6 +21,8 @@ pub(crate) enum AttachFailure {
     Mount(MountError),
     /// The kernel would take the filesystem for a part of one that is in use.
     Twin { uuid: String, device: Option<PathBuf> },
+    /// A filesystem cannot be mounted without harm.
+    Unmountable { what: String, why: Unmountable },
     /// There is no directory for what a user without root attaches.
     NoRuntimeDirectory,
 }
@@ -57,9 +59,10 @@ impl fmt::Display for AttachFailure {
             Self::NothingToMount(error) => error.fmt(f),
             Self::Mount(error) => error.fmt(f),
             Self::Twin { uuid, device } => {
-                write!(f, "the btrfs filesystem {uuid} is in use already")?;
+                write!(f, "this machine has the btrfs filesystem {uuid} already")?;
                 device.iter().try_for_each(|device| write!(f, ", on {}", device.display()))
             }
+            Self::Unmountable { what, why } => write!(f, "{what} is not mounted: {why}"),
             Self::NoRuntimeDirectory => f.write_str("XDG_RUNTIME_DIR is not set"),
         }
     }
@@ -75,7 +78,7 @@ impl AttachFailure {
                 | NothingToMount::NotOne { holds: Contents::Unreadable, .. },
             ) => Exit::SourceDamaged,
             Self::NothingToMount(_) => Exit::Usage,
-            Self::Twin { .. } => Exit::TargetRefused,
+            Self::Twin { .. } | Self::Unmountable { .. } => Exit::TargetRefused,
             Self::Mount(_) | Self::NoRuntimeDirectory => Exit::Failed,
         }
     }
@@ -90,7 +93,12 @@ impl AttachFailure {
             }
             Self::Mount(_) => "nothing was left; the kernel's log (dmesg) may say more",
             Self::Twin { .. } => {
-                "the kernel would mix the two: unmount that one first, or look at this one on another machine"
+                "the kernel would mix the two: unmount that one and take it away first, or look at this one on \
+                 another machine"
+            }
+            Self::Unmountable { .. } => {
+                "no other device of this machine is to be touched: attach without --mount, and mount it by \
+                 hand with all that belongs to it, or as a guest's disk"
             }
             Self::NoRuntimeDirectory => {
                 "set it to a private directory of yours; root needs none, and gets a loop device too"

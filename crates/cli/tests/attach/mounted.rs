@@ -113,7 +113,7 @@ fn beside(filesystem: Filesystem) -> Outcome {
     let call = attach(&scene.sets, &name).option("--mount", &scene.at);
     if filesystem == Filesystem::Btrfs {
         let ran = call.exits(5)?;
-        ensure!(ran.stderr.contains("in use already"), "{}", ran.describe());
+        ensure!(ran.stderr.contains("this machine has the btrfs"), "{}", ran.describe());
         ensure!(is_empty(&scene.at)?, "something is left at {}", scene.at.display());
         let ran = attach(&scene.sets, &name).succeeds()?;
         ensure!(ran.stderr.contains("do not mount"), "{}", ran.describe());

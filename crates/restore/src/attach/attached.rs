@@ -218,7 +218,7 @@ mod tests {
             partition: None,
             device: "/dev/null".into(),
             at: base.path().join(at),
-            recipe: Recipe { kind: "ext4".into(), writable: false, data: Vec::new() },
+            recipe: Recipe { kind: "ext4".into(), writable: false, exec: false, data: Vec::new() },
         };
         let mut attached = Attached { place: place.clone(), state: Some(state) };
         // The second one cannot be made.

@@ -26,6 +26,9 @@ mod state;
 mod sys;
 mod twins;
 
+/// What the mount of a raw file says it is mounted from.
+const FUSE_SOURCE: &str = "snaprestore";
+
 pub use attached::{Attached, Life};
 pub use control::Status;
 pub use error::{AttachError, DetachError};
@@ -33,7 +36,7 @@ pub use figures::{Behind, CacheFigures, Event, Figures};
 pub use find::{Found, NothingToMount, all as find_all, find};
 pub use fuse::Disk;
 pub use holders::Holder;
-pub use mount::{MountError, Plan, Recipe};
+pub use mount::{Access, MountError, Plan, Recipe, Unmountable};
 pub use place::{Home, Name, NotAName, Place};
 pub use server::{Device, Options, Server, sector_size_for};
 pub use state::{LoopState, MountPoint, State};

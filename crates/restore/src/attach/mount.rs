@@ -9,8 +9,17 @@ use std::path::PathBuf;
 use rustix::mount::{MountFlags, mount};
 use serde::{Deserialize, Serialize};
 
-use crate::filesystem::{Filesystem, State};
+use crate::filesystem::{Elsewhere, Filesystem, State};
 use crate::signature::Kind;
+
+/// What whoever mounts a filesystem wants to do with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Access {
+    /// Write to it.
+    pub writable: bool,
+    /// Run the programs on it.
+    pub exec: bool,
+}
 
 /// A way to mount a filesystem.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -19,12 +28,26 @@ pub struct Recipe {
     pub kind: String,
     /// Whether it can be written to.
     pub writable: bool,
+    /// Whether programs on it can be run.
+    #[serde(default)]
+    pub exec: bool,
     /// Options of that type.
     pub data: Vec<String>,
 }
 
-/// Options that every mount has: devices, set-user-id bits and programs of the volume count for nothing here.
-const ALWAYS: &str = "nodev,nosuid,noexec";
+/// Why there is no way to mount a filesystem without harm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unmountable {
+    /// The kernel has no filesystem like this.
+    #[error("it is no filesystem that can be mounted")]
+    NoFilesystem,
+    /// To mount it would touch another device of this machine, or takes one.
+    #[error("{0}")]
+    Elsewhere(Elsewhere),
+}
+
+/// Options that every mount has: devices and set-user-id bits of the volume count for nothing here.
+const ALWAYS: [&str; 2] = ["nodev", "nosuid"];
 
 /// A filesystem to be mounted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -72,36 +95,56 @@ pub(super) const fn kind_of(kind: Kind) -> Option<&'static str> {
 }
 
 impl Recipe {
-    /// The safe way for this filesystem; `None` for what cannot be mounted.
+    /// The safe way for this filesystem. It touches no other device, and an error that the kernel finds on
+    /// it stops neither the machine nor, read-only, any other read.
     ///
-    /// `ext4(5)`: read-only is not enough, "the journal will be replayed" unless `noload`. `xfs(5)`:
-    /// `norecovery` likewise, and `nouuid` lets a copy be mounted beside its original. `btrfs(5)`: a log that
-    /// was not replayed needs `rescue=nologreplay`.
-    pub fn of(filesystem: &Filesystem, writable: bool) -> Option<Self> {
+    /// `ext4(5)`: read-only is not enough, "the journal will be replayed" unless `noload`; without that, a
+    /// journal on another device is opened and written to. What happens on an error is in the superblock,
+    /// `panic` included, or in options it brings along, and both give way to what is said here. `xfs(5)`:
+    /// `norecovery` likewise, and `nouuid` lets a copy be mounted beside its original; a log or realtime
+    /// section elsewhere has to be named. `btrfs(5)`: a log that was not replayed needs `rescue=nologreplay`;
+    /// other devices are taken by the filesystem's id alone. XFS, btrfs and NTFS have no such thing as
+    /// `errors=panic` on the volume.
+    pub fn of(filesystem: &Filesystem, access: Access) -> Result<Self, Unmountable> {
+        let Access { writable, exec } = access;
         let kind = filesystem.signature.kind;
+        let name = kind_of(kind).ok_or(Unmountable::NoFilesystem)?;
+        match filesystem.facts.elsewhere {
+            // It is not loaded.
+            Some(Elsewhere::Journal) if !writable => {}
+            Some(elsewhere) => return Err(Unmountable::Elsewhere(elsewhere)),
+            None => {}
+        }
         let replay = filesystem.facts.state == State::NeedsReplay;
+        // What is read-only can be read on; what is written to must not get worse.
+        let errors = if writable { "errors=remount-ro" } else { "errors=continue" };
         let data: &[&str] = match (kind, writable) {
-            (Kind::Ext3 | Kind::Ext4, false) => &["noload"],
+            (Kind::Ext3 | Kind::Ext4, false) => &["noload", errors, "nowarn_on_error"],
+            (Kind::Ext3 | Kind::Ext4, true) => &[errors, "nowarn_on_error"],
+            (Kind::Ext2 | Kind::Fat | Kind::ExFat, _) => &[errors],
             (Kind::Xfs, false) => &["norecovery", "nouuid"],
             (Kind::Xfs, true) => &["nouuid"],
             (Kind::Btrfs, false) if replay => &["rescue=nologreplay"],
             _ => &[],
         };
         let data = data.iter().map(|option| (*option).to_owned()).collect();
-        Some(Self { kind: kind_of(kind)?.to_owned(), writable, data })
+        Ok(Self { kind: name.to_owned(), writable, exec, data })
     }
 
     /// All options, as the mount table has them.
     pub fn options(&self) -> String {
         let access = if self.writable { "rw" } else { "ro" };
+        let exec = (!self.exec).then_some("noexec");
         let own = self.data.iter().map(String::as_str);
-        let all: Vec<&str> = [access, ALWAYS].into_iter().chain(own).collect();
+        let all: Vec<&str> = [access].into_iter().chain(ALWAYS).chain(exec).chain(own).collect();
         all.join(",")
     }
 
     fn flags(&self) -> MountFlags {
-        let always = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
-        if self.writable { always } else { always | MountFlags::RDONLY }
+        let mut flags = MountFlags::NODEV | MountFlags::NOSUID;
+        flags.set(MountFlags::NOEXEC, !self.exec);
+        flags.set(MountFlags::RDONLY, !self.writable);
+        flags
     }
 }
 
@@ -128,33 +171,79 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::Recipe;
-    use crate::filesystem::{Facts, Filesystem, State};
+    use super::{Access, Recipe, Unmountable};
+    use crate::filesystem::{Elsewhere, Facts, Filesystem, State};
     use crate::signature::{Kind, Signature};
+
+    const READ: Access = Access { writable: false, exec: false };
+    const WRITE: Access = Access { writable: true, exec: false };
+
+    fn filesystem(kind: Kind, facts: Facts) -> Filesystem {
+        Filesystem { signature: Signature { kind, label: None, uuid: None }, facts }
+    }
 
     #[test]
     fn each_in_its_way() {
-        for (kind, state, writable, expected) in [
-            (Kind::Ext4, State::NeedsReplay, false, "-t ext4 -o ro,nodev,nosuid,noexec,noload"),
-            (Kind::Ext4, State::NeedsReplay, true, "-t ext4 -o rw,nodev,nosuid,noexec"),
-            (Kind::Ext2, State::Clean, false, "-t ext2 -o ro,nodev,nosuid,noexec"),
-            (Kind::Xfs, State::Clean, false, "-t xfs -o ro,nodev,nosuid,noexec,norecovery,nouuid"),
-            (Kind::Xfs, State::Clean, true, "-t xfs -o rw,nodev,nosuid,noexec,nouuid"),
-            (Kind::Btrfs, State::Clean, false, "-t btrfs -o ro,nodev,nosuid,noexec"),
+        let ro = "ro,nodev,nosuid,noexec";
+        let rw = "rw,nodev,nosuid,noexec";
+        for (kind, state, access, expected) in [
             (
-                Kind::Btrfs,
+                Kind::Ext4,
                 State::NeedsReplay,
-                false,
-                "-t btrfs -o ro,nodev,nosuid,noexec,rescue=nologreplay",
+                READ,
+                format!("-t ext4 -o {ro},noload,errors=continue,nowarn_on_error"),
             ),
-            (Kind::Fat, State::Unknown, false, "-t vfat -o ro,nodev,nosuid,noexec"),
+            (
+                Kind::Ext4,
+                State::NeedsReplay,
+                WRITE,
+                format!("-t ext4 -o {rw},errors=remount-ro,nowarn_on_error"),
+            ),
+            (
+                Kind::Ext3,
+                State::Clean,
+                READ,
+                format!("-t ext3 -o {ro},noload,errors=continue,nowarn_on_error"),
+            ),
+            (Kind::Ext2, State::Clean, READ, format!("-t ext2 -o {ro},errors=continue")),
+            (Kind::Ext2, State::Clean, WRITE, format!("-t ext2 -o {rw},errors=remount-ro")),
+            (Kind::Xfs, State::Clean, READ, format!("-t xfs -o {ro},norecovery,nouuid")),
+            (Kind::Xfs, State::Clean, WRITE, format!("-t xfs -o {rw},nouuid")),
+            (Kind::Btrfs, State::Clean, READ, format!("-t btrfs -o {ro}")),
+            (Kind::Btrfs, State::NeedsReplay, READ, format!("-t btrfs -o {ro},rescue=nologreplay")),
+            (Kind::Fat, State::Unknown, READ, format!("-t vfat -o {ro},errors=continue")),
+            (Kind::ExFat, State::Unknown, WRITE, format!("-t exfat -o {rw},errors=remount-ro")),
+            (Kind::Ntfs, State::Unknown, READ, format!("-t ntfs3 -o {ro}")),
         ] {
-            let signature = Signature { kind, label: None, uuid: None };
-            let facts = Facts { state, ..Facts::default() };
-            let recipe = Recipe::of(&Filesystem { signature, facts }, writable).unwrap();
+            let filesystem = filesystem(kind, Facts { state, ..Facts::default() });
+            let recipe = Recipe::of(&filesystem, access).unwrap();
             assert_eq!(recipe.to_string(), expected);
+            // Programs are run where that is asked for, and nothing else is different.
+            let recipe = Recipe::of(&filesystem, Access { exec: true, ..access }).unwrap();
+            assert_eq!(recipe.to_string(), expected.replace(",noexec", ""));
         }
-        let signature = Signature { kind: Kind::Luks, label: None, uuid: None };
-        assert!(Recipe::of(&Filesystem { signature, facts: Facts::default() }, false).is_none());
+        let luks = filesystem(Kind::Luks, Facts::default());
+        assert_eq!(Recipe::of(&luks, READ), Err(Unmountable::NoFilesystem));
+    }
+
+    #[test]
+    fn no_other_device_is_touched() {
+        for (kind, elsewhere) in [
+            (Kind::Xfs, Elsewhere::Log),
+            (Kind::Xfs, Elsewhere::Realtime),
+            (Kind::Btrfs, Elsewhere::Devices { all: 2 }),
+            (Kind::Ext4, Elsewhere::Journal),
+        ] {
+            let facts = Facts { elsewhere: Some(elsewhere), ..Facts::default() };
+            let filesystem = filesystem(kind, facts);
+            let refused = Err(Unmountable::Elsewhere(elsewhere));
+            assert_eq!(Recipe::of(&filesystem, WRITE), refused);
+            let read = Recipe::of(&filesystem, READ);
+            if elsewhere == Elsewhere::Journal {
+                assert!(read.unwrap().data.iter().any(|option| option == "noload"));
+            } else {
+                assert_eq!(read, refused);
+            }
+        }
     }
 }

@@ -353,7 +353,7 @@ fn mount(
 ) -> Result<BackgroundSession, AttachError> {
     let mut config = Config::default();
     config.mount_options = vec![
-        MountOption::FSName("snaprestore".to_owned()),
+        MountOption::FSName(super::FUSE_SOURCE.to_owned()),
         MountOption::DefaultPermissions,
         MountOption::NoDev,
         MountOption::NoSuid,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::attribute;
@@ -38,6 +38,11 @@ impl Number {
     pub(crate) fn name(self) -> Option<String> {
         let place = std::fs::canonicalize(self.sysfs()).ok()?;
         Some(place.file_name()?.to_string_lossy().into_owned())
+    }
+
+    /// Its node, as devtmpfs names it.
+    pub(crate) fn node(self) -> Option<PathBuf> {
+        Some(Path::new("/dev").join(self.name()?))
     }
 
     /// Its number among the partitions of its disk, if it is one.

@@ -1,7 +1,7 @@
 //! btrfs: `struct btrfs_super_block` at 64 KiB (`include/uapi/linux/btrfs_tree.h`), copies at 64 MiB
 //! and 256 GiB.
 
-use super::{Backup, Facts, State};
+use super::{Backup, Elsewhere, Facts, State};
 use crate::signature::Probe;
 
 const SUPERBLOCK: u64 = 64 << 10;
@@ -12,6 +12,7 @@ pub(super) fn facts(probe: &Probe<'_>) -> Facts {
     // What this device has of it: `dev_item.total_bytes`.
     let size = le64(0xc9 + 8);
     let log_root = le64(0x60);
+    let devices = le64(0x88).filter(|devices| *devices > 1);
     let fsid: Option<[u8; 16]> = probe.bytes(SUPERBLOCK + 0x20);
     let agrees = || {
         probe.has(COPY + 0x40, b"_BHRfS_M")
@@ -28,7 +29,9 @@ pub(super) fn facts(probe: &Probe<'_>) -> Facts {
             Some(_) => State::NeedsReplay,
             None => State::Unknown,
         },
-        devices: le64(0x88).filter(|devices| *devices > 1),
+        devices,
+        elsewhere: devices.map(|all| Elsewhere::Devices { all }),
+        device_id: probe.bytes(SUPERBLOCK + 0xc9 + 0x42),
         backup: match size {
             Some(size) if size >= COPY + (4 << 10) => Backup::at(COPY, agrees()),
             _ => Backup::None,

@@ -1,11 +1,12 @@
 //! ext2, ext3 and ext4: `struct ext4_super_block` at byte 1024
 //! (`Documentation/filesystems/ext4/super.rst`).
 
-use super::{Backup, Facts, State, timestamp};
+use super::{Backup, Elsewhere, Facts, State, timestamp};
 use crate::signature::Probe;
 
 const SUPERBLOCK: u64 = 1024;
 const LAST_MOUNTED: u64 = SUPERBLOCK + 0x88;
+const COMPATIBLE_HAS_JOURNAL: u32 = 0x4;
 const INCOMPATIBLE_RECOVER: u32 = 0x4;
 const INCOMPATIBLE_64BIT: u32 = 0x80;
 const STATE_VALID: u16 = 0x1;
@@ -34,8 +35,23 @@ fn read(probe: &Probe<'_>) -> Option<Facts> {
         last_mounted: time(0x2c, 0x275),
         last_written: time(0x30, 0x274),
         devices: None,
+        elsewhere: is_journal_elsewhere(probe).unwrap_or(false).then_some(Elsewhere::Journal),
+        device_id: None,
         backup: backup(probe, block, blocks).unwrap_or_default(),
     })
+}
+
+/// The journal is a file, by its inode, or on a device, by its number. Mount options that the superblock
+/// brings along (`s_mount_opts`) can name a device, too.
+fn is_journal_elsewhere(probe: &Probe<'_>) -> Option<bool> {
+    let le32 = |at| probe.le32(SUPERBLOCK + at);
+    let has_journal = le32(0x5c)? & COMPATIBLE_HAS_JOURNAL != 0;
+    let (inode, device) = (le32(0xe0)?, le32(0xe4)?);
+    let options: [u8; 64] = probe.bytes(SUPERBLOCK + 0x200)?;
+    let named = [&b"journal_dev"[..], b"journal_path"]
+        .iter()
+        .any(|option| options.windows(option.len()).any(|window| window == *option));
+    Some(has_journal && (inode == 0 || device != 0 || named))
 }
 
 const fn state(incompatible: u32, state: u16) -> State {

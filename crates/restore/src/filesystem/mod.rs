@@ -40,8 +40,39 @@ pub struct Facts {
     pub last_written: Option<Timestamp>,
     /// Of how many devices it is made, where that is more than one.
     pub devices: Option<u64>,
+    /// What of it is on another device, by the superblock, so that this one alone is not all of it.
+    pub elsewhere: Option<Elsewhere>,
+    /// Which of the filesystem's devices this is: the device's own id (btrfs).
+    pub device_id: Option<[u8; 16]>,
     /// Whether a copy of the superblock elsewhere says the same.
     pub backup: Backup,
+}
+
+/// What a filesystem can have on another device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Elsewhere {
+    /// The journal of an ext filesystem, on a device that the superblock names by number or path.
+    Journal,
+    /// The log of an XFS.
+    Log,
+    /// The realtime section of an XFS.
+    Realtime,
+    /// The other devices of a btrfs, which the kernel finds by the filesystem's id.
+    Devices {
+        /// Of how many devices the filesystem is made.
+        all: u64,
+    },
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Journal => f.write_str("its journal is on another device"),
+            Self::Log => f.write_str("its log is on another device"),
+            Self::Realtime => f.write_str("it has a realtime section on another device"),
+            Self::Devices { all } => write!(f, "it is made of {all} devices, and this is one"),
+        }
+    }
 }
 
 /// In which state a filesystem was left.

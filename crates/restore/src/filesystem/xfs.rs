@@ -1,7 +1,7 @@
 //! XFS: `struct xfs_dsb` in the first sector of each allocation group, and its log
 //! (`fs/xfs/libxfs/xfs_format.h`, `xfs_log_format.h`), big-endian.
 
-use super::{Backup, Facts, State};
+use super::{Backup, Elsewhere, Facts, State};
 use crate::signature::Probe;
 
 /// The log is written in units of 512 bytes, each of which begins with the number of the round.
@@ -24,11 +24,18 @@ fn read(probe: &Probe<'_>) -> Option<Facts> {
     let (groups, group) = (be32(88)?, be32(84)?);
     let uuid: Option<[u8; 16]> = probe.bytes(32);
     let second = group.checked_mul(block)?;
+    // `sb_logstart` and `sb_rblocks`: a log that begins nowhere is on a device of its own.
+    let elsewhere = if be64(48)? == 0 {
+        Some(Elsewhere::Log)
+    } else {
+        (be64(16)? != 0).then_some(Elsewhere::Realtime)
+    };
     let agrees = || probe.has(second, b"XFSB") && probe.bytes(second + 32) == uuid;
     Some(Facts {
         size: be64(8)?.checked_mul(block),
         block: Some(block),
         state: Log::of(probe, block).map_or(State::Unknown, |log| log.state()),
+        elsewhere,
         backup: if groups > 1 { Backup::at(second, agrees()) } else { Backup::None },
         ..Facts::default()
     })

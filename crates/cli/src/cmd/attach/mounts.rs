@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use restore::attach::{
-    Device, Disk, Found, Plan, Recipe, State, Twin, find, find_all, sector_size_for,
+    Access, Device, Disk, Found, Plan, Recipe, State, Twin, find, find_all, sector_size_for,
 };
 use restore::filesystem::State as Left;
 use restore::signature::Kind;
@@ -17,7 +17,7 @@ pub(super) struct Filesystems {
     found: Vec<(Found, Option<Twin>)>,
     /// Where they are to be mounted, if they are.
     at: Option<PathBuf>,
-    writable: bool,
+    access: Access,
 }
 
 impl Filesystems {
@@ -28,16 +28,17 @@ impl Filesystems {
             Some(_) => find(image, sector_size, &args.set.stack.partitions)?,
             None => find_all(image, sector_size),
         };
+        let access = Access { writable: disk.writable().is_some(), exec: args.mount_exec };
         let with_twin = |found: Found| {
-            let twin = Twin::of(&found.filesystem);
+            let twin = Twin::of(&found.filesystem, args.mount.is_some());
             (found, twin)
         };
         let found: Vec<_> = found.into_iter().map(with_twin).collect();
         let at = args.mount.as_deref().map(directory).transpose()?;
         if at.is_some() {
-            found.iter().try_for_each(|(found, twin)| refuse(found, twin.as_ref()))?;
+            found.iter().try_for_each(|(found, twin)| refuse(found, twin.as_ref(), access))?;
         }
-        Ok(Self { found, at, writable: disk.writable().is_some() })
+        Ok(Self { found, at, access })
     }
 
     /// The devices wanted for partitions that are to be mounted.
@@ -65,7 +66,7 @@ impl Filesystems {
                 _ => directory.clone(),
             };
             let device = device_of(found, state)?;
-            let recipe = Recipe::of(&found.filesystem, self.writable)?;
+            let recipe = Recipe::of(&found.filesystem, self.access).ok()?;
             Some(Plan { partition: found.partition, device: device.to_owned(), at, recipe })
         };
         self.found.iter().filter_map(plan).collect()
@@ -85,7 +86,7 @@ impl Filesystems {
 
     fn say_how_it_was_left(&self, found: &Found) {
         let what = &found.filesystem.signature;
-        match (found.filesystem.facts.state, self.writable) {
+        match (found.filesystem.facts.state, self.access.writable) {
             (Left::NeedsReplay, false) => note(&format!(
                 "{what} was not unmounted: its journal holds changes that are not in place yet. It is \
                  mounted without them, and files changed last may be old, missing or torn. With \
@@ -114,8 +115,8 @@ impl Filesystems {
                  would mix the two"
             ));
         }
-        let advice = match (&self.at, Recipe::of(&found.filesystem, self.writable)) {
-            (None, Some(recipe)) => {
+        let advice = match (&self.at, Recipe::of(&found.filesystem, self.access)) {
+            (None, Ok(recipe)) => {
                 let device = device_of(found, state).unwrap_or_else(|| Path::new("DEVICE"));
                 format!(": mount it with mount {recipe} {} DIR", device.display())
             }
@@ -146,13 +147,19 @@ fn directory(path: &Path) -> Result<PathBuf, Failure> {
     if directory.is_dir() { Ok(directory) } else { Err(refused("not a directory")) }
 }
 
-fn refuse(found: &Found, twin: Option<&Twin>) -> Result<(), Failure> {
+fn refuse(found: &Found, twin: Option<&Twin>, access: Access) -> Result<(), Failure> {
     let signature = &found.filesystem.signature;
     match twin {
         Some(twin) if twin.is_confused && signature.kind == Kind::Btrfs => {
             let uuid = signature.uuid.clone().unwrap_or_default();
             Err(Failure::Attach(AttachFailure::Twin { uuid, device: twin.device.clone() }))
         }
-        _ => Ok(()),
+        _ => match Recipe::of(&found.filesystem, access) {
+            Ok(_) => Ok(()),
+            Err(why) => {
+                let what = signature.to_string();
+                Err(Failure::Attach(AttachFailure::Unmountable { what, why }))
+            }
+        },
     }
 }
