@@ -195,8 +195,7 @@ fn stripes_over_stripes_without_end() {
 #[test]
 fn superblocks_that_claim_too_much() {
     let sound = Forged::RAID0.member(0, 1, &vec![0; 1 << 20]);
-    for (at, value) in [(92, u32::MAX), (92, 0), (220, u32::MAX), (160, u32::MAX), (136, u32::MAX)]
-    {
+    for (at, value) in [(92, u32::MAX), (92, 0), (220, u32::MAX), (160, u32::MAX), (140, 256)] {
         let mut bytes = (*sound).clone();
         bytes[4096 + at..4096 + at + 4].copy_from_slice(&value.to_le_bytes());
         // With a checksum that is right, as far as there can be one.

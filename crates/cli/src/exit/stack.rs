@@ -40,6 +40,11 @@ pub(super) fn hint(error: &Unassembled) -> &'static str {
                 "give all members, of one moment; restore --salvage counts what is missing as damaged"
             }
         }
+        Unassembled::Problems { doubts, .. }
+            if doubts.iter().any(|doubt| matches!(*doubt.problem, Problem::Split { .. })) =>
+        {
+            "give the members of one half only: either is a state of its own"
+        }
         Unassembled::Problems { .. } => "inspect shows all that is known",
         Unassembled::Layout(_) | Unassembled::Mismatch(_) => {
             "the metadata on the members contradicts itself"

@@ -300,7 +300,10 @@ fn array(stack: &Stack, array: &Array, no: DeviceNo) -> ArrayView {
             MemberState::Missing => "missing",
             MemberState::Doubled { .. } => "doubled",
             MemberState::Older { .. } => "older",
-            MemberState::Recovering => "recovering",
+            MemberState::LeftOut { .. } => "failed",
+            MemberState::Split { .. } => "contradicts",
+            MemberState::Recovering { .. } => "recovering",
+            MemberState::Short { .. } => "short",
             MemberState::Differs { .. } => "differs",
         },
     };

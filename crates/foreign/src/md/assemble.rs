@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::layout::{self, Refused};
-use super::superblock::{ArrayId, Level, Role, Superblock, Version};
+use super::standing::{MemberState, Standing};
+use super::superblock::{ALL, ArrayId, Level, Role, Superblock, Version};
 use crate::pieces::Pieces;
 
 /// A device with a superblock.
@@ -13,32 +14,6 @@ pub struct FoundMember {
     pub device: usize,
     /// Its superblock.
     pub superblock: Superblock,
-}
-
-/// What is known of a place in an array.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum MemberState {
-    /// Its member is there, and nothing speaks against it.
-    Usable,
-    /// No device is it.
-    Missing,
-    /// Several devices say they are it.
-    Doubled {
-        /// All of them.
-        devices: Vec<usize>,
-    },
-    /// It was left behind: the array went on without it.
-    Older {
-        /// What it is at.
-        events: u64,
-    },
-    /// Not all of it is in sync yet.
-    Recovering,
-    /// It describes the array differently.
-    Differs {
-        /// In what.
-        field: &'static str,
-    },
 }
 
 /// A place in an array.
@@ -51,6 +26,12 @@ pub struct Member {
     /// Where its data start and how much there can be, in bytes; taken from its neighbours where it
     /// is missing and they are all alike.
     pub data: Option<(u64, u64)>,
+    /// How many bytes of its data are there and current, from the first on.
+    pub good: u64,
+    /// Whether some of them are listed as blocks that cannot be read.
+    pub bad_blocks: bool,
+    /// Whether the newest superblock has a member in use in this place.
+    pub listed: bool,
 }
 
 /// An array with the devices found for it.
@@ -72,14 +53,16 @@ pub struct Array {
     pub used: u64,
     /// The most that any member has seen.
     pub events: u64,
-    /// Whether copies are known to be equal.
-    pub clean: bool,
+    /// Up to which byte of each member copies are known to be equal; `u64::MAX` where all are.
+    pub resynced: u64,
     /// Whether any member has a list of blocks that cannot be read.
     pub bad_blocks: bool,
     /// Whether it was being changed into another shape.
     pub reshaping: bool,
     /// Its places in order.
     pub members: Vec<Member>,
+    /// Members that went on without each other: the places of each half.
+    pub halves: Vec<Vec<usize>>,
     /// Devices that are of the array without a place in it, and what they are.
     pub others: Vec<(usize, Role)>,
 }
@@ -100,6 +83,7 @@ impl Array {
             (active, m.superblock.events, m.superblock.updated)
         };
         let reference = &found.iter().max_by_key(newest)?.superblock;
+        let standing = Standing::of(reference, found);
         let mut places: BTreeMap<u32, Vec<&FoundMember>> = BTreeMap::new();
         let mut others = Vec::new();
         for member in found {
@@ -110,8 +94,10 @@ impl Array {
                 role => others.push((member.device, role)),
             }
         }
-        let members = (0..reference.raid_disks)
-            .map(|place| member(reference, places.get(&place).map_or(&[][..], Vec::as_slice)));
+        let members = (0..reference.raid_disks).map(|place| {
+            let these = places.get(&place).map_or(&[][..], Vec::as_slice);
+            Member { listed: reference.table.has(place), ..member(&standing, these) }
+        });
         let mut array = Self {
             id: reference.array,
             name: reference.name.clone(),
@@ -121,20 +107,34 @@ impl Array {
             chunk: reference.chunk,
             used: reference.used,
             events: reference.events,
-            clean: reference.clean,
+            resynced: reference.resynced,
             bad_blocks: found.iter().any(|m| m.superblock.bad_blocks),
             reshaping: reference.reshaping,
             members: members.collect(),
+            halves: standing.halves(),
             others,
         };
         array.assume_sizes();
+        array.distrust_what_was_not_copied_yet();
         Some(array)
     }
 
-    /// Where the array's bytes are, on members by their place. Whether these can be used is not
-    /// looked at unless there is a choice.
+    /// Where the array's bytes are, on members by their place: on copies that are current where there
+    /// are any. Whether those in need can be used is not looked at.
     pub fn pieces(&self) -> Result<Pieces, Refused> {
         layout::pieces(self)
+    }
+
+    /// Whether its members hold copies of each other.
+    pub const fn has_copies(&self) -> bool {
+        matches!(self.level, Level::Raid1 | Level::Raid10)
+    }
+
+    /// Whether a name that a user gave is its own, with the host's before it or without.
+    pub fn is_called(&self, name: &str) -> bool {
+        let own = self.name.as_deref().unwrap_or_default();
+        let bare = own.split_once(':').map_or(own, |(_, bare)| bare);
+        !name.is_empty() && (own == name || bare == name)
     }
 
     /// A missing member is taken to be as the others if those are alike.
@@ -147,50 +147,69 @@ impl Array {
             }
         }
     }
+
+    /// The first of the members with the same bytes is what the others are copied from until they are
+    /// all equal. Where no superblock says how far that is, they may as well have been equal before.
+    fn distrust_what_was_not_copied_yet(&mut self) {
+        let Some(copies) = layout::copies(self).filter(|_| !matches!(self.resynced, 0 | ALL))
+        else {
+            return;
+        };
+        // A mirror counts bytes of a member, stripes of mirrors those of the array.
+        let columns = self.members.len().checked_div(copies).unwrap_or(1).max(1) as u64;
+        let row = self.resynced / columns;
+        let up_to = if self.chunk == 0 || columns == 1 { row } else { row - row % self.chunk };
+        for equal in self.members.chunks_mut(copies) {
+            let source = equal.iter().position(|member| member.listed);
+            for (place, member) in equal.iter_mut().enumerate() {
+                if Some(place) != source && member.good > up_to {
+                    member.good = up_to;
+                    member.state = MemberState::Recovering { up_to };
+                }
+            }
+        }
+    }
 }
 
 /// A place and who says to be in it.
-fn member(reference: &Superblock, found: &[&FoundMember]) -> Member {
-    let data = |m: &FoundMember| Some((m.superblock.data_offset, m.superblock.data_size));
+fn member(standing: &Standing<'_>, found: &[&FoundMember]) -> Member {
+    let none = Member {
+        device: None,
+        state: MemberState::Missing,
+        data: None,
+        good: 0,
+        bad_blocks: false,
+        listed: false,
+    };
+    let only = |one: &FoundMember| {
+        let superblock = &one.superblock;
+        let state = standing.state(one);
+        Member {
+            device: Some(one.device),
+            good: state.good(superblock),
+            state,
+            data: Some((superblock.data_offset, superblock.data_size)),
+            bad_blocks: superblock.bad_blocks,
+            ..none.clone()
+        }
+    };
     match found {
-        [] => Member { device: None, state: MemberState::Missing, data: None },
-        [one] => {
-            let state = state(reference, &one.superblock);
-            Member { device: Some(one.device), state, data: data(one) }
-        }
+        [] => none,
+        [one] => only(one),
         all => {
-            // One that was replaced may still say that it is in its old place.
-            let usable = |m: &&&FoundMember| state(reference, &m.superblock) == MemberState::Usable;
-            let mut current = all.iter().filter(usable);
-            if let (Some(one), None) = (current.next(), current.next()) {
-                let device = Some(one.device);
-                return Member { device, state: MemberState::Usable, data: data(one) };
+            // One that was replaced may still say that it is in its old place; one that replaces it says
+            // so until that is done.
+            let usable = |m: &&&FoundMember| standing.state(m) == MemberState::Usable;
+            let current: Vec<&&FoundMember> = all.iter().filter(usable).collect();
+            let settled: Vec<&&FoundMember> =
+                current.iter().copied().filter(|m| !m.superblock.replacement).collect();
+            match (settled.as_slice(), current.as_slice()) {
+                ([one], _) | ([], [one]) => only(one),
+                _ => {
+                    let devices = all.iter().map(|m| m.device).collect();
+                    Member { state: MemberState::Doubled { devices }, ..none }
+                }
             }
-            let devices = all.iter().map(|m| m.device).collect();
-            Member { device: None, state: MemberState::Doubled { devices }, data: None }
         }
-    }
-}
-
-/// What speaks against a member, beside the one that has seen most.
-fn state(reference: &Superblock, own: &Superblock) -> MemberState {
-    // The kernel tolerates a difference of one: superblocks are written one after the other.
-    if own.events.saturating_add(1) < reference.events {
-        return MemberState::Older { events: own.events };
-    }
-    let fields = [
-        ("its level", own.level == reference.level),
-        ("its layout", own.layout == reference.layout),
-        ("its chunk size", own.chunk == reference.chunk),
-        ("its number of members", own.raid_disks == reference.raid_disks),
-        ("the version of its superblock", own.version == reference.version),
-        ("the size used of each member", own.used == reference.used),
-    ];
-    if let Some((field, _)) = fields.into_iter().find(|(_, same)| !same) {
-        return MemberState::Differs { field };
-    }
-    match own.role {
-        Role::Recovering(_) => MemberState::Recovering,
-        _ => MemberState::Usable,
     }
 }

@@ -1,11 +1,11 @@
 //! Where the bytes of an array are on its members.
 
-use super::assemble::{Array, MemberState};
+use super::assemble::Array;
 use super::superblock::Level;
 use crate::pieces::{Pieces, PiecesError, Spot};
 
 /// Why the bytes of an array cannot be found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
     /// Its level is not read.
     #[error("{0} is not supported")]
@@ -22,14 +22,16 @@ pub enum Refused {
     )]
     Ambiguous,
     /// A layout that is not read.
-    #[error("the layout {0:#x} of {1} is not supported")]
-    Layout(u32, Level),
+    #[error("{level} with the layout {layout} is not supported")]
+    Layout {
+        /// The kind of array.
+        level: Level,
+        /// The layout, as mdadm calls it.
+        layout: String,
+    },
     /// A member is missing, and with it how large it was.
     #[error("how large its member {0} was is not known")]
     UnknownSize(usize),
-    /// No copy of something is there and in sync.
-    #[error("no member with a whole copy is there")]
-    NoCopy,
     /// Its members are too small for it, or it is too scattered.
     #[error(transparent)]
     Pieces(#[from] PiecesError),
@@ -56,6 +58,21 @@ pub(super) fn pieces(array: &Array) -> Result<Pieces, Refused> {
     }
 }
 
+/// How many members in turn hold the same bytes; `None` where they are no copies of each other, or not
+/// in groups of their own.
+pub(super) fn copies(array: &Array) -> Option<usize> {
+    let members = array.members.len();
+    match array.level {
+        Level::Raid1 => Some(members),
+        Level::Raid10 => {
+            let near = usize::try_from(array.layout & 0xff).ok()?;
+            let is_near = array.layout >> 8 == 1;
+            (is_near && near > 0 && members.is_multiple_of(near)).then_some(near)
+        }
+        Level::Linear | Level::Raid0 | Level::Other(_) => None,
+    }
+}
+
 /// What each member contributes, in whole chunks.
 fn data(array: &Array) -> Result<Vec<Data>, Refused> {
     let whole = |size: u64| if array.chunk == 0 { size } else { size - size % array.chunk };
@@ -68,6 +85,18 @@ fn data(array: &Array) -> Result<Vec<Data>, Refused> {
             None => Err(Refused::UnknownSize(place)),
         })
         .collect()
+}
+
+/// The best of some places with the same bytes, `need` of them: the first with all of them, without a
+/// block that cannot be read if there is such a one, or else the one with the most.
+fn best(array: &Array, places: impl Iterator<Item = usize>, need: u64) -> Option<usize> {
+    let known = places.filter_map(|place| Some((place, array.members.get(place)?)));
+    let known = known.filter(|(_, member)| member.data.is_some());
+    let quality = |(place, member): &(usize, &super::Member)| {
+        let whole = member.good >= need;
+        (whole, whole && !member.bad_blocks, member.good.min(need), std::cmp::Reverse(*place))
+    };
+    known.max_by_key(quality).map(|(place, _)| place)
 }
 
 fn linear(array: &Array) -> Result<Pieces, Refused> {
@@ -92,7 +121,9 @@ fn raid0(array: &Array) -> Result<Pieces, Refused> {
     let mut done = 0;
     loop {
         let larger: Vec<Data> = members.iter().filter(|m| m.size > done).copied().collect();
-        let Some(smallest) = larger.iter().map(|m| m.size).min() else { return Ok(pieces) };
+        let Some(smallest) = larger.iter().map(|m| m.size).min() else {
+            return as_long_as_the_kernel_has_it(&pieces, &members, chunk);
+        };
         let width = larger.len();
         // The original layout counts chunks from the start of the array, not of the zone.
         let ahead = (pieces.size() / chunk) % width as u64;
@@ -101,7 +132,7 @@ fn raid0(array: &Array) -> Result<Pieces, Refused> {
             ORIGINAL => usize::try_from(ahead).unwrap_or(0),
             ALTERNATE => 0,
             0 => return Err(Refused::Ambiguous),
-            other => return Err(Refused::Layout(other, array.level)),
+            other => return Err(unknown_layout(array.level, other)),
         };
         let spot = |m: &Data| Spot { device: m.place, offset: m.offset.saturating_add(done) };
         let columns: Vec<Spot> = larger.iter().cycle().skip(turn).take(width).map(spot).collect();
@@ -111,16 +142,45 @@ fn raid0(array: &Array) -> Result<Pieces, Refused> {
     }
 }
 
-/// The first usable member.
+/// The kernel rounds each member's size down once more, as if every chunk were a power of two
+/// (`raid0_size`): where it is none, the end of the last zone is left out.
+fn as_long_as_the_kernel_has_it(
+    zones: &Pieces,
+    members: &[Data],
+    chunk: u64,
+) -> Result<Pieces, Refused> {
+    let mask = !(chunk / super::SECTOR - 1);
+    let sizes = members.iter().map(|m| ((m.size / super::SECTOR) & mask) * super::SECTOR);
+    let size = sizes.fold(0, u64::saturating_add);
+    let mut pieces = Pieces::new();
+    pieces.push_slice(zones, &(0..size.min(zones.size())))?;
+    Ok(pieces)
+}
+
+fn unknown_layout(level: Level, layout: u32) -> Refused {
+    Refused::Layout { level, layout: format!("{layout:#x}") }
+}
+
+/// A layout of raid10 as mdadm calls it.
+fn raid10_layout(layout: u32) -> String {
+    let (near, far, offset) = (layout & 0xff, layout >> 8 & 0xff, layout >> 16 & 1 != 0);
+    if layout >> 17 != 0 {
+        return format!("{layout:#x}");
+    }
+    match (near, far, offset) {
+        (near, 1, false) => format!("near={near}"),
+        (1, far, false) => format!("far={far}"),
+        (1, far, true) => format!("offset={far}"),
+        (near, far, false) => format!("near={near}, far={far}"),
+        (near, far, true) => format!("near={near}, offset={far}"),
+    }
+}
+
+/// One member.
 fn raid1(array: &Array) -> Result<Pieces, Refused> {
-    let usable = array.members.iter().enumerate().find(|(_, m)| m.state == MemberState::Usable);
-    let (place, offset, size) = match usable {
-        Some((place, member)) => {
-            let (offset, size) = member.data.ok_or(Refused::UnknownSize(place))?;
-            (place, offset, size)
-        }
-        None => return Err(Refused::NoCopy),
-    };
+    let place = best(array, 0..array.members.len(), array.used).ok_or(Refused::UnknownSize(0))?;
+    let data = array.members.get(place).and_then(|member| member.data);
+    let (offset, size) = data.ok_or(Refused::UnknownSize(place))?;
     let used = if array.used == 0 { size } else { array.used };
     if used > size {
         return Err(PiecesError::Beyond { end: used, size }.into());
@@ -132,45 +192,49 @@ fn raid1(array: &Array) -> Result<Pieces, Refused> {
 
 /// Near layouts: the copies of a chunk are on neighbouring members (`raid10.c`, `setup_geo`).
 fn raid10(array: &Array) -> Result<Pieces, Refused> {
-    let (near, far) = (array.layout & 0xff, array.layout >> 8 & 0xff);
+    let (near, far) = (array.layout & 0xff, array.layout >> 8);
     let disks = array.members.len() as u64;
     let near = u64::from(near);
-    if far != 1 || near == 0 || near > disks || array.layout >> 16 != 0 {
-        return Err(Refused::Layout(array.layout, array.level));
+    if far != 1 || near == 0 || near > disks {
+        return Err(Refused::Layout { level: array.level, layout: raid10_layout(array.layout) });
     }
     let chunk = array.chunk;
     if chunk == 0 || !chunk.is_multiple_of(super::SECTOR) {
         return Err(Refused::Chunk(chunk));
     }
     let each = array.used / chunk;
-    let usable = array.members.iter().filter(|member| member.state == MemberState::Usable);
-    if let Some(size) =
-        usable.filter_map(|m| m.data).map(|(_, size)| size).find(|s| *s < array.used)
-    {
+    let known = array.members.iter().filter_map(|member| member.data);
+    if let Some(size) = known.map(|(_, size)| size).find(|size| *size < array.used) {
         return Err(PiecesError::Beyond { end: array.used, size }.into());
     }
-    let spot = |position: u64| {
-        let copies = position..position.saturating_add(near);
-        let mut copies = copies.map(|position| (position % disks, position / disks));
-        copies.find_map(|(place, row)| {
-            let place = usize::try_from(place).ok()?;
-            let member = array.members.get(place)?;
-            let (offset, _) = member.data.filter(|_| member.state == MemberState::Usable)?;
-            Some(Spot { device: place, offset: offset.checked_add(row.checked_mul(chunk)?)? })
-        })
+    // Where the copies that begin at a position are, of which `need` bytes are asked for.
+    let spot = |position: u64, need: u64| {
+        let copies = (position..position.saturating_add(near)).map(|position| position % disks);
+        let places = copies.filter_map(|place| usize::try_from(place).ok());
+        let place = best(array, places, need).ok_or(Refused::UnknownSize(0))?;
+        let data = array.members.get(place).and_then(|member| member.data);
+        let (offset, _) = data.ok_or(Refused::UnknownSize(place))?;
+        // Copies that go over the last member go on in the next row.
+        let wraps = (place as u64) < position % disks;
+        let row = position / disks + u64::from(wraps);
+        let further = row.checked_mul(chunk).and_then(|bytes| offset.checked_add(bytes));
+        Ok::<_, Refused>(Spot { device: place, offset: further.ok_or(PiecesError::Size)? })
     };
     let mut pieces = Pieces::new();
     if disks.is_multiple_of(near) {
-        let columns: Option<Vec<Spot>> =
-            (0..disks / near).map(|group| spot(group * near)).collect();
-        let length = (each * chunk).checked_mul(disks / near).ok_or(PiecesError::Size)?;
-        pieces.push_striped(chunk, &columns.ok_or(Refused::NoCopy)?, length)?;
+        let whole = each * chunk;
+        let columns = (0..disks / near).map(|group| spot(group * near, whole));
+        let columns = columns.collect::<Result<Vec<Spot>, Refused>>()?;
+        let length = whole.checked_mul(disks / near).ok_or(PiecesError::Size)?;
+        pieces.push_striped(chunk, &columns, length)?;
         return Ok(pieces);
     }
     let chunks = each.checked_mul(disks).ok_or(PiecesError::Size)? / near;
     for number in 0..chunks {
-        let place = spot(number.checked_mul(near).ok_or(PiecesError::Size)?);
-        pieces.push_linear(place.ok_or(Refused::NoCopy)?, chunk)?;
+        let position = number.checked_mul(near).ok_or(PiecesError::Size)?;
+        // A row more, for copies that go on in the next one.
+        let need = (position / disks + 2).saturating_mul(chunk).min(each * chunk);
+        pieces.push_linear(spot(position, need)?, chunk)?;
     }
     Ok(pieces)
 }

@@ -5,12 +5,14 @@
 
 mod assemble;
 mod layout;
+mod standing;
 mod superblock;
 mod v090;
 
-pub use assemble::{Array, FoundMember, Member, MemberState, arrays};
+pub use assemble::{Array, FoundMember, Member, arrays};
 pub use layout::Refused;
-pub use superblock::{ArrayId, Level, MdError, Role, Superblock, Version};
+pub use standing::MemberState;
+pub use superblock::{ArrayId, Level, MdError, Role, RoleTable, Superblock, Version};
 
 /// Unit of sizes and offsets in superblocks, in bytes.
 pub const SECTOR: u64 = 512;

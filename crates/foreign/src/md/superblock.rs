@@ -11,9 +11,14 @@ use crate::fields::{array, le16, le32, le64};
 pub(super) const MAGIC: u32 = 0xa92b_4efc;
 const LEN: usize = 256;
 /// A superblock with its table of roles fits in 4 KiB.
+const LONGEST: usize = 4096;
 const MOST_ROLES: u32 = (4096 - 256) / 2;
+/// All bytes there are. Sectors that are all ones mean the same.
+pub(super) const ALL: u64 = u64::MAX;
 /// Most bytes that are believed of anything.
 pub(super) const MAX_BYTES: u64 = 1 << 62;
+/// Largest device that is believed to have been cut off.
+const MAX_CUT: u64 = 1 << 48;
 
 /// Feature bits (`MD_FEATURE_…`).
 mod feature {
@@ -22,6 +27,7 @@ mod feature {
     pub(super) const BAD_BLOCKS: u32 = 8;
     pub(super) const REPLACEMENT: u32 = 16;
     pub(super) const NEW_OFFSET: u32 = 64;
+    pub(super) const RECOVERY_BITMAP: u32 = 128;
     pub(super) const RAID0_LAYOUT: u32 = 4096;
     pub(super) const KNOWN: u32 = (1 << 13) - 1;
 }
@@ -122,6 +128,23 @@ pub enum Role {
     Journal,
 }
 
+/// What a superblock knows of all members, by their numbers: the place of each that is in use.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RoleTable(pub(super) Vec<Option<u32>>);
+
+impl RoleTable {
+    /// Whether the member of this number is in use, in this place.
+    pub fn lists(&self, number: u32, place: u32) -> bool {
+        let entry = usize::try_from(number).ok().and_then(|number| self.0.get(number));
+        entry.copied().flatten() == Some(place)
+    }
+
+    /// Whether any member is in use in this place.
+    pub fn has(&self, place: u32) -> bool {
+        self.0.contains(&Some(place))
+    }
+}
+
 /// What a member's superblock says. Sizes and offsets are in bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Superblock {
@@ -145,18 +168,28 @@ pub struct Superblock {
     pub used: u64,
     /// This member's id.
     pub device: Option<ArrayId>,
+    /// This member's number in the table of roles.
+    pub number: u32,
     /// This member's role.
     pub role: Role,
+    /// What is known of every member, this one too.
+    pub table: RoleTable,
+    /// Whether it takes the place of another member that is still in use.
+    pub replacement: bool,
     /// Where this member's data start.
     pub data_offset: u64,
     /// How much of it there can be.
     pub data_size: u64,
+    /// How much of it is in sync, as far as this member alone is concerned.
+    pub recovered: u64,
+    /// Up to which byte the copies of all members are known to be equal.
+    pub resynced: u64,
+    /// Size of the device it was read from, which may have been cut off.
+    pub device_size: u64,
     /// Counts up with every change of the array's state.
     pub events: u64,
     /// When the superblock was last written, in seconds since 1970.
     pub updated: u64,
-    /// Whether all copies are known to be equal.
-    pub clean: bool,
     /// Whether the array was being changed into another shape.
     pub reshaping: bool,
     /// Whether the member has a list of blocks that cannot be read.
@@ -200,30 +233,15 @@ pub enum MdError {
 }
 
 impl Superblock {
-    /// Looks at all places where a superblock can be; `None` if there is none.
+    /// Looks at all places where a superblock can be; `None` if there is none. A device that was cut
+    /// off behind its superblock has it still, further to the end than one of its size would.
     pub fn read(device: &dyn ReadAt) -> Result<Option<Self>, MdError> {
         let len = device.len();
         let mut fault = None;
-        let last = len.checked_sub(16 * SECTOR).map(|at| at - at % 4096);
-        let places = [(Version::V12, Some(4096)), (Version::V11, Some(0)), (Version::V10, last)];
-        for (version, offset) in places {
-            let Some(offset) = offset else { continue };
-            let mut bytes = vec![0; 4096];
-            if offset.checked_add(4096).is_none_or(|end| end > len) {
-                continue;
-            }
-            device
-                .read_exact_at(&mut bytes, offset)
-                .map_err(|source| MdError::Io { offset, source })?;
-            if le32(&bytes, 0) != Some(MAGIC) || le32(&bytes, 4) != Some(1) {
-                continue;
-            }
-            // Where it says it is tells a member from a device that contains one.
-            if le64(&bytes, 144) != Some(offset / SECTOR) {
-                continue;
-            }
-            match Self::parse(&bytes, version, offset, len) {
-                Ok(superblock) => return Ok(Some(superblock)),
+        for (version, offset) in version_1_places(len) {
+            match Self::read_version_1(device, version, offset) {
+                Ok(Some(superblock)) => return Ok(Some(superblock)),
+                Ok(None) => {}
                 Err(error) => fault = fault.or(Some(error)),
             }
         }
@@ -233,6 +251,51 @@ impl Superblock {
             Err(error) => fault = fault.or(Some(error)),
         }
         fault.map_or(Ok(None), Err)
+    }
+
+    fn read_version_1(
+        device: &dyn ReadAt,
+        version: Version,
+        offset: u64,
+    ) -> Result<Option<Self>, MdError> {
+        let len = device.len();
+        let room = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if room < LEN {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; room.min(LONGEST)];
+        device
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|source| MdError::Io { offset, source })?;
+        if le32(&bytes, 0) != Some(MAGIC) || le32(&bytes, 4) != Some(1) {
+            return Ok(None);
+        }
+        // Where it says it is tells a member from a device that contains one.
+        if le64(&bytes, 144) != Some(offset / SECTOR) {
+            return Ok(None);
+        }
+        Self::parse(&bytes, version, offset, len).map(Some)
+    }
+
+    /// Whether all copies are known to be equal.
+    pub const fn is_clean(&self) -> bool {
+        self.resynced == ALL
+    }
+
+    /// How many bytes of its data count, as the kernel takes them: whole chunks of what is striped.
+    pub const fn counted(&self) -> u64 {
+        match self.level {
+            Level::Raid1 | Level::Raid10 if self.used != 0 => self.used,
+            Level::Raid0 | Level::Linear if self.chunk != 0 => {
+                self.data_size - self.data_size % self.chunk
+            }
+            _ => self.data_size,
+        }
+    }
+
+    /// The end of its data on the device.
+    pub const fn data_end(&self) -> u64 {
+        self.data_offset.saturating_add(self.data_size)
     }
 
     /// Reads a superblock of version 1 of a device with `len` bytes.
@@ -264,18 +327,23 @@ impl Superblock {
         };
         let data_offset = bytes_of("where its data start", 128)?;
         let data_size = bytes_of("the size of its data", 136)?;
-        if data_offset.saturating_add(data_size) > len {
-            return Err(bad(
-                "an end of its data that is beyond the device's",
-                (data_offset + data_size) / SECTOR,
-            ));
+        let data_end = data_offset.saturating_add(data_size);
+        if data_end > len && data_end > MAX_CUT {
+            return Err(bad("an end of its data that is beyond the device's", data_end / SECTOR));
         }
         let layout = match level {
             Level::Raid0 if features & feature::RAID0_LAYOUT == 0 => 0,
             _ => half(76),
         };
+        let table = table(bytes, roles);
         let role =
             role(bytes, roles, features).ok_or_else(|| bad("its own number", half(160).into()))?;
+        // Bytes that follow a bitmap are recovered in no order that a number could tell.
+        let recovered = match features & (feature::RECOVERY_OFFSET | feature::RECOVERY_BITMAP) {
+            0 => ALL,
+            feature::RECOVERY_OFFSET => word(152).saturating_mul(SECTOR),
+            _ => 0,
+        };
         Ok(Self {
             version,
             offset,
@@ -287,23 +355,46 @@ impl Superblock {
             raid_disks,
             used: bytes_of("the size used", 80)?,
             device: array(bytes, 168).map(ArrayId),
+            number: half(160),
             role,
+            table,
+            replacement: features & feature::REPLACEMENT != 0,
             data_offset,
             data_size,
+            recovered,
+            resynced: word(208).saturating_mul(SECTOR),
+            device_size: len,
             events: word(200),
             updated: word(192) & ((1 << 40) - 1),
-            clean: word(208) == u64::MAX,
             reshaping: features & (feature::RESHAPE | feature::NEW_OFFSET) != 0,
             bad_blocks: features & feature::BAD_BLOCKS != 0 && le16(bytes, 186) != Some(0),
         })
     }
 }
 
+/// Where superblocks of version 1 can be on a device of `len` bytes: at the start, at 4 KiB, and in the
+/// last 8 to 12 KiB. What is nearer to the end is that of a device that was longer.
+fn version_1_places(len: u64) -> impl Iterator<Item = (Version, u64)> {
+    let last = len.checked_sub(16 * SECTOR).map_or(0, |at| at - at % 4096);
+    let near_end = (last..len).step_by(4096).map(|at| (Version::V10, at));
+    [(Version::V12, 4096), (Version::V11, 0)].into_iter().chain(near_end)
+}
+
+/// The places of all members that are in use.
+fn table(bytes: &[u8], roles: u32) -> RoleTable {
+    const LEAST_SPECIAL: u16 = 0xff00;
+    let entry = |number: u32| {
+        let role = le16(bytes, LEN + 2 * number as usize)?;
+        (role < LEAST_SPECIAL).then_some(role.into())
+    };
+    RoleTable((0..roles).map(entry).collect())
+}
+
 /// What the table of roles says of this member.
 fn role(bytes: &[u8], roles: u32, features: u32) -> Option<Role> {
     let number = le32(bytes, 160).filter(|number| *number < roles)?;
     let role = le16(bytes, LEN + 2 * number as usize)?;
-    let partly = features & (feature::RECOVERY_OFFSET | feature::REPLACEMENT) != 0;
+    let partly = features & (feature::RECOVERY_OFFSET | feature::RECOVERY_BITMAP) != 0;
     Some(match role {
         0xffff => Role::Spare,
         0xfffe => Role::Faulty,

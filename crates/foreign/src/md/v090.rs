@@ -3,8 +3,9 @@
 
 use restore::snapfmt::ReadAt;
 
+use super::SECTOR;
 use super::superblock::{
-    ArrayId, Level, MAGIC, MAX_BYTES, MdError, Role, Superblock, Version, fold,
+    ALL, ArrayId, Level, MAGIC, MAX_BYTES, MdError, Role, RoleTable, Superblock, Version, fold,
 };
 
 const LEN: usize = 4096;
@@ -25,6 +26,8 @@ mod word {
     pub(super) const STATE: usize = 33;
     pub(super) const CHECKSUM: usize = 38;
     pub(super) const EVENTS: usize = 39;
+    pub(super) const CHECKPOINT_EVENTS: usize = 41;
+    pub(super) const CHECKPOINT: usize = 43;
     pub(super) const LAYOUT: usize = 64;
     pub(super) const CHUNK: usize = 65;
     /// The descriptor of this member: number, major, minor, place, state.
@@ -63,22 +66,28 @@ impl Words {
     }
 }
 
-/// Looks for a superblock of this version; `None` if there is none.
+/// Looks for a superblock of this version; `None` if there is none. That of a device that was cut off
+/// less than 60 KiB from its end is in the 64 KiB that are not whole.
 pub(super) fn read(device: &dyn ReadAt) -> Result<Option<Superblock>, MdError> {
-    let Some(offset) = (device.len() - device.len() % RESERVED).checked_sub(RESERVED) else {
-        return Ok(None);
-    };
-    let mut bytes = vec![0; LEN];
-    device.read_exact_at(&mut bytes, offset).map_err(|source| MdError::Io { offset, source })?;
-    let Some(words) = Words::of(&bytes) else { return Ok(None) };
-    if words.get(word::MAJOR) != 0 {
+    let len = device.len();
+    let partial = len - len % RESERVED;
+    for offset in partial.checked_sub(RESERVED).into_iter().chain([partial]) {
+        if len - offset < LEN as u64 {
+            continue;
+        }
+        let mut bytes = vec![0; LEN];
+        device
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|source| MdError::Io { offset, source })?;
         // One of version 1 for another size of device: a device that has grown since.
-        return Ok(None);
+        if let Some(words) = Words::of(&bytes).filter(|words| words.get(word::MAJOR) == 0) {
+            return parse(&words, offset, len).map(Some);
+        }
     }
-    parse(&words, offset).map(Some)
+    Ok(None)
 }
 
-fn parse(words: &Words, offset: u64) -> Result<Superblock, MdError> {
+fn parse(words: &Words, offset: u64, len: u64) -> Result<Superblock, MdError> {
     let bad = |field, found: u32| MdError::Field { offset, field, found: found.into() };
     let all = words.words.iter().enumerate().filter(|(n, _)| *n != word::CHECKSUM);
     let sum = all.map(|(_, word)| u64::from(*word)).sum();
@@ -116,16 +125,43 @@ fn parse(words: &Words, offset: u64) -> Result<Superblock, MdError> {
         raid_disks,
         used,
         device: None,
+        number: words.get(word::THIS_DISK),
         role: role(words),
+        table: table(words),
+        replacement: false,
         data_offset: 0,
         data_size,
+        recovered: if matches!(role(words), Role::Recovering(_)) { 0 } else { ALL },
+        resynced: resynced(words),
+        device_size: len,
         events: words.wide(word::EVENTS),
         updated: words.get(word::UPDATED).into(),
-        // Bit 0 of the state: the array was stopped, or nothing was being written.
-        clean: words.get(word::STATE) & 1 != 0,
         reshaping: minor == 91,
         bad_blocks: false,
     })
+}
+
+/// Up to which byte copies are equal (`super_90_validate`). Bit 0 of the state: the array was stopped,
+/// or nothing was being written. A checkpoint counts only if nothing has happened since.
+fn resynced(words: &Words) -> u64 {
+    if words.get(word::STATE) & 1 != 0 {
+        return ALL;
+    }
+    let is_newest = words.wide(word::EVENTS) == words.wide(word::CHECKPOINT_EVENTS);
+    if is_newest { u64::from(words.get(word::CHECKPOINT)).saturating_mul(SECTOR) } else { 0 }
+}
+
+/// The places of all members that are in use.
+fn table(words: &Words) -> RoleTable {
+    const FAULTY: u32 = 1;
+    const ACTIVE: u32 = 2;
+    const REMOVED: u32 = 8;
+    let entry = |number: usize| {
+        let at = word::DISKS + number * word::DISK_LEN;
+        let (place, state) = (words.get(at + 3), words.get(at + 4));
+        (state & (FAULTY | ACTIVE | REMOVED) == ACTIVE).then_some(place)
+    };
+    RoleTable((0..MOST_DISKS as usize).map(entry).collect())
 }
 
 /// What the table of members says of the one that this is (`MD_DISK_FAULTY`, `_ACTIVE`, `_SYNC`).

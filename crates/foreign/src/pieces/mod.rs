@@ -219,6 +219,17 @@ impl Pieces {
         devices
     }
 
+    /// Where the last byte that is on the device `device` below ends there; 0 where none is.
+    pub fn reach(&self, device: usize) -> u64 {
+        let ends = self.list.iter().flat_map(|piece| {
+            let all = columns(&piece.place);
+            let each = piece.length / all.len().max(1) as u64;
+            let own = all.iter().filter(move |spot| spot.device == device);
+            own.map(move |spot| spot.offset.saturating_add(each))
+        });
+        ends.max().unwrap_or(0)
+    }
+
     /// What a layout says, on its members by their numbers.
     pub fn of_layout(layout: &Layout) -> Result<Self, PiecesError> {
         let mut pieces = Self::new();

@@ -221,8 +221,7 @@ impl Stack {
             (Of::Array(id), Origin::Array(number)) => {
                 let plain = |text: &str| text.replace([':', '-'], "").to_lowercase();
                 self.arrays.get(*number).is_some_and(|node| {
-                    plain(&node.array.id.to_string()) == plain(id)
-                        || node.array.name.as_deref() == Some(id)
+                    plain(&node.array.id.to_string()) == plain(id) || node.array.is_called(id)
                 })
             }
             (Of::Only, Origin::Partition { .. }) => false,

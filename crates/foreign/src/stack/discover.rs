@@ -9,9 +9,9 @@ use restore::partitions::Table;
 use restore::signature::Contents;
 use restore::snapfmt::{ReadAt, VolumeId};
 
-use super::{ArrayNode, Device, DeviceNo, GroupNode, Holds, Origin, Problem, Stack, Warning};
-use crate::lvm2::{self, FoundPv, Group, LvmId, Mapper, PvState};
-use crate::md::{self, Array, ArrayId, FoundMember, MemberState, Superblock, Version};
+use super::{Device, DeviceNo, GroupNode, Holds, Origin, Problem, Stack, Warning};
+use crate::lvm2::{self, FoundPv, Group, LvmId, Mapper, PvLabel, PvState};
+use crate::md::{ArrayId, FoundMember, MdError, Superblock, Version};
 use crate::pieces::{MAX_PIECES, Pieces, PiecesError};
 
 /// Deepest stack: a disk, a partition, an array, a volume, a partition in it, and as much again.
@@ -29,9 +29,9 @@ const SECTOR: u32 = 512;
 
 /// What has been looked at and put together so far.
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     open: VecDeque<DeviceNo>,
-    arrays: BTreeSet<ArrayId>,
+    pub(super) arrays: BTreeSet<ArrayId>,
     groups: BTreeSet<LvmId>,
     /// Bytes of metadata text that were read.
     text: usize,
@@ -63,14 +63,14 @@ impl Stack {
     }
 
     /// Looks at what was put together of parts; whether that has anything that others may miss.
-    fn holds_members(&mut self, progress: &mut Progress) -> bool {
+    pub(super) fn holds_members(&mut self, progress: &mut Progress) -> bool {
         let count = |stack: &Self| stack.array_members.len() + stack.physical_volumes.len();
         let before = count(self);
         self.look_at_all(progress);
         count(self) > before
     }
 
-    fn add_and_open(
+    pub(super) fn add_and_open(
         &mut self,
         origin: Origin,
         pieces: Result<Pieces, Problem>,
@@ -86,13 +86,13 @@ impl Stack {
         no
     }
 
-    fn update(&mut self, no: DeviceNo, change: impl FnOnce(&mut Device)) {
+    pub(super) fn update(&mut self, no: DeviceNo, change: impl FnOnce(&mut Device)) {
         if let Some(device) = self.devices.get_mut(no.0) {
             change(device);
         }
     }
 
-    fn warn(&mut self, no: DeviceNo, warning: Warning) {
+    pub(super) fn warn(&mut self, no: DeviceNo, warning: Warning) {
         self.update(no, |device| device.warnings.push(warning));
     }
 
@@ -100,7 +100,7 @@ impl Stack {
         self.update(no, |device| device.problems.push(Arc::new(problem)));
     }
 
-    fn depth(&self, no: DeviceNo) -> u32 {
+    pub(super) fn depth(&self, no: DeviceNo) -> u32 {
         self.device(no).map_or(0, |device| device.depth)
     }
 
@@ -110,7 +110,7 @@ impl Stack {
         // What is missing cannot be read, which says nothing about what is there.
         let is_sound = self.problems(no).is_empty();
         let table = Table::read(&bytes, SECTOR);
-        if let Some(superblock) = self.superblock(no, &bytes, table.as_ref().ok()) {
+        if let Some(superblock) = self.superblock(no, &bytes, table.as_ref().ok(), is_sound) {
             if self.array_members.len() >= MAX_MEMBERS {
                 return self.fault(no, Problem::TooMuch);
             }
@@ -147,14 +147,26 @@ impl Stack {
         no: DeviceNo,
         bytes: &dyn ReadAt,
         table: Option<&Option<Table>>,
+        is_sound: bool,
     ) -> Option<Superblock> {
         let superblock = match Superblock::read(bytes) {
             Ok(superblock) => superblock?,
+            Err(MdError::Io { .. }) if !is_sound => return None,
             Err(error) => {
                 self.warn(no, Warning::Superblock(error));
                 return None;
             }
         };
+        let is_at_end = matches!(superblock.version, Version::V090 | Version::V10);
+        // A physical volume of all of the device was made when the array was no more: on the array it
+        // would end before the superblock.
+        if is_at_end
+            && let Ok(Some(label)) = PvLabel::read(bytes)
+            && label.device_size == bytes.len()
+        {
+            self.warn(no, Warning::OldSuperblock { array: superblock.array });
+            return None;
+        }
         // One of version 0.90 in the last partition is also near the end of the disk.
         let partitions = table.and_then(Option::as_ref).map_or(&[][..], |table| &table.partitions);
         let is_within = |range: &std::ops::Range<u64>| range.contains(&superblock.offset);
@@ -216,78 +228,7 @@ impl Stack {
         }
     }
 
-    /// Puts arrays together that were not yet: those without a fault, or one of the others.
-    fn assemble_arrays(&mut self, progress: &mut Progress, whole: bool) -> bool {
-        let mut found = false;
-        for array in md::arrays(&self.array_members) {
-            let is_whole = array.members.iter().all(|m| m.state == MemberState::Usable);
-            if is_whole != whole || !progress.arrays.insert(array.id) {
-                continue;
-            }
-            self.assemble_array(array, progress);
-            found = true;
-            if !whole && self.holds_members(progress) {
-                break;
-            }
-        }
-        found
-    }
-
-    fn assemble_array(&mut self, array: Array, progress: &mut Progress) {
-        let members = array.members.iter().filter_map(|member| member.device);
-        let depth = members.map(|no| self.depth(DeviceNo(no))).max().unwrap_or(0).saturating_add(1);
-        let mut problems = Vec::new();
-        let pieces = match array.pieces() {
-            Ok(pieces) => self.on_members(&array, &pieces, &mut problems),
-            Err(refused) => Err(Problem::Array(refused)),
-        };
-        if pieces.is_err() {
-            // Without the pieces it is not known which members are needed.
-            for (place, member) in array.members.iter().enumerate() {
-                problems.extend(member_problem(&array, place, member));
-            }
-        }
-        let number = self.arrays.len();
-        let device = self.add_and_open(Origin::Array(number), pieces, depth, progress);
-        self.update(device, |d| d.problems.extend(problems.into_iter().map(Arc::new)));
-        if !array.clean && array.level != md::Level::Raid0 && array.level != md::Level::Linear {
-            self.warn(device, Warning::NotClean);
-        }
-        if array.bad_blocks {
-            self.warn(device, Warning::BadBlocks);
-        }
-        for (other, _) in &array.others {
-            self.warn(DeviceNo(*other), Warning::NoPlace);
-        }
-        self.arrays.push(ArrayNode { array, device });
-    }
-
-    /// An array's pieces on bases, and what is wrong with the members they are on.
-    fn on_members(
-        &mut self,
-        array: &Array,
-        pieces: &Pieces,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Pieces, Problem> {
-        let needed = pieces.devices();
-        let mut below = Vec::new();
-        for (place, member) in array.members.iter().enumerate() {
-            if needed.binary_search(&place).is_err() {
-                below.push(Arc::default());
-                continue;
-            }
-            if let Some(problem) = member_problem(array, place, member) {
-                problems.push(problem);
-                let end = member.data.map_or(0, |(offset, size)| offset.saturating_add(size));
-                below.push(self.nothing(&format!("missing-{}-{place}", array.id), end)?);
-            } else {
-                below.push(self.below(member.device, problems)?);
-            }
-        }
-        self.put_over(pieces, &below)
-    }
-
-    /// The same for volume groups.
+    /// Puts groups together that were not yet: those without a fault, or one of the others.
     fn assemble_groups(&mut self, progress: &mut Progress, whole: bool) -> bool {
         let mut found = false;
         for group in lvm2::groups(&self.physical_volumes) {
@@ -412,7 +353,7 @@ impl Stack {
     }
 
     /// The pieces of a device that others are on, and whether it has problems of its own.
-    fn below(
+    pub(super) fn below(
         &self,
         no: Option<usize>,
         problems: &mut Vec<Problem>,
@@ -427,7 +368,7 @@ impl Stack {
     }
 
     /// The pieces of something that is not there.
-    fn nothing(&mut self, name: &str, size: u64) -> Result<Arc<Pieces>, Problem> {
+    pub(super) fn nothing(&mut self, name: &str, size: u64) -> Result<Arc<Pieces>, Problem> {
         let name: String = name.chars().filter(|c| *c != ':').collect();
         let bad = |_| Problem::Pieces(PiecesError::Size);
         let volume_id: VolumeId = name.parse().map_err(bad)?;
@@ -451,18 +392,7 @@ impl Stack {
     }
 }
 
-fn member_problem(array: &Array, place: usize, member: &md::Member) -> Option<Problem> {
-    let doubled = match &member.state {
-        MemberState::Usable => return None,
-        MemberState::Doubled { devices } => devices.clone(),
-        _ => Vec::new(),
-    };
-    let devices = claimants(member.device, &doubled);
-    let (state, events) = (member.state.clone(), array.events);
-    Some(Problem::Member { place, events, state, devices })
-}
-
 /// The devices that say they are something: the only one, or each of several.
-fn claimants(only: Option<usize>, several: &[usize]) -> Vec<DeviceNo> {
+pub(super) fn claimants(only: Option<usize>, several: &[usize]) -> Vec<DeviceNo> {
     only.iter().chain(several).copied().map(DeviceNo).collect()
 }

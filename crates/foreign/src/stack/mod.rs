@@ -1,6 +1,7 @@
 //! What lies on a set of members: partition tables, software RAID, LVM and filesystems, found from
 //! the metadata on them and put together as far as it proves that they belong together.
 
+mod arrays;
 mod choice;
 mod discover;
 mod inner;
@@ -90,6 +91,8 @@ pub struct Device {
     pub warnings: Vec<Warning>,
     /// Where its bytes are, on bases.
     pieces: Option<Arc<Pieces>>,
+    /// The devices that it was put together from, or found on.
+    below: Vec<DeviceNo>,
     /// How many devices are below it.
     depth: u32,
 }
@@ -317,6 +320,10 @@ impl Stack {
             Ok(pieces) => (Some(Arc::new(pieces)), None),
             Err(problem) => (None, Some(problem)),
         };
+        let below = match origin {
+            Origin::Partition { of, .. } => vec![of],
+            _ => Vec::new(),
+        };
         self.devices.push(Device {
             origin,
             size: pieces.as_ref().map(|pieces| pieces.size()),
@@ -324,6 +331,7 @@ impl Stack {
             problems: problem.map(Arc::new).into_iter().collect(),
             warnings: Vec::new(),
             pieces,
+            below,
             depth,
         });
         no

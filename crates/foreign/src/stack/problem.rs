@@ -4,7 +4,7 @@ use restore::partitions::{Flaw, TableError};
 
 use super::DeviceNo;
 use crate::lvm2::{LvmError, LvmId, PvState, Unreadable};
-use crate::md::{MdError, MemberState, Refused};
+use crate::md::{ArrayId, MdError, MemberState, Refused};
 use crate::pieces::PiecesError;
 
 /// Why a device cannot be read, or what is read should not be believed.
@@ -55,15 +55,27 @@ pub enum Problem {
     #[error(transparent)]
     Array(Refused),
     /// A member of an array that it is on is missing, or of another moment.
-    #[error("member {place} of the array {}", member_state(.state, *.events))]
+    #[error("member {place} of the array {array} {}", member_state(.state, *.events))]
     Member {
+        /// The array.
+        array: ArrayId,
         /// Its place.
         place: usize,
         /// The most that any member has seen.
         events: u64,
         /// What is wrong with it.
         state: MemberState,
+        /// Whether it holds what other members held too: only a current one will do.
+        is_copy: bool,
         /// The devices that say they are it.
+        devices: Vec<DeviceNo>,
+    },
+    /// Members of an array went on without each other.
+    #[error("members of the array each went on without the others: {}", halves_listed(.halves))]
+    Split {
+        /// The places of each half.
+        halves: Vec<Vec<usize>>,
+        /// All members.
         devices: Vec<DeviceNo>,
     },
     /// A filesystem on it is larger than it.
@@ -128,9 +140,51 @@ pub enum Warning {
     /// Copies in its array may differ.
     #[error("the array was not stopped cleanly: where it was being written to, copies may differ")]
     NotClean,
+    /// Copies in its array are equal as far as a number says.
+    #[error(
+        "the array was being resynced: only up to byte {up_to} of each member are its copies known to be equal"
+    )]
+    Resyncing {
+        /// How far.
+        up_to: u64,
+    },
+    /// Not all copies in its array could be read.
+    #[error("{}", degraded(*.place, *.of, *.listed, .state, *.events))]
+    Degraded {
+        /// Place of the member that is not read.
+        place: usize,
+        /// Number of members.
+        of: usize,
+        /// Whether the array had a member in use in that place.
+        listed: bool,
+        /// The most that any member has seen.
+        events: u64,
+        /// What is wrong with it.
+        state: MemberState,
+    },
+    /// A member of its array was cut off behind all that counts.
+    #[error("member {place} of the array is cut off behind the bytes that are used of it")]
+    CutMember {
+        /// Its place.
+        place: usize,
+    },
+    /// A superblock is older than what the device holds.
+    #[error(
+        "the superblock of the array {array} at its end is older than the physical volume that it is"
+    )]
+    OldSuperblock {
+        /// The array's id.
+        array: ArrayId,
+    },
     /// A member lists blocks that could not be read.
-    #[error("a member of the array lists blocks that could not be read")]
-    BadBlocks,
+    #[error(
+        "a member of the array lists blocks that could not be read{}",
+        if *.is_read { ": what is there may be older than the rest" } else { "; another copy is read" }
+    )]
+    BadBlocks {
+        /// Whether it is read all the same.
+        is_read: bool,
+    },
     /// Its partition table is not in order.
     #[error(transparent)]
     Table(Flaw),
@@ -144,12 +198,36 @@ pub enum Warning {
     },
 }
 
+impl Warning {
+    /// Whether it speaks of the bytes that are read of the device, and not only of how it was found.
+    pub const fn is_of_content(&self) -> bool {
+        match self {
+            Self::NotClean
+            | Self::Resyncing { .. }
+            | Self::Degraded { .. }
+            | Self::CutMember { .. }
+            | Self::OldSuperblock { .. }
+            | Self::BadBlocks { .. } => true,
+            Self::Superblock(_)
+            | Self::Metadata(_)
+            | Self::OldMetadata { .. }
+            | Self::Undated
+            | Self::Unlisted { .. }
+            | Self::Late
+            | Self::NoPlace
+            | Self::Table(_)
+            | Self::Size { .. } => false,
+        }
+    }
+}
+
 impl Problem {
     /// The devices that it is about, beside the one it was found on.
     pub fn devices(&self) -> &[DeviceNo] {
         match self {
             Self::PhysicalVolume { devices, .. }
             | Self::Member { devices, .. }
+            | Self::Split { devices, .. }
             | Self::Contradiction { devices, .. } => devices,
             _ => &[],
         }
@@ -161,7 +239,14 @@ impl Problem {
             self,
             Self::PhysicalVolume { state: PvState::Missing, .. }
                 | Self::Member { state: MemberState::Missing, .. }
-                | Self::Array(Refused::NoCopy | Refused::UnknownSize(_))
+                | Self::Member {
+                    state: MemberState::Older { .. }
+                        | MemberState::LeftOut { .. }
+                        | MemberState::Recovering { .. },
+                    is_copy: true,
+                    ..
+                }
+                | Self::Array(Refused::UnknownSize(_))
                 | Self::LogicalVolume(Unreadable::NoLeg { .. })
         )
     }
@@ -179,6 +264,7 @@ impl Problem {
             | Self::Table(_)
             | Self::LogicalVolume(_)
             | Self::Contradiction { .. }
+            | Self::Split { .. }
             | Self::Array(_)
             | Self::TooMuch => false,
         }
@@ -208,7 +294,34 @@ fn member_state(state: &MemberState, events: u64) -> String {
         MemberState::Older { events: own } => {
             format!("is of an earlier moment: its events are {own}, the array's {events}")
         }
-        MemberState::Recovering => "is not yet in sync".into(),
+        MemberState::LeftOut { .. } => "was given up by another that is as new".into(),
+        MemberState::Split { .. } => "and another each say that the other failed".into(),
+        MemberState::Recovering { up_to } => {
+            format!("is not yet in sync beyond byte {up_to} of its data")
+        }
+        MemberState::Short { size, needed } => {
+            format!("is cut off: its data end at byte {needed}, the device has {size}")
+        }
         MemberState::Differs { field } => format!("says something else than the others as {field}"),
     }
+}
+
+fn degraded(place: usize, of: usize, listed: bool, state: &MemberState, events: u64) -> String {
+    match state {
+        MemberState::Missing if listed => format!(
+            "member {place} of {of} is missing; whether what is there is the newest cannot be proved"
+        ),
+        MemberState::Missing => {
+            format!("the array was degraded: it did without member {place} of {of}")
+        }
+        state => format!("member {place} of {of} is not read: it {}", member_state(state, events)),
+    }
+}
+
+fn halves_listed(halves: &[Vec<usize>]) -> String {
+    let half = |places: &Vec<usize>| {
+        let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+        places.join(" and ")
+    };
+    halves.iter().map(half).collect::<Vec<_>>().join(" against ")
 }

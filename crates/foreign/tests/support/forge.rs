@@ -17,6 +17,10 @@ pub(crate) struct Forged {
     pub(crate) chunk: usize,
     pub(crate) disks: u32,
     pub(crate) uuid: [u8; 16],
+    /// A bit for each place whose member has failed.
+    pub(crate) failed: u32,
+    /// Sectors up to which copies are equal.
+    pub(crate) resynced: u64,
 }
 
 /// Data start this far into members of version 1.1 and 1.2.
@@ -24,8 +28,16 @@ pub(crate) const DATA: usize = 1 << 20;
 
 impl Forged {
     /// A stripe set of two, as mdadm makes it today.
-    pub(crate) const RAID0: Self =
-        Self { version: 12, level: 0, layout: 0, chunk: 64 << 10, disks: 2, uuid: [0xa5; 16] };
+    pub(crate) const RAID0: Self = Self {
+        version: 12,
+        level: 0,
+        layout: 0,
+        chunk: 64 << 10,
+        disks: 2,
+        uuid: [0xa5; 16],
+        failed: 0,
+        resynced: u64::MAX,
+    };
 
     /// A member with these data.
     pub(crate) fn member(&self, place: u32, events: u64, data: &[u8]) -> Bytes {
@@ -83,10 +95,12 @@ impl Forged {
         put(168, &[u8::try_from(place).unwrap() + 1; 16]);
         put(192, &1_795_237_200_u64.to_le_bytes());
         put(200, &events.to_le_bytes());
-        put(208, &u64::MAX.to_le_bytes());
+        put(208, &self.resynced.to_le_bytes());
         put(220, &self.disks.to_le_bytes());
         for disk in 0..self.disks {
-            put(256 + 2 * disk as usize, &u16::try_from(disk).unwrap().to_le_bytes());
+            let role =
+                if self.failed >> disk & 1 == 0 { u16::try_from(disk).unwrap() } else { 0xfffe };
+            put(256 + 2 * disk as usize, &role.to_le_bytes());
         }
         let (words, rest) = b.as_chunks::<4>();
         let mut sum: u64 = words.iter().map(|w| u64::from(u32::from_le_bytes(*w))).sum();
@@ -109,7 +123,7 @@ impl Forged {
         }
         w[6] = 1_795_237_200;
         w[7] = self.level.cast_unsigned();
-        w[8] = u32::try_from(size / 1024).unwrap();
+        w[8] = if matches!(self.level, 1 | 10) { u32::try_from(size / 1024).unwrap() } else { 0 };
         w[9] = self.disks;
         w[10] = self.disks;
         w[32] = 1_795_237_200;
@@ -121,7 +135,8 @@ impl Forged {
         w[65] = u32::try_from(self.chunk).unwrap();
         for disk in 0..self.disks {
             let at = 128 + 32 * disk as usize;
-            w[at..at + 5].copy_from_slice(&[disk, 8, 16 * disk, disk, 6]);
+            let state = if self.failed >> disk & 1 == 0 { 6 } else { 9 };
+            w[at..at + 5].copy_from_slice(&[disk, 8, 16 * disk, disk, state]);
         }
         let at = 128 + 32 * place as usize;
         let own: Vec<u32> = w[at..at + 32].to_vec();

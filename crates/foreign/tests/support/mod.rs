@@ -23,7 +23,16 @@ pub(crate) type Bytes = Arc<Vec<u8>>;
 /// All files, by their path in the archive.
 fn files() -> &'static BTreeMap<String, Bytes> {
     static FILES: OnceLock<BTreeMap<String, Bytes>> = OnceLock::new();
-    FILES.get_or_init(unpack)
+    FILES.get_or_init(|| unpack("samples.tar.zst"))
+}
+
+/// The disks of a sample of `testdata/stacks/faults`, by name.
+pub(crate) fn fault(name: &str) -> Vec<(String, Bytes)> {
+    let disk = |(path, bytes): (String, Bytes)| {
+        let name = path.trim_start_matches("./").strip_suffix(".img")?;
+        Some((name.to_owned(), bytes))
+    };
+    unpack(&format!("faults/{name}.tar.zst")).into_iter().filter_map(disk).collect()
 }
 
 /// The disks of one state of a sample, by name.
@@ -107,9 +116,9 @@ pub(crate) fn sha256(bytes: &dyn ReadAt) -> String {
     hash.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-fn unpack() -> BTreeMap<String, Bytes> {
+fn unpack(archive: &str) -> BTreeMap<String, Bytes> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = here.ancestors().map(|dir| dir.join("testdata/stacks/samples.tar.zst"));
+    let mut paths = here.ancestors().map(|dir| dir.join("testdata/stacks").join(archive));
     let path = paths.find(|path| path.exists()).unwrap();
     let packed = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut packed = zstd::Decoder::new(packed).unwrap();
