@@ -27,6 +27,7 @@ use restore::overlay::OverlayError;
 use restore::rebuild::RebuildError;
 use restore::room::NoRoom;
 use restore::snapfmt::WriteError;
+use restore::source::NotRaw;
 use restore::stream::StreamError;
 use restore::survey::SurveyError;
 
@@ -133,6 +134,8 @@ pub(crate) enum Failure {
     Rebuild(RebuildError),
     /// A layout cannot be used.
     Layout(LayoutFileError),
+    /// A file or device is no raw member.
+    NotRaw { path: PathBuf, why: NotRaw },
     /// A member cannot be opened.
     Member { path: PathBuf, error: io::Error },
     /// The target was refused.
@@ -180,9 +183,10 @@ impl Failure {
         let interrupted =
             |terminated: bool| if terminated { Exit::Terminated } else { Exit::Interrupted };
         match self {
-            Self::Usage { .. } | Self::Layout(_) | Self::Guess(NoGuess::TooMany { .. }) => {
-                Exit::Usage
-            }
+            Self::Usage { .. }
+            | Self::Layout(_)
+            | Self::Guess(NoGuess::TooMany { .. })
+            | Self::NotRaw { why: NotRaw::Container(_), .. } => Exit::Usage,
             Self::Catalog(error) => catalog::exit(error),
             Self::Backup(error) => backup::exit(error),
             Self::Stack(error) => stack::exit(error),
@@ -217,9 +221,10 @@ impl Failure {
                 RebuildError::Exists { .. } => Exit::TargetRefused,
                 RebuildError::NoParent { .. } => Exit::Incomplete,
             },
-            Self::Member { .. } | Self::Guess(_) | Self::Survey(SurveyError::Read(_)) => {
-                Exit::SourceDamaged
-            }
+            Self::Member { .. }
+            | Self::NotRaw { .. }
+            | Self::Guess(_)
+            | Self::Survey(SurveyError::Read(_)) => Exit::SourceDamaged,
             Self::Interlock(Refused::System { .. })
             | Self::Room(_)
             | Self::Compare { .. }
@@ -250,6 +255,7 @@ impl Failure {
             Self::Layout(error) => error.to_string(),
             Self::Overlay(error) => error.to_string(),
             Self::Attach(failure) => failure.to_string(),
+            Self::NotRaw { path, why } => format!("{}: {why}", path.display()),
             Self::Member { path, error }
             | Self::Compare { path, error }
             | Self::Target { path, error }
@@ -335,6 +341,11 @@ impl Failure {
                 RebuildError::NoParent { .. } => "give --sibling PATH with the set it builds on",
             },
             Self::Layout(_) => "docs/FORMAT.md describes layout.toml",
+            Self::NotRaw { why, .. } => match why {
+                NotRaw::Container(_) => "--raw takes the bytes of the file as they are",
+                NotRaw::Empty => "the copy of this member failed: copy it again",
+                NotRaw::Io(_) => "a member is a readable raw image or block device",
+            },
             Self::Member { .. } => "a member is a readable raw image or block device",
             Self::Refused { why, .. } => refusal_hint(*why),
             Self::Target { .. } => "nothing was left under the target's name",

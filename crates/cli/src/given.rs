@@ -40,26 +40,26 @@ pub(crate) fn backups(paths: &[PathBuf]) -> Option<Box<Backups>> {
 }
 
 impl Found {
-    fn look(args: &SetArgs) -> Self {
+    fn look(args: &SetArgs) -> Result<Self, Failure> {
         if !args.raw.members.is_empty() {
-            return Self::Raw(args.raw.members.clone());
+            return Ok(Self::Raw(args.raw.members.clone()));
         }
-        if let Some(members) = members::raw(&args.paths) {
-            return Self::Raw(members);
+        if let Some(members) = members::raw(&args.paths, args.raw.bytes)? {
+            return Ok(Self::Raw(members));
         }
         let catalog = select::catalog(&args.paths);
         // Whoever keeps snapshot files does not wait for a search for something else.
         let others = if catalog.files().is_empty() { backups(&args.paths) } else { None };
         // A damaged snapshot file is not forgotten for another damaged file.
         let others = others.filter(|b| !b.sets.is_empty() || catalog.bad().is_empty());
-        others.map_or_else(|| Self::Sets(Box::new(catalog)), Self::Backups)
+        Ok(others.map_or_else(|| Self::Sets(Box::new(catalog)), Self::Backups))
     }
 }
 
 impl<'a> Given<'a> {
     /// Looks at what the arguments name.
     pub(crate) fn look(args: &'a SetArgs) -> Result<Self, Failure> {
-        let found = Found::look(args);
+        let found = Found::look(args)?;
         if let Found::Sets(_) = found {
             members::refuse_layout(&args.raw.layout)?;
         }
@@ -141,7 +141,7 @@ impl<'a> Given<'a> {
                 Ok(Subject::new(Origin::Backup(backup), self.join(members, true, meant)?))
             }
             Found::Raw(given) => {
-                let opened = members::open(given, members::UNIT)?;
+                let opened = members::open(given, members::UNIT, self.args.raw.bytes)?;
                 // What was given as a member is one; a path may as well be that of a disk.
                 let joined = self.join(opened, self.args.paths.is_empty(), meant)?;
                 Ok(Subject::new(Origin::Raw(given.clone()), joined))

@@ -7,35 +7,67 @@ use std::sync::Arc;
 
 use restore::layout_file::{self, LayoutFileError};
 use restore::snapfmt::{ChunkSize, ExtentMap, Limits, PROJECT_MAGIC, VolumeId};
-use restore::source::RawSource;
+use restore::source::{NotRaw, RawSource};
 use restore::{Layout, Volume, VolumeMember};
 
-use crate::args::LayoutArgs;
+use crate::args::{BytesArgs, LayoutArgs};
 use crate::exit::Failure;
 
 /// In what chunks members are read where nothing says more.
 pub(crate) const UNIT: u32 = ChunkSize::DEFAULT.bytes();
 
+/// Raw members: their ids and paths.
+pub(crate) type Members = Vec<(VolumeId, PathBuf)>;
+
 /// Opens members read-only; data is read in chunks of `unit` bytes.
 pub(crate) fn open(
     members: &[(VolumeId, PathBuf)],
     unit: u32,
+    bytes: BytesArgs,
 ) -> Result<Vec<VolumeMember>, Failure> {
     refuse_twice(members)?;
     let mut opened = Vec::new();
     for (volume_id, path) in members {
-        let source = RawSource::open(path, unit).map_err(|e| failure(path, e))?;
+        let source = if bytes.raw {
+            RawSource::open_as_it_is(path, unit).map_err(NotRaw::Io)
+        } else {
+            RawSource::open(path, unit)
+        };
+        let source = source.map_err(|why| Failure::NotRaw { path: path.clone(), why })?;
         opened.push(VolumeMember { volume_id: volume_id.clone(), source: Arc::new(source) });
     }
     Ok(opened)
 }
 
-/// Paths of raw copies, each with its name as its volume id. `None` if any of them is a directory, a
-/// snapshot file or nothing that can be read.
-pub(crate) fn raw(paths: &[PathBuf]) -> Option<Vec<(VolumeId, PathBuf)>> {
-    if paths.is_empty() || !paths.iter().all(|path| is_raw(path)) {
-        return None;
+/// Paths of raw copies, each with its name as its volume id. `None` if they are directories, snapshot
+/// files or nothing that can be read, which is to be found out elsewhere.
+pub(crate) fn raw(paths: &[PathBuf], bytes: BytesArgs) -> Result<Option<Members>, Failure> {
+    let kinds: Vec<Kind> = paths.iter().map(|path| Kind::of(path, bytes)).collect();
+    let first = |kind: Kind| kinds.iter().zip(paths).find(|(k, _)| **k == kind).map(|(_, p)| p);
+    let is_all = |wanted: &[Kind]| kinds.iter().all(|kind| wanted.contains(kind));
+    if paths.is_empty() {
+        return Ok(None);
     }
+    if is_all(&[Kind::Raw]) {
+        return Ok(named(paths));
+    }
+    match (first(Kind::Raw), first(Kind::Empty), first(Kind::Snapshot)) {
+        (_, Some(path), None) if is_all(&[Kind::Raw, Kind::Empty]) => {
+            Err(Failure::NotRaw { path: path.clone(), why: NotRaw::Empty })
+        }
+        (Some(raw), _, Some(snapshot)) if is_all(&[Kind::Raw, Kind::Empty, Kind::Snapshot]) => {
+            let (raw, snapshot) = (raw.display(), snapshot.display());
+            Err(Failure::Usage {
+                message: format!("{raw} is a raw member, {snapshot} a snapshot file"),
+                hint: "give the snapshot files of a set, or the raw copies of all members",
+            })
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Paths with their names as ids; the whole path where two have one name.
+fn named(paths: &[PathBuf]) -> Option<Members> {
     let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let names: Vec<Option<String>> = paths.iter().map(name).collect();
     let id = |(n, path): (usize, &PathBuf)| {
@@ -47,16 +79,37 @@ pub(crate) fn raw(paths: &[PathBuf]) -> Option<Vec<(VolumeId, PathBuf)>> {
     paths.iter().enumerate().map(id).collect()
 }
 
-/// Whether a path is a file or device that does not look like a snapshot file.
-fn is_raw(path: &Path) -> bool {
-    let Ok(meta) = std::fs::metadata(path) else { return false };
-    let is_named_so = path.extension().is_some_and(|extension| extension == "snap");
-    if is_named_so || !(meta.is_file() || meta.file_type().is_block_device()) {
-        return false;
+/// What a path leads to, as far as its name and first bytes tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A file or device whose bytes are to be read as they are.
+    Raw,
+    /// A file without a byte.
+    Empty,
+    /// A file that is a snapshot, by its name or by its bytes.
+    Snapshot,
+    /// Anything else, or nothing.
+    Other,
+}
+
+impl Kind {
+    fn of(path: &Path, bytes: BytesArgs) -> Self {
+        let Ok(meta) = std::fs::metadata(path) else { return Self::Other };
+        if !(meta.is_file() || meta.file_type().is_block_device()) {
+            return Self::Other;
+        }
+        let mut head = [0; 64];
+        let read = File::open(path).and_then(|file| file.read_at(&mut head, 0));
+        let is_ours = head.windows(8).any(|bytes| bytes == PROJECT_MAGIC)
+            || path.extension().is_some_and(|extension| extension == "snap");
+        match read {
+            Err(_) => Self::Other,
+            Ok(_) if bytes.raw => Self::Raw,
+            Ok(_) if is_ours => Self::Snapshot,
+            Ok(0) => Self::Empty,
+            Ok(_) => Self::Raw,
+        }
     }
-    let mut head = [0; 64];
-    let read = File::open(path).and_then(|file| file.read_at(&mut head, 0));
-    read.is_ok_and(|len| len > 0 && !head.windows(8).any(|bytes| bytes == PROJECT_MAGIC))
 }
 
 /// Joins members as the arguments say.

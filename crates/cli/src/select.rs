@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use foreign::Limits;
 use foreign::backup::{BackupSet, Backups};
-use restore::catalog::{Catalog, Lookup, Selectable, Selection, SetEntry};
+use restore::catalog::{Catalog, CatalogError, Lookup, Selectable, Selection, SetEntry};
+use restore::snapfmt::Fault;
+use restore::source::{NotRaw, RawSource};
 
 use crate::args::SelectionArgs;
 use crate::exit::Failure;
+use crate::members;
 use crate::output::note;
 
 /// Opens the snapshot files under `paths`.
@@ -21,7 +24,7 @@ pub(crate) fn set<'c>(
     catalog: &'c Catalog,
     selection: &Selection,
 ) -> Result<&'c SetEntry, Failure> {
-    let selected = catalog.select(selection)?;
+    let selected = catalog.select(selection).map_err(no_snapshot)?;
     for entry in &selected.skipped {
         passed_over(*entry, catalog.open_set(entry).err());
     }
@@ -31,6 +34,18 @@ pub(crate) fn set<'c>(
         }
     }
     Ok(selected.entry)
+}
+
+/// Why there is no set: what has the name of a snapshot may be a container of another format.
+fn no_snapshot(error: CatalogError) -> Failure {
+    if let CatalogError::Unidentified { file } | CatalogError::Damaged { file, .. } = &error
+        && let Fault::NotASnapshot { .. } = file.cause.fault
+        && let Err(why @ NotRaw::Container(container)) = RawSource::open(&file.path, members::UNIT)
+        && !container.is_snapshot()
+    {
+        return Failure::NotRaw { path: file.path.clone(), why };
+    }
+    error.into()
 }
 
 /// The one set of backups that is meant; says what should be known of it, too.

@@ -1,6 +1,8 @@
 //! Volumes whose layout is written on their members: LVM2, MD and partitions, of raw copies, of devices
 //! and of snapshots.
 
+#[path = "stacks/containers.rs"]
+mod containers;
 #[path = "stacks/examined.rs"]
 mod examined;
 #[allow(
@@ -33,6 +35,7 @@ type Bytes = std::sync::Arc<Vec<u8>>;
 
 fn main() -> ExitCode {
     let trials = [
+        containers::trials(),
         restored::trials(),
         refused::trials(),
         inspected::trials(),

@@ -296,6 +296,15 @@ pub(crate) fn expect(header: &Header, kind: Kind, tag: FileTag) -> Result<()> {
     Err(kind.structure().fault(header.offset, fault))
 }
 
+/// Whether these bytes are the header of a frame of this project, wherever they are from: both magic
+/// numbers and its own checksum.
+pub fn is_frame_header(bytes: &[u8; HEADER_LEN]) -> bool {
+    let is_ours = bytes.starts_with(&SKIPPABLE_MAGIC.to_le_bytes())
+        && bytes.get(8..16) == Some(PROJECT_MAGIC.as_slice());
+    let (head, crc) = bytes.split_last_chunk::<4>().unwrap_or((&[], &[0; 4]));
+    is_ours && crc32fast::hash(head) == u32::from_le_bytes(*crc)
+}
+
 /// Encodes the header of a frame of a known, required kind that will stand at `offset`.
 pub(crate) fn encode_header(
     kind: Kind,

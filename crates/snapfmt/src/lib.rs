@@ -46,7 +46,7 @@ mod writer;
 pub mod zero_frame;
 
 pub use codec::{Decoder, Encoder, MAX_WINDOW_LOG, crc32};
-pub use envelope::{PROJECT_MAGIC, SKIPPABLE_MAGIC};
+pub use envelope::{PROJECT_MAGIC, SKIPPABLE_MAGIC, is_frame_header};
 pub use error::{Fault, FormatError, NotStream, Result, Structure};
 pub use extent_map::{Column, ExtentMap, LayoutError, Mapping, Segment};
 pub use footer::Footer;

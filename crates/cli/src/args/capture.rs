@@ -7,7 +7,7 @@ use restore::ByteSize;
 use restore::snapfmt::{Consistency, SetId, VolumeId};
 
 use super::set::member;
-use super::{LayoutArgs, StackArgs};
+use super::{BytesArgs, LayoutArgs, StackArgs};
 
 /// `capture`
 #[derive(Debug, Args)]
@@ -29,6 +29,9 @@ pub(crate) struct CaptureArgs {
     /// How several members make the logical volume.
     #[command(flatten)]
     pub layout: LayoutArgs,
+    /// What they are read as.
+    #[command(flatten)]
+    pub bytes: BytesArgs,
     /// The logical volume's id [default: the parent's, or made from the members']
     #[arg(long, value_name = "ID")]
     pub source_volume: Option<VolumeId>,

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use attach::{AttachArgs, DetachArgs};
 pub(crate) use capture::CaptureArgs;
 pub(crate) use restore::{ExtentArgs, RestoreArgs, SyncEvery};
-pub(crate) use set::{LayoutArgs, SelectionArgs, SetArgs, StackArgs};
+pub(crate) use set::{BytesArgs, LayoutArgs, SelectionArgs, SetArgs, StackArgs};
 
 /// Brings a block volume back from local copies of its snapshots: offline, verified, in parallel.
 #[derive(Debug, Parser)]
@@ -130,6 +130,9 @@ pub(crate) struct GuessArgs {
     /// Show so many guesses
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub most: usize,
+    /// What they are read as.
+    #[command(flatten)]
+    pub bytes: BytesArgs,
 }
 
 /// `rebuild`

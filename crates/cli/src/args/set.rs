@@ -86,6 +86,17 @@ pub(crate) struct RawArgs {
     /// How several members make the logical volume.
     #[command(flatten)]
     pub layout: LayoutArgs,
+    /// What they are read as.
+    #[command(flatten)]
+    pub bytes: BytesArgs,
+}
+
+/// What members are read as.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct BytesArgs {
+    /// The paths are raw members as they are, whatever format their bytes seem to have
+    #[arg(long)]
+    pub raw: bool,
 }
 
 /// How several members make the logical volume.

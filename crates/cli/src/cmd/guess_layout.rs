@@ -35,11 +35,11 @@ struct GuessView {
 
 /// Shows the best guesses.
 pub(crate) fn run(args: &GuessArgs, output: Output) -> Result<Exit, Failure> {
-    let given = members::raw(&args.paths).ok_or_else(|| Failure::Usage {
+    let given = members::raw(&args.paths, args.bytes)?.ok_or_else(|| Failure::Usage {
         message: "members are files and devices that can be read, and no snapshot files".into(),
         hint: "give the raw copy of each member",
     })?;
-    let opened = members::open(&given, members::UNIT)?;
+    let opened = members::open(&given, members::UNIT, args.bytes)?;
     let found = guess(&opened)?;
     let ids: Vec<VolumeId> = opened.iter().map(|member| member.volume_id.clone()).collect();
     let sizes = members::sizes(&opened);

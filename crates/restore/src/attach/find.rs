@@ -79,6 +79,7 @@ fn described(holds: &Contents) -> String {
                 all.join(" and ")
             )
         }
+        Contents::Container(container) => format!("it is no disk ({container})"),
         Contents::Unknown => "what it holds is not known here".to_owned(),
         Contents::Blank => "it is blank".to_owned(),
         Contents::Unreadable => "its first bytes are damaged or cannot be read".to_owned(),

@@ -1,6 +1,7 @@
 //! What a device or image holds, told from the few bytes that filesystems, partition tables and
 //! other formats put at fixed places. Reads only, believes nothing, never fails.
 
+mod container;
 mod filesystem;
 mod layer;
 mod probe;
@@ -10,6 +11,7 @@ use std::fmt;
 
 use snapfmt::ReadAt;
 
+pub use container::Container;
 pub(crate) use probe::{Probe, uuid};
 
 /// Bytes from the start that are looked at: the superblock that begins last is btrfs's, 4 KiB at
@@ -128,6 +130,8 @@ impl fmt::Display for Signature {
 pub enum Contents {
     /// These formats, at least one.
     Known(Vec<Signature>),
+    /// No disk, but a file that holds one, or other files, in a form of its own.
+    Container(&'static Container),
     /// Something, but nothing that is known here.
     Unknown,
     /// Zeros wherever it was looked at: the first [`HEAD_LEN`] bytes and the last 4 KiB.
@@ -140,14 +144,13 @@ impl Contents {
     /// Looks into `source`.
     pub fn of(source: &dyn ReadAt) -> Self {
         let Some(probe) = Probe::new(source) else { return Self::Unreadable };
-        let mut found = Vec::new();
-        filesystem::find(&probe, &mut found);
-        layer::find(&probe, &mut found);
-        table::find(&probe, &mut found);
-        match (found.is_empty(), probe.is_blank()) {
-            (false, _) => Self::Known(found),
-            (true, true) => Self::Blank,
-            (true, false) => Self::Unknown,
+        let found = signatures(&probe);
+        if !found.is_empty() {
+            Self::Known(found)
+        } else if probe.is_blank() {
+            Self::Blank
+        } else {
+            Container::of_unknown(&probe).map_or(Self::Unknown, Self::Container)
         }
     }
 
@@ -155,9 +158,17 @@ impl Contents {
     pub fn signatures(&self) -> &[Signature] {
         match self {
             Self::Known(signatures) => signatures,
-            Self::Unknown | Self::Blank | Self::Unreadable => &[],
+            Self::Container(_) | Self::Unknown | Self::Blank | Self::Unreadable => &[],
         }
     }
+}
+
+fn signatures(probe: &Probe<'_>) -> Vec<Signature> {
+    let mut found = Vec::new();
+    filesystem::find(probe, &mut found);
+    layer::find(probe, &mut found);
+    table::find(probe, &mut found);
+    found
 }
 
 impl fmt::Display for Contents {
@@ -169,6 +180,7 @@ impl fmt::Display for Contents {
                 }
                 Ok(())
             }
+            Self::Container(container) => write!(f, "{container}"),
             Self::Unknown => f.write_str("unknown data"),
             Self::Blank => f.write_str("nothing (zeros at its start and end)"),
             Self::Unreadable => f.write_str("data that cannot be read"),

@@ -69,6 +69,11 @@ impl<'a> Probe<'a> {
         self.bytes(offset).map(u32::from_le_bytes)
     }
 
+    /// A big-endian number.
+    pub(crate) fn be32(&self, offset: u64) -> Option<u32> {
+        self.bytes(offset).map(u32::from_be_bytes)
+    }
+
     /// Text up to the first zero byte, without blanks around it; `None` if there is none.
     pub(crate) fn text<const N: usize>(&self, offset: u64) -> Option<String> {
         let bytes: [u8; N] = self.bytes(offset)?;

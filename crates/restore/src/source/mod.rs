@@ -19,7 +19,7 @@ pub use fault::{BackupFault, Checksum};
 pub use image::ImageSource;
 pub use native::NativeSource;
 pub use pages::PageCache;
-pub use raw::RawSource;
+pub use raw::{NotRaw, RawSource};
 
 /// One member at one generation: its size, what is where, and verified reads.
 ///

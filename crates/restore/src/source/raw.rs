@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Advice, fadvise};
+use snapfmt::PreadFile;
 
 use super::{
     ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt, length,
 };
+use crate::signature::Container;
 use crate::{device, sparse};
 
 /// A raw file or device, read with `pread(2)`. What `SEEK_DATA` leaves out is zeros.
@@ -26,9 +28,37 @@ pub struct RawSource {
     run: Mutex<Range<u64>>,
 }
 
+/// Why a file or device is no raw member.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRaw {
+    /// It cannot be opened, or be asked for its size.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It has no byte, as what is left of a copy that failed.
+    #[error("is empty (0 bytes)")]
+    Empty,
+    /// It holds a disk, or files, in a form of its own: its bytes are not those of a disk.
+    #[error("is not a raw copy ({0}): {way}", way = .0.way)]
+    Container(&'static Container),
+}
+
 impl RawSource {
-    /// Opens `path` read-only; data is given in chunks of `unit` bytes.
-    pub fn open(path: &Path, unit: u32) -> io::Result<Self> {
+    /// Opens `path` read-only; data is given in chunks of `unit` bytes. What is known to be no raw copy
+    /// of a disk is refused.
+    pub fn open(path: &Path, unit: u32) -> Result<Self, NotRaw> {
+        let source = Self::open_as_it_is(path, unit)?;
+        if source.size == 0 {
+            return Err(NotRaw::Empty);
+        }
+        let file = PreadFile::new(source.file.try_clone()?, source.size);
+        match Container::of(&file) {
+            Some(container) => Err(NotRaw::Container(container)),
+            None => Ok(source),
+        }
+    }
+
+    /// The same of anything that has bytes, whatever they are.
+    pub fn open_as_it_is(path: &Path, unit: u32) -> io::Result<Self> {
         device::check_kind(&std::fs::metadata(path)?)?;
         let file = File::open(path)?;
         let size = device::size(&file)?;

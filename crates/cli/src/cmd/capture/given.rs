@@ -41,7 +41,7 @@ impl Given {
         if args.paths.is_empty() {
             return Ok(Self::Members(args.members.clone()));
         }
-        if let Some(members) = members::raw(&args.paths) {
+        if let Some(members) = members::raw(&args.paths, args.bytes)? {
             return Ok(Self::Members(members));
         }
         let Some(backups) = backups(&args.paths) else {
@@ -161,7 +161,7 @@ fn open_members(
     given: &[(VolumeId, PathBuf)],
     chunk_size: ChunkSize,
 ) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
-    let opened = members::open(given, chunk_size.bytes())?;
+    let opened = members::open(given, chunk_size.bytes(), args.bytes)?;
     let joined = stack::join(opened, &args.layout, &args.stack, args.paths.is_empty())?;
     let volume = joined.proved()?;
     let mut sectors = Vec::new();

@@ -8,6 +8,7 @@ use restore::snapfmt::VolumeId;
 use serde::Serialize;
 
 use super::verdict;
+use crate::args::BytesArgs;
 use crate::exit::{Exit, Failure};
 use crate::given::Given;
 use crate::members;
@@ -41,7 +42,8 @@ pub(crate) fn show(
     members: &[(VolumeId, PathBuf)],
     output: Output,
 ) -> Result<Exit, Failure> {
-    let opened = members::open(members, members::UNIT)?;
+    // To have a look, whatever the bytes are.
+    let opened = members::open(members, members::UNIT, BytesArgs { raw: true })?;
     let stack = Stack::of_members(opened).map_err(Failure::System)?;
     let mut shown = RawVolume {
         logical_size: None,
