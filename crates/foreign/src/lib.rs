@@ -15,5 +15,6 @@ pub mod pieces;
 pub mod stack;
 mod token_guard;
 mod walk;
+mod within;
 
 pub use limits::Limits;

@@ -9,14 +9,19 @@ use std::path::{Path, PathBuf};
 
 use crate::backup::{Fault, FileFault};
 use crate::limits::Limits;
+use crate::within::{home, named};
 
 /// What looks for the backups of one format.
 pub(crate) trait Finder {
     /// Looks at a regular file; those of a directory come in any order.
     fn file(&mut self, found: &Found<'_>);
+
+    /// Hears of a link, a FIFO, a device, a socket, or a file whose name is no text: `what` it is. It is neither
+    /// followed nor opened.
+    fn special(&mut self, found: &Found<'_>, what: &'static str);
 }
 
-/// A regular file. One whose name is not UTF-8 is no file of any format and not looked at.
+/// A file by its name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found<'f> {
     pub directory: &'f Path,
@@ -83,20 +88,27 @@ impl Walk<'_> {
             };
             if kind.is_dir() {
                 inner.push(entry.path());
-            } else if kind.is_file()
-                && let Some(name) = entry.file_name().to_str()
-            {
-                self.finder.file(&Found { directory: path, name });
+                continue;
+            }
+            let name = entry.file_name();
+            let text = name.to_string_lossy();
+            let found = Found { directory: path, name: &text };
+            if name.to_str().is_none() {
+                self.finder.special(&found, "its name is not UTF-8");
+            } else if kind.is_file() {
+                self.finder.file(&found);
+            } else if kind.is_symlink() {
+                self.finder.special(&found, "a symbolic link, which is not followed");
+            } else {
+                self.finder.special(&found, "no regular file");
             }
         }
         Ok(true)
     }
 
     fn named(&mut self, path: &Path) {
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
+        let path = &*named(path);
+        let directory = home(path);
         match (fs::metadata(path), fs::metadata(directory)) {
             (Ok(file), Ok(parent)) => {
                 let known = self.seen.contains(&(parent.dev(), parent.ino()));

@@ -61,6 +61,17 @@ pub enum Missing {
         /// The directory with the blocks.
         path: PathBuf,
     },
+    /// The files of all blocks of a list.
+    #[error(
+        "the files of {blocks} blocks (such as 0.bin, block-0.bin or block_0) that {} names",
+        path.display()
+    )]
+    Files {
+        /// The list.
+        path: PathBuf,
+        /// How many blocks it has.
+        blocks: u64,
+    },
     /// The rest of a snapshot that was still being made when it was described.
     #[error("the end of snapshot {snapshot}: its state is {state:?}")]
     Rest {
@@ -158,6 +169,51 @@ pub enum Fault {
         /// The first document with checksums.
         other: PathBuf,
     },
+    /// An entry of a list of descriptions cannot be used; the others are.
+    #[error("entry {place} of Snapshots: {why}")]
+    Entry {
+        /// Its place in the list.
+        place: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nothing says which snapshot it is of.
+    #[error("nothing says which snapshot it is of: no id in the file or directory names")]
+    NoSnapshot,
+    /// It says another snapshot than its name does.
+    #[error("says {found}, and its name says {expected}")]
+    OtherSnapshot {
+        /// The snapshot it says.
+        found: Name,
+        /// The one in its name, or in that of its directory.
+        expected: Name,
+    },
+    /// A file among runs of blocks whose name does not say which blocks it has.
+    #[error("lies among runs of blocks, and its name is not FIRST.SHA256.COUNT.zstd")]
+    NoSegment,
+    /// What should be the answer beside a block has no checksum.
+    #[error("is no answer of get-snapshot-block with a Checksum")]
+    NoChecksum,
+    /// A block is said to be gone, and its file is there.
+    #[error("says that block {block} is gone, but its file is there: {file}", file = file.display())]
+    NotGone {
+        /// The block's number.
+        block: u32,
+        /// Its file.
+        file: PathBuf,
+    },
+    /// It has a checksum of a block that the list says is gone.
+    #[error("has a checksum of block {block}, which the list says is gone")]
+    Gone {
+        /// The block's number.
+        block: u32,
+    },
+    /// It has a checksum of a block that no list names.
+    #[error("has a checksum of block {block}, which no page of the list names")]
+    Unlisted {
+        /// The block's number.
+        block: u32,
+    },
     /// It says something else than another file about the same thing.
     #[error("contradicts {other} about {about}", other = other.display())]
     Contradicts {
@@ -220,6 +276,21 @@ pub enum Problem {
         /// The other.
         second: Name,
     },
+    /// A volume would have become smaller, which volumes never do.
+    #[error(
+        "snapshot {snapshot} of {size} bytes builds on {parent}, which has {parent_size}: volumes do \
+         not shrink"
+    )]
+    Smaller {
+        /// The snapshot.
+        snapshot: Name,
+        /// Its size.
+        size: u64,
+        /// What it builds on.
+        parent: Name,
+        /// The size of that.
+        parent_size: u64,
+    },
     /// A chain is longer than the limit, or returns to itself.
     #[error("snapshot {snapshot}: the chain of what it builds on is longer than {max}")]
     Chain {
@@ -248,12 +319,45 @@ pub enum Warning {
         /// The directory.
         path: PathBuf,
     },
+    /// Blocks that no saved checksum proves.
+    #[error(
+        "{}: {blocks} of {of} blocks have no SHA-256 saved with them: nothing proves these",
+        path.display()
+    )]
+    NoDigests {
+        /// The directory.
+        path: PathBuf,
+        /// How many have none.
+        blocks: u64,
+        /// How many there are.
+        of: u64,
+    },
+    /// A file where a dump is that is not used.
+    #[error("{}{} is not used: {why}", path.display(), others(*more))]
+    NotUsed {
+        /// The file.
+        path: PathBuf,
+        /// How many others are like it.
+        more: u64,
+        /// Why.
+        why: &'static str,
+    },
+    /// A list of a snapshot of which nothing else was found.
+    #[error("{}: a list of blocks, and no file of any of them is there", path.display())]
+    ListAlone {
+        /// The list.
+        path: PathBuf,
+    },
     /// A file that no snapshot was found for.
     #[error("{}: nothing says which snapshot it is of; it is not used", path.display())]
     Stray {
         /// The file or directory.
         path: PathBuf,
     },
+}
+
+fn others(more: u64) -> String {
+    if more == 0 { String::new() } else { format!(" (and {more} more)") }
 }
 
 /// Why no backup could be opened.

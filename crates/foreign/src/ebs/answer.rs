@@ -3,21 +3,21 @@
 //! stream.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::block_count;
-use super::checksum::{BlockAnswer, Numbered, Sha256};
-use super::describe::Described;
-use super::names::{decimal, is_snapshot};
+use super::checksum::Sha256;
+use super::describe::{Described, Entry};
+use super::entries::push;
+use super::fields::{Item, fields};
 use super::runs::Runs;
+use super::text::text;
 use crate::backup::{Fault, FileFault, Name};
 use crate::limits::Limits;
 use crate::token_guard::TokenGuard;
+use crate::within::Roots;
 
 /// Shorter documents are held, which is three times as fast: as most pages are, which have 10 000 blocks
 /// at most (`MaxResults`).
@@ -53,6 +53,8 @@ pub struct Page {
     pub block_size: Option<u64>,
     /// Whether another page follows.
     pub goes_on: bool,
+    /// Whether it is the entries alone, as `--query Blocks` prints them.
+    pub(super) is_bare: bool,
     /// The snapshots it is of, where someone has written that down with the answer.
     pub first: Option<Name>,
     /// The one whose blocks these are.
@@ -68,6 +70,8 @@ pub enum Answer {
     Descriptions {
         /// The snapshots.
         snapshots: Vec<Described>,
+        /// What is wrong with entries that cannot be used, the first of them: their place, and why.
+        bad: Vec<(usize, String)>,
         /// Whether another page follows.
         goes_on: bool,
     },
@@ -79,27 +83,31 @@ pub enum Answer {
     Other,
 }
 
+/// Snapshots as they are described, and what is wrong with other entries.
+pub(super) type Descriptions = (Vec<Described>, Vec<(usize, String)>);
+
 /// Takes each checksum of a list of answers of get-snapshot-block.
 pub(super) type TakeChecksum<'t> = dyn FnMut(u32, Sha256) + 't;
 
 /// The answers in a file.
 pub(super) fn open(
+    roots: &Roots,
     path: &Path,
     limits: &Limits,
     take: &mut TakeChecksum<'_>,
 ) -> Result<Vec<Answer>, FileFault> {
     let mut read = || {
-        let file = File::open(path)?;
-        let found = file.metadata()?.len();
+        let (file, found) = roots.open(path)?;
         if found > limits.document_bytes {
             return Err(Fault::TooLong { found, max: limits.document_bytes });
         }
+        let text = text(file)?;
         if found >= HELD {
-            return Ok(streamed(file.take(limits.document_bytes), limits, take)?);
+            return Ok(streamed(text.take(limits.document_bytes), limits, take)?);
         }
-        let mut text = Vec::with_capacity(usize::try_from(found).unwrap_or(0));
-        file.take(HELD).read_to_end(&mut text)?;
-        Ok(held(&text, limits, take)?)
+        let mut held = Vec::with_capacity(usize::try_from(found).unwrap_or(0));
+        text.take(HELD).read_to_end(&mut held)?;
+        Ok(self::held(&held, limits, take)?)
     };
     read().map_err(|fault| FileFault::new(path, fault))
 }
@@ -174,14 +182,26 @@ impl<'de> Visitor<'de> for Answers<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let answer = fields(map, self.limits, self.take)?;
-        // What is not known is not kept: there may be very many of them.
-        if answer != Answer::Other {
-            if self.found.len() >= self.limits.documents as usize {
-                return Err(A::Error::custom("more answers than are read"));
+        let answer = match fields(map, self.limits, self.take)? {
+            // What is not known is not kept: there may be very many of them.
+            Item::Answer(Answer::Other) => return Ok(()),
+            Item::Answer(answer) => answer,
+            Item::Entry { kind, block, listed } => {
+                if let Some(Answer::Page(page)) = self.found.last_mut()
+                    && page.is_bare
+                    && page.kind == kind
+                {
+                    return push(&mut page.blocks, block, listed, self.limits);
+                }
+                let mut page = Page::bare(kind);
+                push::<A::Error>(&mut page.blocks, block, listed, self.limits)?;
+                Answer::Page(page)
             }
-            self.found.push(answer);
+        };
+        if self.found.len() >= self.limits.documents as usize {
+            return Err(A::Error::custom("more answers than are read"));
         }
+        self.found.push(answer);
         Ok(())
     }
 
@@ -210,156 +230,30 @@ impl<'de> Visitor<'de> for Answers<'_, '_> {
     }
 }
 
-/// The fields of an answer that matter.
-#[derive(Default)]
-struct Fields {
-    full: Option<Runs<Listed>>,
-    changes: Option<Runs<Listed>>,
-    volume_size: Option<u64>,
-    block_size: Option<u64>,
-    goes_on: Option<bool>,
-    first: Option<Name>,
-    second: Option<Name>,
-    snapshots: Option<Vec<Described>>,
-    checksums: Option<u64>,
-    block: BlockAnswer,
-}
-
-fn fields<'de, A: MapAccess<'de>>(
-    mut map: A,
-    limits: &Limits,
-    take: &mut TakeChecksum<'_>,
-) -> Result<Answer, A::Error> {
-    let mut of = Fields::default();
-    while let Some(key) = map.next_key::<String>()? {
-        let twice = || A::Error::custom(format_args!("key {key:?} stands twice"));
-        let fresh = match key.as_str() {
-            "Blocks" => {
-                of.full.replace(map.next_value_seed(Blocks { kind: Kind::Full, limits })?).is_none()
-            }
-            "ChangedBlocks" => {
-                let list = Blocks { kind: Kind::Changes, limits };
-                of.changes.replace(map.next_value_seed(list)?).is_none()
-            }
-            "Snapshots" => of.snapshots.replace(map.next_value_seed(Snapshots(limits))?).is_none(),
-            "VolumeSize" => set(&mut of.volume_size, map.next_value()?),
-            "BlockSize" => set(&mut of.block_size, map.next_value()?),
-            "NextToken" => of.goes_on.replace(goes_on(map.next_value()?)).is_none(),
-            "FirstSnapshotId" => set(&mut of.first, snapshot(map.next_value()?)),
-            "SecondSnapshotId" | "SnapshotId" => set(&mut of.second, snapshot(map.next_value()?)),
-            "Checksum" => set(&mut of.block.checksum, map.next_value()?),
-            "ChecksumAlgorithm" => set(&mut of.block.checksum_algorithm, map.next_value()?),
-            "DataLength" => set(&mut of.block.data_length, map.next_value()?),
-            digits => match decimal::<u32>(digits) {
-                Some(block) => {
-                    let Numbered(answer) = map.next_value()?;
-                    if let Some(checksum) = answer.checksum()? {
-                        take(block, checksum);
-                        *of.checksums.get_or_insert(0) += 1;
-                    }
-                    true
-                }
-                None => map.next_value::<IgnoredAny>().map(|_| true)?,
-            },
-        };
-        if !fresh {
-            return Err(twice());
+impl Page {
+    /// One of entries alone.
+    fn bare(kind: Kind) -> Self {
+        Self {
+            kind,
+            blocks: Runs::default(),
+            volume_size: None,
+            block_size: None,
+            goes_on: false,
+            is_bare: true,
+            first: None,
+            second: None,
         }
     }
-    of.answer()
 }
 
-impl Fields {
-    fn answer<E: Error>(self) -> Result<Answer, E> {
-        let Self { full, changes, volume_size, block_size, first, second, .. } = self;
-        let goes_on = self.goes_on.unwrap_or(false);
-        let page = |kind, blocks| {
-            Answer::Page(Page { kind, blocks, volume_size, block_size, goes_on, first, second })
-        };
-        Ok(match (full, changes, self.snapshots, self.checksums) {
-            (Some(blocks), None, None, None) => page(Kind::Full, blocks),
-            (None, Some(blocks), None, None) => page(Kind::Changes, blocks),
-            (None, None, Some(snapshots), None) => Answer::Descriptions { snapshots, goes_on },
-            (None, None, None, Some(count)) => Answer::Checksums(count),
-            (None, None, None, None) if self.block.data_length.is_some() => {
-                Answer::Block(self.block.checksum()?)
-            }
-            (None, None, None, None) => Answer::Other,
-            _ => return Err(E::custom("two kinds of answer in one")),
-        })
-    }
-}
+/// How many bad entries of a document are named.
+const MAX_BAD: usize = 100;
 
-/// Sets a field; `false` when it was set before.
-fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
-    let fresh = field.is_none();
-    *field = value;
-    fresh
-}
-
-/// There is no more where the token is null or empty.
-fn goes_on(token: Option<String>) -> bool {
-    token.is_some_and(|token| !token.is_empty())
-}
-
-fn snapshot(text: Option<String>) -> Option<Name> {
-    text.filter(|text| is_snapshot(text)).map(|text| Name::from(text.as_str()))
-}
-
-/// The entries of a list of blocks.
-struct Blocks<'l> {
-    kind: Kind,
-    limits: &'l Limits,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Entry {
-    block_index: u32,
-    #[serde(default)]
-    second_block_token: Option<IgnoredAny>,
-}
-
-impl<'de> DeserializeSeed<'de> for Blocks<'_> {
-    type Value = Runs<Listed>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Blocks<'_> {
-    type Value = Runs<Listed>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of blocks")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let most = block_count(self.limits.volume_size);
-        let mut blocks = Runs::default();
-        while let Some(entry) = list.next_element::<Entry>()? {
-            let block = entry.block_index;
-            if u64::from(block) >= most {
-                return Err(A::Error::custom(format_args!("block {block} is beyond any volume")));
-            }
-            let gone = self.kind == Kind::Changes && entry.second_block_token.is_none();
-            if !blocks.push(block, if gone { Listed::Gone } else { Listed::Stored }) {
-                let message = format_args!("block {block} stands twice, or behind a later one");
-                return Err(A::Error::custom(message));
-            }
-        }
-        // There may be very many pages.
-        blocks.shrink_to_fit();
-        Ok(blocks)
-    }
-}
-
-/// The entries of describe-snapshots.
-struct Snapshots<'l>(&'l Limits);
+/// The entries of describe-snapshots, and those that cannot be used.
+pub(super) struct Snapshots<'l>(pub &'l Limits);
 
 impl<'de> DeserializeSeed<'de> for Snapshots<'_> {
-    type Value = Vec<Described>;
+    type Value = Descriptions;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -367,21 +261,26 @@ impl<'de> DeserializeSeed<'de> for Snapshots<'_> {
 }
 
 impl<'de> Visitor<'de> for Snapshots<'_> {
-    type Value = Vec<Described>;
+    type Value = Descriptions;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of snapshots")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut snapshots = Vec::new();
-        while let Some(described) = list.next_element()? {
-            if snapshots.len() >= self.0.snapshots as usize {
+        let (mut snapshots, mut bad, mut place) = (Vec::new(), Vec::new(), 0);
+        while let Some(Entry(described)) = list.next_element()? {
+            if place >= self.0.snapshots as usize {
                 return Err(A::Error::custom("more snapshots than are read"));
             }
-            snapshots.push(described);
+            match described {
+                Ok(described) => snapshots.push(described),
+                Err(why) if bad.len() < MAX_BAD => bad.push((place, why)),
+                Err(_) => {}
+            }
+            place += 1;
         }
-        Ok(snapshots)
+        Ok((snapshots, bad))
     }
 }
 
@@ -396,6 +295,9 @@ mod tests {
         let sum = "B4VNL+8pega6gWheZgwzLeNtXRjVRpJ9MNqtbX/aFUE=";
         let mut texts = vec![
             format!(r#"[{{"7": {{"Checksum": "{sum}"}}, "8": "text"}}, 1] {{"Blocks": []}}"#),
+            format!(r#"[{{"7": {{"Checksum": "{sum}"}}}}, 1] {{"Blocks": []}}"#),
+            r#"[{"BlockIndex": 1, "BlockToken": "a"}, {"BlockIndex": 2, "BlockToken": "b"}]"#
+                .into(),
             r#"{"Blocks": [{"BlockIndex": 1}, {"BlockIndex": 1}]}"#.to_owned(),
             r#"{"Blocks": ["#.to_owned(),
             String::new(),

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Listed};
 use super::checksum::Sha256;
-use super::find::{Beside, Folder};
+use super::folder::{Beside, Folder};
 use super::names::Form;
 use super::runs::Runs;
 use crate::backup::{Fault, FileFault};
 use crate::limits::Limits;
+use crate::within::Roots;
 
 /// The files with a snapshot's blocks, in any number of directories. Paths are not kept: a number and
 /// the way files are called give them.
@@ -16,10 +17,12 @@ use crate::limits::Limits;
 pub(super) struct Blocks {
     /// Where each block is: which of the places.
     files: Runs<u16>,
-    /// Where this process worked when they were found: it may have gone elsewhere when they are read.
-    base: PathBuf,
+    /// What they are opened below.
+    pub roots: Roots,
     places: Vec<Place>,
     checksums: Vec<PathBuf>,
+    /// How many of them have a checksum, as far as can be told without reading these again.
+    pub digests: u64,
 }
 
 /// A directory and how its block files are called.
@@ -34,19 +37,15 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Checksums(Vec<Sha256>);
 
-/// What relative paths of files that are opened later are relative to.
-pub(super) fn base() -> PathBuf {
-    std::env::current_dir().unwrap_or_default()
-}
-
 impl Blocks {
     /// Joins the files of all directories; of a block that several have, the first counts.
-    pub(super) fn new(folders: Vec<Folder>) -> Result<Self, FileFault> {
-        let mut blocks = Self { base: base(), ..Self::default() };
+    pub(super) fn new(folders: Vec<Folder>, roots: &Roots) -> Result<Self, FileFault> {
+        let mut blocks = Self { roots: roots.clone(), ..Self::default() };
         let count = folders.iter().flat_map(|folder| folder.files.values()).map(Vec::len).sum();
         let mut all: Vec<(u32, u16)> = Vec::with_capacity(count);
         for mut folder in folders {
             blocks.checksums.append(&mut folder.checksums);
+            blocks.digests = blocks.digests.saturating_add(folder.digests);
             let mut forms: Vec<_> = folder.files.into_iter().collect();
             forms.sort_unstable_by_key(|(form, _)| *form);
             for (form, numbers) in forms {
@@ -102,7 +101,9 @@ impl Blocks {
     /// The file of a block; where there is none, that it would be.
     pub(super) fn path(&self, block: u32) -> PathBuf {
         match self.place(block).or(self.places.first()) {
-            Some(Place { directory, form, .. }) => form.path(&self.base.join(directory), block),
+            Some(Place { directory, form, .. }) => {
+                form.path(&self.roots.absolute(directory), block)
+            }
             None => PathBuf::from(format!("{block}")),
         }
     }
@@ -119,7 +120,7 @@ impl Blocks {
         limits: &Limits,
     ) -> Result<Option<Sha256>, FileFault> {
         let Some(Place { directory, form, beside }) = self.place(block) else { return Ok(None) };
-        let file = form.path(&self.base.join(directory), block);
+        let file = form.path(&self.roots.absolute(directory), block);
         let mut appended = file.clone().into_os_string();
         appended.push(".json");
         let names = [
@@ -127,37 +128,45 @@ impl Blocks {
             beside.replaced.then(|| file.with_extension("json")),
         ];
         let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|meta| meta.is_file());
-        for path in names.into_iter().flatten().filter(is_file) {
-            for answer in answer::open(&path, limits, &mut |_, _| ())? {
-                if let Answer::Block(checksum) = answer {
-                    return Ok(checksum);
-                }
+        let Some(path) = names.into_iter().flatten().find(is_file) else { return Ok(None) };
+        for answer in answer::open(&self.roots, &path, limits, &mut |_, _| ())? {
+            if let Answer::Block(checksum) = answer {
+                return Ok(checksum);
             }
         }
-        Ok(None)
+        Err(FileFault::new(&path, Fault::NoChecksum))
     }
 
-    /// The checksums that documents have of the blocks of a list.
-    pub(super) fn checksums<T: Copy + PartialEq>(
+    /// The checksums that documents have of the blocks of a list. One of a block that a list of all blocks
+    /// does not name says that it is damaged, or a page of it is missing.
+    pub(super) fn checksums(
         &self,
-        list: &Runs<T>,
+        list: &Runs<Listed>,
+        is_full: bool,
         limits: &Limits,
     ) -> Result<Checksums, FileFault> {
         let mut checksums = Checksums::default();
         let mut wrong = None;
         for path in &self.checksums {
+            let other = self.checksums.first().unwrap_or(path);
             // Room for all of them only where there is one of any.
             let take = &mut |block: u32, checksum: Sha256| {
-                if let Some((_, place)) = list.get(block)
-                    && !checksums.set(place, list.len(), checksum)
-                {
-                    wrong.get_or_insert(block);
-                }
+                let fault = match list.get(block) {
+                    None if is_full => Fault::Unlisted { block },
+                    None => return,
+                    Some((Listed::Gone, _)) => Fault::Gone { block },
+                    Some((Listed::Stored, place)) => {
+                        if checksums.set(place, list.len(), checksum) {
+                            return;
+                        }
+                        Fault::OtherChecksum { block, other: other.clone() }
+                    }
+                };
+                wrong.get_or_insert(fault);
             };
-            answer::open(path, limits, take)?;
-            if let Some(block) = wrong {
-                let other = self.checksums.first().unwrap_or(path).clone();
-                return Err(FileFault::new(path, Fault::OtherChecksum { block, other }));
+            answer::open(&self.roots, path, limits, take)?;
+            if let Some(fault) = wrong {
+                return Err(FileFault::new(path, fault));
             }
         }
         Ok(checksums)

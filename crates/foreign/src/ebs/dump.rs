@@ -10,14 +10,16 @@ use restore::source::{Chain, ReadError, Source};
 use super::answer::Listed;
 use super::block_count;
 use super::blocks::Blocks;
-use super::find::{Folder, Parts};
+use super::folder::Folder;
+use super::gather::Parts;
 use super::lost::Lost;
 use super::pages::{List, contradiction};
 use super::proxy;
 use super::runs::{Run, Runs};
 use super::source::{BlockSource, damaged};
-use crate::backup::{Fault, FileFault, Missing, Name, Problem, Stored};
+use crate::backup::{Fault, FileFault, Missing, Name, Problem, Stored, Warning};
 use crate::limits::Limits;
+use crate::within::Roots;
 
 /// How many lost blocks of a member are named; a restore that goes on finds them all.
 const MAX_DAMAGE: usize = 1000;
@@ -55,10 +57,25 @@ impl Dump {
         id: &Name,
         parts: Parts,
         described: Option<u64>,
+        roots: &Roots,
         limits: &Limits,
     ) -> Option<Result<Self, Vec<Problem>>> {
-        let Parts { full, changes, folders, proxy } = parts;
-        match (Self::of_folders(id, full, changes, folders, described, limits), proxy.as_slice()) {
+        let Parts { full, changes, folders, proxy, broken, is_at_home, .. } = parts;
+        if !broken.is_empty() {
+            return Some(Err(broken.into_iter().map(Problem::from).collect()));
+        }
+        let lists = Lists { full, changes, is_at_home };
+        let made = Self::of_folders(id, lists, folders, described, roots, limits);
+        let mut dumps = Vec::new();
+        for dump in proxy {
+            match dump {
+                Ok(dump) => dumps.push(dump),
+                // Blocks with a list are whole without it.
+                Err(_) if matches!(made, Some(Ok(_))) => {}
+                Err(fault) => return Some(Err(vec![fault.into()])),
+            }
+        }
+        match (made, dumps.as_slice()) {
             // What flexible-snapshot-proxy wrote may lack its end.
             (Some(Err(_)) | None, [dump, others @ ..]) => {
                 let made = Self::of_proxy(id, dump, others, described);
@@ -70,26 +87,17 @@ impl Dump {
 
     fn of_folders(
         id: &Name,
-        full: Vec<Result<List, Problem>>,
-        changes: Vec<(Option<Name>, Result<List, Problem>)>,
-        mut folders: Vec<Folder>,
+        lists: Lists,
+        folders: Vec<Folder>,
         described: Option<u64>,
+        roots: &Roots,
         limits: &Limits,
     ) -> Option<Result<Self, Vec<Problem>>> {
-        let is_empty = |list: &Result<List, Problem>| {
-            list.as_ref().is_ok_and(|list| stored(&list.blocks).next().is_none())
-        };
-        let lists = || full.iter().chain(changes.iter().map(|(_, list)| list));
-        if folders.is_empty() && !lists().any(is_empty) {
-            return None;
+        if folders.is_empty() && !lists.is_any_empty() {
+            return lists.without_files();
         }
-        let broken: Vec<Problem> =
-            folders.iter_mut().flat_map(|f| f.broken.drain(..)).map(Problem::from).collect();
-        if !broken.is_empty() {
-            return Some(Err(broken));
-        }
-        let made = Blocks::new(folders).map_err(Problem::from).and_then(|blocks| {
-            let (list, parent) = choose(full, changes, &blocks)?;
+        let made = Blocks::new(folders, roots).map_err(Problem::from).and_then(|blocks| {
+            let (list, parent) = choose(lists.full, lists.changes, &blocks)?;
             Self::of_blocks(id, list, parent, blocks, described, limits)
         });
         Some(made.map_err(|problem| vec![problem]))
@@ -129,6 +137,11 @@ impl Dump {
             return Err(Missing::PageOf { block, path: blocks.path(block) }.into());
         }
         let fault = |fault| Problem::from(FileFault::new(&list.path, fault));
+        let gone = list.blocks.runs().iter().filter(|run| run.value == Listed::Gone);
+        if let Some(block) = gone.flat_map(Run::range).find(|block| blocks.has(*block)) {
+            let fault = Fault::NotGone { block, file: blocks.path(block) };
+            return Err(FileFault::new(list.page_of(block), fault).into());
+        }
         let max = limits.volume_size >> 30;
         let Some(size) = list.volume_size.or(described) else {
             return Err(fault(Fault::VolumeSize { found: 0, max }));
@@ -178,6 +191,20 @@ impl Dump {
         }
     }
 
+    /// What should be known of it.
+    fn warning(&self) -> Option<Warning> {
+        let path = self.path.clone();
+        match &self.content {
+            Content::Proxy(_) => Some(Warning::LastRun { path }),
+            Content::Blocks { list, blocks, .. } => {
+                let stored = stored(list).map(|range| u64::from(range.end - range.start));
+                let of: u64 = stored.sum();
+                let lacking = of.saturating_sub(blocks.digests);
+                (lacking > 0).then_some(Warning::NoDigests { path, blocks: lacking, of })
+            }
+        }
+    }
+
     /// Those of the blocks that its volume has.
     fn within(&self, blocks: Range<u32>) -> Range<u32> {
         let count = u32::try_from(block_count(self.size)).unwrap_or(u32::MAX);
@@ -187,15 +214,46 @@ impl Dump {
     fn source(&self, parent_size: u64, limits: &Limits) -> Result<Box<dyn Source>, FileFault> {
         Ok(match &self.content {
             Content::Proxy(dump) => Box::new(dump.clone()),
-            Content::Blocks { list, blocks, .. } => Box::new(BlockSource {
+            Content::Blocks { list, blocks, parent } => Box::new(BlockSource {
                 size: self.size,
                 inherited: parent_size.min(self.size),
                 list: list.clone(),
                 blocks: blocks.clone(),
-                checksums: blocks.checksums(list, limits)?,
+                checksums: blocks.checksums(list, parent.is_none(), limits)?,
                 limits: *limits,
             }),
         })
+    }
+}
+
+/// The lists of a snapshot.
+struct Lists {
+    full: Vec<Result<List, Problem>>,
+    changes: Vec<(Option<Name>, Result<List, Problem>)>,
+    is_at_home: bool,
+}
+
+impl Lists {
+    fn all(&self) -> impl Iterator<Item = &Result<List, Problem>> {
+        self.full.iter().chain(self.changes.iter().map(|(_, list)| list))
+    }
+
+    /// Whether one of them needs no files.
+    fn is_any_empty(&self) -> bool {
+        let is_empty = |list: &List| stored(&list.blocks).next().is_none();
+        self.all().any(|list| list.as_ref().is_ok_and(is_empty))
+    }
+
+    /// What is missing where no file of a block is there. A list that lies somewhere is no dump.
+    fn without_files<T>(&self) -> Option<Result<T, Vec<Problem>>> {
+        let problem = match self.all().next().filter(|_| self.is_at_home)? {
+            Ok(list) => {
+                let blocks = stored(&list.blocks).map(|range| u64::from(range.end - range.start));
+                Missing::Files { path: list.path.clone(), blocks: blocks.sum() }.into()
+            }
+            Err(problem) => problem.clone(),
+        };
+        Some(Err(vec![problem]))
     }
 }
 
@@ -250,6 +308,16 @@ fn other_size(found: u64, described: Option<u64>) -> Option<Fault> {
     Some(Fault::OtherSize { found: found >> 30, expected, other: PathBuf::from("its description") })
 }
 
+/// The size of a volume is never less than it was.
+fn smaller(child: &Dump, parent: &Dump) -> Problem {
+    Problem::Smaller {
+        snapshot: child.id.clone(),
+        size: child.size,
+        parent: parent.id.clone(),
+        parent_size: parent.size,
+    }
+}
+
 /// The blocks that a list says are stored.
 fn stored(list: &Runs<Listed>) -> impl Iterator<Item = Range<u32>> {
     list.runs().iter().filter(|run| run.value == Listed::Stored).map(Run::range)
@@ -276,6 +344,9 @@ impl Line {
                 return Err(vec![Problem::Chain { snapshot, max }]);
             }
             match dumps.get(&snapshot) {
+                Some(Ok(parent)) if parent.size > child.size => {
+                    return Err(vec![smaller(child, parent)]);
+                }
                 Some(Ok(parent)) => layers.push(parent.clone()),
                 Some(Err(problems)) => return Err(problems.clone()),
                 None => {
@@ -293,10 +364,9 @@ impl Line {
         Some(Problem::Blocks { lost: lost.count.into(), first })
     }
 
-    /// The directories of it that flexible-snapshot-proxy wrote.
-    pub(super) fn proxies(&self) -> impl Iterator<Item = &Path> {
-        let is_proxy = |layer: &&Arc<Dump>| matches!(layer.content, Content::Proxy(_));
-        self.layers.iter().filter(is_proxy).map(|layer| layer.path.as_path())
+    /// What should be known of what it is made of.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        self.layers.iter().filter_map(|layer| layer.warning()).collect()
     }
 }
 

@@ -10,7 +10,11 @@ mod blocks;
 mod checksum;
 mod describe;
 mod dump;
+mod entries;
+mod fields;
 mod find;
+mod folder;
+mod gather;
 mod lost;
 mod names;
 mod pages;
@@ -18,12 +22,14 @@ mod proxy;
 mod runs;
 mod sets;
 mod source;
+mod text;
 
 use std::path::PathBuf;
 
 use crate::backup::{Backups, Fault};
 use crate::limits::Limits;
 use crate::walk::walk;
+use crate::within::Roots;
 
 pub use answer::{Answer, Kind, Listed, Page};
 pub use describe::{Described, Tags};
@@ -36,7 +42,8 @@ const BLOCK_LEN: u32 = 512 << 10;
 
 /// Looks for EBS snapshots under `paths`, and the sets they make.
 pub fn find(paths: &[PathBuf], limits: &Limits) -> Backups {
-    let mut tree = find::Tree::new(limits);
+    let roots = Roots::of(paths);
+    let mut tree = find::Tree::new(roots, limits);
     let mut unreadable = walk(paths, limits, &mut tree);
     let found = tree.finish(&mut unreadable);
     sets::sets(found, unreadable, limits)

@@ -36,6 +36,7 @@ pub(super) fn snapshots_in(text: &str) -> Vec<Name> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Form {
     prefix: &'static str,
+    suffix: &'static str,
     /// How many digits the number has at least.
     width: u8,
     /// Whether the file is in `blocks/` below the directory.
@@ -44,28 +45,46 @@ pub(super) struct Form {
 
 /// The directory that block files are kept in below that of their snapshot.
 pub const BLOCKS: &str = "blocks";
-const SUFFIX: &str = ".bin";
 const PREFIXES: [&str; 3] = ["", "block-", "block_"];
+/// The first is what block files are mostly called by; the others only count in a directory of a dump.
+const SUFFIXES: [&str; 7] = [".bin", ".raw", ".img", ".dat", ".blk", ".block", ""];
 
 impl Form {
     /// The form and number of a block file's name, if it is one.
     pub(super) fn of(name: &str, is_below: bool) -> Option<(Self, u32)> {
-        let stem = name.strip_suffix(SUFFIX)?;
+        let mut suffixes = SUFFIXES.into_iter();
+        let (suffix, stem) = suffixes.find_map(|end| Some((end, name.strip_suffix(end)?)))?;
         let parse = |prefix: &'static str| {
             let digits = stem.strip_prefix(prefix)?;
             let number: u32 = decimal(digits)?;
             let natural = number.checked_ilog10().unwrap_or(0) as usize + 1;
             let width = if digits.len() == natural { 0 } else { digits.len() };
             let width = u8::try_from(width).ok()?;
-            Some((Self { prefix, width, is_below }, number))
+            Some((Self { prefix, suffix, width, is_below }, number))
         };
         PREFIXES.into_iter().find_map(parse)
     }
 
+    /// Whether files that are called so are hardly anything but blocks.
+    pub(super) fn is_plain(self) -> bool {
+        self.suffix == SUFFIXES[0]
+    }
+
+    /// Whether something stands behind the number.
+    pub(super) const fn has_end(self) -> bool {
+        !self.suffix.is_empty()
+    }
+
+    /// Whether the names of both are the same up to what follows the number.
+    pub(super) fn is_called_like(self, other: Self) -> bool {
+        let stem = |form: Self| (form.prefix, form.width, form.is_below);
+        stem(self) == stem(other)
+    }
+
     /// The path of a block's file below its snapshot's directory.
     pub(super) fn path(self, directory: &Path, number: u32) -> std::path::PathBuf {
-        let Self { prefix, width, is_below } = self;
-        let name = format!("{prefix}{number:0width$}{SUFFIX}", width = usize::from(width));
+        let Self { prefix, suffix, width, is_below } = self;
+        let name = format!("{prefix}{number:0width$}{suffix}", width = usize::from(width));
         if is_below { directory.join(BLOCKS).join(name) } else { directory.join(name) }
     }
 }
@@ -76,9 +95,17 @@ pub(super) fn decimal<T: std::str::FromStr>(digits: &str) -> Option<T> {
     if plain { digits.parse().ok() } else { None }
 }
 
+/// A document's name without what stands behind its last dot, unless that is a number.
+fn stem(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, end)) if decimal::<u32>(end).is_none() => stem,
+        _ => name,
+    }
+}
+
 /// What a document's name has before its last number, that number, and how many digits it has.
 pub(super) fn page_number(name: &str) -> (&str, Option<(u32, usize)>) {
-    let stem = name.len().checked_sub(5).and_then(|at| name.get(..at)).unwrap_or(name);
+    let stem = stem(name);
     let kept = stem.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = stem.get(kept.len()..).unwrap_or_default();
     // The digits of an id are no page's number.
@@ -91,9 +118,38 @@ pub(super) fn page_number(name: &str) -> (&str, Option<(u32, usize)>) {
     }
 }
 
+/// The name of another page of the same row.
+pub(super) fn other_page(name: &str, number: u32, digits: usize) -> String {
+    let (kept, _) = page_number(name);
+    let end = name.get(stem(name).len()..).unwrap_or_default();
+    format!("{kept}{number:0digits$}{end}")
+}
+
+/// What documents are called, if by what they hold.
+const TELLING: [&str; 6] = [
+    "list-snapshot-blocks",
+    "list-changed-blocks",
+    "listsnapshotblocks",
+    "listchangedblocks",
+    "describe-snapshots",
+    "get-snapshot-block",
+];
+
+/// Whether a file's name says that it belongs to a dump.
+pub(super) fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|word| name.contains(word)) || !snapshots_in(&name).is_empty()
+}
+
+/// Whether a key is one of the `known` ones with one byte changed: what damage makes of it.
+pub(super) fn is_garbled(key: &str, known: &[&str]) -> bool {
+    let differ = |other: &str| key.bytes().zip(other.bytes()).filter(|(a, b)| a != b).count();
+    known.iter().any(|other| key.len() == other.len() && differ(other) == 1)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Form, page_number, snapshots_in};
+    use super::{Form, is_garbled, other_page, page_number, snapshots_in};
     use std::path::Path;
 
     fn ids(text: &str) -> Vec<String> {
@@ -124,6 +180,9 @@ mod tests {
             ("00000000.bin", 0),
             ("123456789.bin", 123_456_789),
             ("block_0007.bin", 7),
+            ("block_5", 5),
+            ("0009.raw", 9),
+            ("7", 7),
         ] {
             let (form, found) = Form::of(name, false).unwrap();
             assert_eq!(found, number);
@@ -131,7 +190,7 @@ mod tests {
         }
         let far = "4294967296.bin";
         for none in
-            ["block-15.bin.json", "-1.bin", "+1.bin", "1.BIN", ".bin", far, "1_0.bin", "x1.bin"]
+            ["block-15.bin.json", "-1.bin", "+1.bin", "1.BIN", ".bin", far, "1_0.bin", "x1.bin", ""]
         {
             assert!(Form::of(none, false).is_none(), "{none}");
         }
@@ -148,5 +207,17 @@ mod tests {
         let id = "list.snap-72c89b87fef997e87.json";
         assert_eq!(page_number(id), ("list.snap-72c89b87fef997e87", None));
         assert_eq!(page_number("7.json"), ("", Some((7, 1))));
+        assert_eq!(page_number("list.0001"), ("list.", Some((1, 4))));
+        assert_eq!(other_page("list.0001.jsonl", 12, 4), "list.0012.jsonl");
+        assert_eq!(other_page("list.1", 12, 1), "list.12");
+    }
+
+    #[test]
+    fn a_key_with_one_byte_changed() {
+        let known = ["State", "Tags"];
+        for (key, is) in [("Statd", true), ("Uags", true), ("State", false), ("Sta", false)] {
+            assert_eq!(is_garbled(key, &known), is, "{key}");
+        }
+        assert!(!is_garbled("OutpostArn", &known));
     }
 }

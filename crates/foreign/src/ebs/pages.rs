@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::answer::{Listed, Page};
-use super::names::page_number;
+use super::names::{other_page, page_number};
 use super::runs::Runs;
 use super::{BLOCK_SIZE, block_count, gib};
 use crate::backup::{Fault, FileFault, Missing, Problem};
@@ -32,6 +32,17 @@ pub(super) struct List {
     pub volume_size: Option<u64>,
     /// The file of its first page.
     pub path: PathBuf,
+    /// The files of its pages, each with its first block.
+    pages: Vec<(u32, PathBuf)>,
+}
+
+impl List {
+    /// The page that names a block.
+    pub(super) fn page_of(&self, block: u32) -> &Path {
+        let at = self.pages.partition_point(|(first, _)| *first <= block);
+        let page = at.checked_sub(1).and_then(|at| self.pages.get(at));
+        page.map_or(&self.path, |(_, path)| path)
+    }
 }
 
 /// Joins the pages that a directory has of one list. Where it has the list several times, under
@@ -91,7 +102,8 @@ fn row(mut pages: Vec<&PageFile>, limits: &Limits) -> Result<List, Problem> {
         (_, _, None) => {}
     }
     let path = pages.first().map(|page| page.path.clone()).unwrap_or_default();
-    Ok(List { blocks, volume_size, path })
+    let firsts = pages.iter().filter_map(|page| Some((page.first()?, page.path.clone())));
+    Ok(List { blocks, volume_size, path, pages: firsts.collect() })
 }
 
 impl PageFile {
@@ -106,19 +118,21 @@ impl PageFile {
 
 /// Names that count their pages from 0 or 1 must count all of them.
 fn no_gap(pages: &[&PageFile]) -> Result<(), Missing> {
-    let mut rows: BTreeMap<(PathBuf, String), BTreeMap<u32, usize>> = BTreeMap::new();
+    let mut rows: BTreeMap<PathBuf, BTreeMap<u32, (usize, &PageFile)>> = BTreeMap::new();
     for page in pages {
-        if let (stem, Some((number, digits))) = page_number(&page.name()) {
-            let stem = (page.path.with_file_name(""), stem.to_owned());
-            rows.entry(stem).or_default().insert(number, digits);
+        let name = page.name();
+        if let (_, Some((number, digits))) = page_number(&name) {
+            // All pages of a row would have this name if they had no number.
+            let row = page.path.with_file_name(other_page(&name, 0, 0));
+            rows.entry(row).or_default().insert(number, (digits, page));
         }
     }
-    for ((directory, stem), row) in rows {
+    for row in rows.into_values() {
         let mut expected = row.keys().next().copied().filter(|first| *first <= 1);
-        for (number, digits) in row {
+        for (number, (digits, page)) in row {
             let Some(next) = expected else { break };
             if number != next {
-                let path = directory.join(format!("{stem}{next:0digits$}.json"));
+                let path = page.path.with_file_name(other_page(&page.name(), next, digits));
                 return Err(Missing::Page { path });
             }
             expected = next.checked_add(1);

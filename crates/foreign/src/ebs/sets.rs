@@ -10,7 +10,7 @@ use restore::snapfmt::{SetId, VolumeId};
 
 use super::describe::Described;
 use super::dump::{Dump, Dumps, Line};
-use super::find::{DescribedIn, Snapshots};
+use super::gather::{DescribedIn, Snapshots};
 use super::gib;
 use super::lost::{Lost, lost};
 use crate::backup::{
@@ -27,8 +27,9 @@ const SOURCE_VOLUME_TAG: &str = "datafy:source-volume:id";
 /// the first (EBS user guide, "Tagging" of lifecycle policies).
 const INSTANCE_TAGS: [&str; 3] = ["instance-id", "InstanceId", "instance_id"];
 
-/// The states of a snapshot that is not whole (EC2 API reference, `Snapshot`).
-const UNFINISHED: [&str; 2] = ["pending", "error"];
+/// The states of a snapshot that is whole, the last two of one in the recycle bin (EC2 API reference,
+/// `Snapshot`).
+const WHOLE: [&str; 3] = ["completed", "recoverable", "recovering"];
 
 /// One snapshot that was dumped, described, or both.
 struct Snapshot {
@@ -51,24 +52,37 @@ enum Tie {
 }
 
 /// Makes sets of all that was found.
-pub(super) fn sets(found: Snapshots, unreadable: Vec<FileFault>, limits: &Limits) -> Backups {
-    let Snapshots { parts, described, warnings, evidence } = found;
+pub(super) fn sets(
+    found: Snapshots<'_>,
+    mut unreadable: Vec<FileFault>,
+    limits: &Limits,
+) -> Backups {
+    let Snapshots { roots, parts, described, mut warnings, evidence, .. } = found;
     let mut all = descriptions(described);
     let mut dumps = Dumps::new();
-    for (id, parts) in parts {
+    let mut unused = BTreeMap::new();
+    for (id, mut parts) in parts {
+        if parts.is_only_broken() && !all.contains_key(&id) {
+            unreadable.append(&mut parts.broken);
+        }
+        unused.insert(id.clone(), std::mem::take(&mut parts.warnings));
         let said = all.get(&id).and_then(|(d, ..)| d.volume_size);
         let size = said.and_then(|said| gib(said, limits).ok());
-        if let Some(dump) = Dump::new(&id, parts, size, limits) {
-            dumps.insert(id, dump.map(Arc::new));
+        let alone = parts.list();
+        match Dump::new(&id, parts, size, &roots, limits) {
+            Some(dump) => drop(dumps.insert(id, dump.map(Arc::new))),
+            None => warnings.extend(alone.map(|path| Warning::ListAlone { path })),
         }
     }
     let lost = lost(&dumps);
     let ids: BTreeSet<Name> = all.keys().chain(dumps.keys()).cloned().collect();
     let mut ties: BTreeMap<Tie, Vec<Snapshot>> = BTreeMap::new();
     for id in ids {
-        let snapshot = Snapshot::new(&id, all.remove(&id), &dumps, lost.get(&id), limits);
+        let mut snapshot = Snapshot::new(&id, all.remove(&id), &dumps, lost.get(&id), limits);
+        snapshot.warnings.extend(unused.remove(&id).into_iter().flatten());
         ties.entry(Tie::of(&id, snapshot.described.as_ref())).or_default().push(snapshot);
     }
+    warnings.extend(unused.into_values().flatten());
     let mut sets = Vec::new();
     for (tie, snapshots) in split(ties) {
         sets.extend(tie.set(snapshots));
@@ -119,7 +133,7 @@ fn identity(of: &Described) -> impl PartialEq {
 }
 
 fn is_unfinished(of: &Described) -> bool {
-    of.state.as_deref().is_some_and(|state| UNFINISHED.contains(&state))
+    of.state.as_deref().is_some_and(|state| !WHOLE.contains(&state))
 }
 
 impl Snapshot {
@@ -149,9 +163,7 @@ impl Snapshot {
                 is_incremental = dump.parent().is_some();
                 match Line::of(dump, dumps, limits) {
                     Ok(line) => {
-                        let last_run =
-                            |path: &std::path::Path| Warning::LastRun { path: path.into() };
-                        warnings.extend(line.proxies().map(last_run));
+                        warnings.extend(line.warnings());
                         problems.extend(lost.and_then(|lost| line.without(*lost)));
                         stored = Some(Arc::new(line) as Arc<dyn Stored>);
                     }

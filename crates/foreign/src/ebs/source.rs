@@ -18,6 +18,7 @@ use super::runs::Runs;
 use super::{BLOCK_LEN, BLOCK_SIZE};
 use crate::backup::Fault;
 use crate::limits::Limits;
+use crate::within::Roots;
 
 /// The blocks that a list names, each in a file.
 pub(super) struct BlockSource {
@@ -112,7 +113,7 @@ impl Source for BlockSource {
         if !self.blocks.has(block) {
             return Err(ReadError::new(&path, BackupFault::Missing { range }));
         }
-        let (mut file, found) = opened(&path, &range)?;
+        let (mut file, found) = opened(&self.blocks.roots, &path, &range)?;
         let expected = BLOCK_SIZE;
         if found != expected {
             return Err(ReadError::new(&path, BackupFault::Length { range, expected, found }));
@@ -132,7 +133,7 @@ pub(super) fn damaged(blocks: &Blocks, block: u32) -> Option<ReadError> {
     if !blocks.has(block) {
         return Some(ReadError::new(&path, BackupFault::Missing { range }));
     }
-    match std::fs::metadata(&path) {
+    match std::fs::symlink_metadata(&path) {
         Ok(meta) if meta.is_file() && meta.len() == BLOCK_SIZE => None,
         Ok(meta) => {
             let (expected, found) = (BLOCK_SIZE, meta.len());
@@ -143,13 +144,12 @@ pub(super) fn damaged(blocks: &Blocks, block: u32) -> Option<ReadError> {
 }
 
 /// Opens the file of some bytes; gives its length as well.
-pub(super) fn opened(path: &Path, range: &Range<u64>) -> Result<(File, u64), ReadError> {
-    let open = || {
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
-        Ok((file, len))
-    };
-    open().map_err(|source: io::Error| not_read(path, range, source))
+pub(super) fn opened(
+    roots: &Roots,
+    path: &Path,
+    range: &Range<u64>,
+) -> Result<(File, u64), ReadError> {
+    roots.open(path).map_err(|source| not_read(path, range, source))
 }
 
 /// A file that cannot be read, or is not there.

@@ -1,16 +1,15 @@
 //! What the real sample does not show.
 
 use std::fs;
-use std::path::PathBuf;
 
 use foreign::Limits;
-use foreign::backup::{Fault, Missing, Problem, Warning};
+use foreign::backup::{Fault, Missing, Problem};
 use restore::catalog::SetState;
 use restore::source::{BackupFault, ExtentKind, ReadCause};
 use serde_json::json;
 
 use crate::tree::{A, B, BLOCK, C, Tree, changes_page, full_page, plain};
-use crate::{LIMITS, found, missing, opened};
+use crate::{found, missing, opened};
 
 #[test]
 fn what_is_gone_reads_as_zeros_and_what_is_not_named_is_the_parents() {
@@ -191,7 +190,7 @@ fn a_lost_block_that_later_snapshots_have_anew_is_lost_to_those_before_only() {
     let tree = Tree::new();
     tree.full(A, 2, &[(0, 1), (1, 2), (2, 3), (2049, 4)]);
     tree.changes(B, A, 2, &[(1, Some(9)), (3, Some(8))]);
-    tree.changes(C, B, 1, &[(2, None)]);
+    tree.changes(C, B, 2, &[(2, None), (2049, None)]);
     for (snapshot, block) in [(A, 1), (A, 2), (A, 2049), (B, 3)] {
         fs::remove_file(tree.path().join(format!("{snapshot}/blocks/{block:08}.bin"))).unwrap();
     }
@@ -199,7 +198,7 @@ fn a_lost_block_that_later_snapshots_have_anew_is_lost_to_those_before_only() {
     let expected = [
         (A, vec![(A, 1), (A, 2), (A, 2049)]),
         (B, vec![(B, 3), (A, 2), (A, 2049)]),
-        // Its volume is smaller.
+        // What is lost below is gone in it.
         (C, vec![(B, 3)]),
     ];
     for (snapshot, lost) in expected {
@@ -227,77 +226,6 @@ fn one_block_by_two_names() {
     let problems: Vec<_> = backups.sets[0].all_problems().collect();
     let [Problem::File(fault)] = problems.as_slice() else { panic!("{problems:?}") };
     assert!(matches!(*fault.fault, Fault::Twice { block: 0, .. }), "{fault}");
-}
-
-#[test]
-fn runs_of_flexible_snapshot_proxy() {
-    let tree = Tree::new();
-    let files = tree.proxy(A, 1, &[(0, 3, 1), (64, 64, 2), (130, 1, 3)]);
-    let content = tree.content(A, 132);
-    assert_eq!((content[..4].to_vec(), &content[127..]), (vec![1, 1, 1, 0], &[2, 0, 0, 3, 0][..]));
-    let backups = found(tree.path());
-    assert_eq!(backups.sets[0].state(), SetState::Complete);
-    assert!(matches!(backups.sets[0].warnings.as_slice(), [Warning::LastRun { .. }]));
-    // Changes may lie over it.
-    tree.changes(B, A, 1, &[(1, Some(9)), (64, None), (131, Some(7))]);
-    let content = tree.content(B, 132);
-    assert_eq!((&content[..4], content[64], content[65]), ([1, 9, 1, 0].as_slice(), 0, 2));
-    assert_eq!(content[130..], [3, 7]);
-    // A frame of something else.
-    fs::write(&files[0], frame(1, 3 * BLOCK - 1)).unwrap();
-    let cause = first_read(&tree, A);
-    assert!(matches!(cause, BackupFault::Length { .. }), "{cause}");
-    fs::write(&files[0], frame(2, 3 * BLOCK)).unwrap();
-    let cause = first_read(&tree, A);
-    assert!(matches!(cause, BackupFault::Checksum { .. }), "{cause}");
-    fs::write(&files[0], frame(1, 4 * BLOCK)).unwrap();
-    let cause = first_read(&tree, A);
-    assert!(matches!(cause, BackupFault::Compressed { .. }), "{cause}");
-    fs::write(&files[0], [0; 100]).unwrap();
-    let cause = first_read(&tree, A);
-    assert!(matches!(cause, BackupFault::Compressed { .. }), "{cause}");
-}
-
-#[test]
-fn dumps_of_two_kinds_or_twice() {
-    let tree = Tree::new();
-    tree.proxy(A, 1, &[(0, 3, 1)]);
-    let again = Tree::new();
-    again.proxy(A, 1, &[(0, 3, 1)]);
-    let both = [tree.path().to_owned(), again.path().to_owned()];
-    let set = |paths: &[PathBuf]| foreign::backup::find(paths, &LIMITS).sets.remove(0);
-    assert_eq!(set(&both).state(), SetState::Complete);
-    again.proxy(A, 1, &[(7, 1, 1)]);
-    assert_eq!(set(&both).state(), SetState::Damaged, "they contradict each other");
-    // Blocks have no end that may be missing.
-    tree.full(A, 1, &[(0, 9)]);
-    assert_eq!(tree.content(A, 2), [9, 0]);
-    assert!(found(tree.path()).sets[0].warnings.is_empty());
-}
-
-fn frame(fill: u8, len: usize) -> Vec<u8> {
-    zstd::encode_all(vec![fill; len].as_slice(), 1).unwrap()
-}
-
-/// What is wrong with the first chunk of a snapshot.
-fn first_read(tree: &Tree, snapshot: &str) -> BackupFault {
-    let open = opened(&found(tree.path()), snapshot).unwrap();
-    let error = crate::sample::bytes(&*open.members[0].source, 0..1).unwrap_err();
-    match error.cause {
-        ReadCause::Backup(fault) => fault,
-        other => panic!("{other}"),
-    }
-}
-
-#[test]
-fn runs_that_overlap_or_lie_outside_are_refused() {
-    for runs in [&[(0, 3, 1), (2, 1, 2)][..], &[(2047, 2, 1)], &[(0, 65, 1)]] {
-        let tree = Tree::new();
-        tree.proxy(A, 1, runs);
-        let backups = found(tree.path());
-        assert!(backups.sets.is_empty());
-        assert_eq!(backups.unreadable.len(), 1, "{runs:?}");
-    }
 }
 
 #[test]

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod flips;
 mod made;
+mod named;
+mod proxy;
 mod real;
 mod refused;
 mod sample;
