@@ -76,6 +76,23 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// Its place among several that apply: the first one is given.
+    pub(crate) const fn rank(self) -> u8 {
+        match self {
+            Self::Interrupted | Self::Terminated => 0,
+            Self::Usage => 1,
+            Self::Incomplete => 2,
+            Self::TargetRefused => 3,
+            Self::TargetFailed => 4,
+            Self::SourceDamaged => 5,
+            Self::Failed => 6,
+            Self::DoneWithDamage => 7,
+            Self::Done => 8,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

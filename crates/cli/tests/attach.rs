@@ -19,6 +19,8 @@ mod killed;
 mod listing;
 #[path = "attach/mounted.rs"]
 mod mounted;
+#[path = "attach/namespaces.rs"]
+mod namespaces;
 #[path = "attach/partitions.rs"]
 mod partitions;
 #[path = "attach/scene.rs"]
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         hydrated::trials(),
         mounted::trials(),
         harmless::trials(),
+        namespaces::trials(),
         partitions::trials(),
         written::trials(),
         unprivileged::trials(),

@@ -12,19 +12,64 @@ use crate::device::{Number, attribute};
 /// One line of the mount table.
 #[derive(Debug)]
 pub(crate) struct Mount {
-    id: u64,
-    /// The block device its files name; `None` for those with none, or several (btrfs).
-    number: Option<Number>,
+    pub(crate) id: u64,
+    /// What it is mounted on.
+    pub(crate) parent: u64,
+    /// The device number that its files have, of a block device or of none.
+    pub(crate) device: Number,
+    /// Which directory of the filesystem is seen there.
+    pub(crate) root: PathBuf,
     /// Where it is.
     pub(crate) at: PathBuf,
     /// What it was mounted from: a device, several with colons between them, or any text.
     pub(crate) source: PathBuf,
+    /// What is mounted in one of this group is mounted in all of it.
+    pub(crate) shared: Option<u64>,
+    /// What is mounted in one of that group is mounted here.
+    pub(crate) master: Option<u64>,
 }
 
 /// All mounts of this mount namespace.
 pub(crate) fn all() -> Vec<Mount> {
-    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    of_process("self")
+}
+
+fn of_process(process: &str) -> Vec<Mount> {
+    let table = fs::read(format!("/proc/{process}/mountinfo")).unwrap_or_default();
     table.split(|byte| *byte == b'\n').filter_map(parse).collect()
+}
+
+/// The mounts of another mount namespace, as one of its processes sees them.
+#[cfg(feature = "attach")]
+#[derive(Debug)]
+pub(crate) struct Elsewhere {
+    pub(crate) pid: u32,
+    pub(crate) mounts: Vec<Mount>,
+}
+
+/// All mounts of the other mount namespaces that can be seen; those of other users only by root.
+#[cfg(feature = "attach")]
+pub(crate) fn elsewhere() -> Vec<Elsewhere> {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let own = namespace("self");
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    // A process sees what is below its root only.
+    let mut seen = std::collections::BTreeSet::new();
+    pids.filter_map(|pid| {
+        let process = pid.to_string();
+        let other = namespace(&process).filter(|other| Some(other) != own.as_ref())?;
+        let root = fs::read_link(format!("/proc/{process}/root")).ok()?;
+        seen.insert((other, root)).then(|| Elsewhere { pid, mounts: of_process(&process) })
+    })
+    .collect()
+}
+
+/// The id of the mount that `path` is on, where the kernel tells it (Linux 5.8). No server of a filesystem is asked.
+#[cfg(feature = "attach")]
+pub(crate) fn id_of(path: &Path) -> Option<u64> {
+    let stat = statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID).ok()?;
+    (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
 }
 
 /// The mount that `path` is on.
@@ -36,7 +81,7 @@ pub(crate) fn of(path: &Path) -> Option<Mount> {
         return all().into_iter().find(|mount| mount.id == stat.stx_mnt_id);
     }
     let number = Number::new(stat.stx_dev_major, stat.stx_dev_minor).filesystem()?;
-    all().into_iter().find(|mount| mount.number == Some(number))
+    all().into_iter().find(|mount| mount.device == number)
 }
 
 /// The block devices that hold the filesystem of `path`, as far as they can be known: none for
@@ -49,7 +94,7 @@ pub(crate) fn devices_of(path: &Path) -> Vec<Number> {
 impl Mount {
     /// The block devices that hold this filesystem.
     pub(crate) fn devices(&self) -> Vec<Number> {
-        if let Some(number) = self.number {
+        if let Some(number) = self.device.filesystem() {
             return vec![number];
         }
         let source = self.source.to_string_lossy();
@@ -76,14 +121,27 @@ fn btrfs_siblings(number: Number) -> Vec<Number> {
 }
 
 /// One line as `proc_pid_mountinfo(5)` has it: mount id, parent, device number, root, mount point,
-/// options; after a lone `-` the filesystem type and the source.
+/// options; fields that need not be there; after a lone `-` the filesystem type and the source.
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let id = text(fields.next()?)?.parse().ok()?;
-    let number: Number = text(fields.nth(1)?)?.parse().ok()?;
-    let at = unescape(fields.nth(1)?);
-    let source = unescape(fields.skip_while(|field| *field != b"-").nth(2)?);
-    Some(Mount { id, number: number.filesystem(), at, source })
+    let parent = text(fields.next()?)?.parse().ok()?;
+    let device = text(fields.next()?)?.parse().ok()?;
+    let root = unescape(fields.next()?);
+    let at = unescape(fields.next()?);
+    let _options = fields.next()?;
+    let (mut shared, mut master) = (None, None);
+    loop {
+        let field = text(fields.next()?)?;
+        let group = |name| field.strip_prefix(name)?.parse().ok();
+        if field == "-" {
+            break;
+        }
+        shared = shared.or(group("shared:"));
+        master = master.or(group("master:"));
+    }
+    let source = unescape(fields.nth(1)?);
+    Some(Mount { id, parent, device, root, at, source, shared, master })
 }
 
 fn text(field: &[u8]) -> Option<&str> {
@@ -120,11 +178,13 @@ mod tests {
     fn a_line_with_optional_fields_and_escapes() {
         let line = br"36 35 98:0 /mnt1 /mnt\040two rw,noatime master:1 - ext3 /dev/ro\134ot rw";
         let mount = parse(line).unwrap();
-        assert_eq!((mount.id, mount.number.unwrap().to_string()), (36, "98:0".to_owned()));
+        assert_eq!((mount.id, mount.parent, mount.device.to_string()), (36, 35, "98:0".to_owned()));
+        assert_eq!((mount.shared, mount.master), (None, Some(1)));
+        assert_eq!(mount.root, Path::new("/mnt1"));
         assert_eq!(mount.at, Path::new("/mnt two"));
         assert_eq!(mount.source, Path::new(r"/dev/ro\ot"));
         let line = b"36 35 0:24 / /mnt rw - btrfs /dev/sdb rw";
-        assert!(parse(line).unwrap().number.is_none(), "btrfs has no device number");
+        assert!(parse(line).unwrap().device.filesystem().is_none(), "btrfs has no device number");
         assert!(parse(b"36 35 98:0 / /mnt rw").is_none());
     }
 

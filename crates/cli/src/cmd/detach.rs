@@ -1,12 +1,12 @@
 //! `detach`: takes down what `attach` made.
 
-use restore::attach::Attached;
+use restore::attach::{Attached, DetachError};
 use serde::Serialize;
 
 use super::attach::home;
 use crate::args::DetachArgs;
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, name};
+use crate::output::{Output, name, note};
 
 #[derive(Serialize)]
 struct Detached {
@@ -16,29 +16,41 @@ struct Detached {
 /// Detaches what was named, or all. What cannot be detached does not keep the others.
 pub(crate) fn run(args: &DetachArgs, output: Output) -> Result<Exit, Failure> {
     let home = home()?;
-    let all = if args.all {
-        Attached::all(&home).map_err(Failure::System)?
+    let all: Vec<Result<Attached, DetachError>> = if args.all {
+        Attached::all(&home).map_err(Failure::System)?.into_iter().map(Ok).collect()
     } else {
-        args.what.iter().map(|what| Attached::find(&home, what)).collect::<Result<_, _>>()?
+        args.what.iter().map(|what| Attached::find(&home, what)).collect()
     };
     let mut done = Detached { detached: Vec::new() };
     let mut failures = Vec::new();
-    for attached in all {
-        let name = attached.place().name().to_string();
-        match attached.detach() {
-            Ok(()) => done.detached.push(name),
+    for found in all {
+        let detached = found.and_then(|attached| {
+            let name = attached.place().name().to_string();
+            attached.detach().map(|()| name)
+        });
+        match detached {
+            Ok(name) => done.detached.push(name),
             Err(error) => failures.push(Failure::from(error)),
         }
     }
-    let last = failures.pop();
+    let Some(worst) = take_worst(&mut failures) else {
+        output.result(&done, text)?;
+        return Ok(Exit::Done);
+    };
     for failure in failures {
-        crate::output::note(&failure.message());
+        note(&failure.message());
     }
-    if let Some(failure) = last {
-        return Err(failure);
+    // The one JSON document of a run that failed is its error.
+    if !output.is_json() && !done.detached.is_empty() {
+        output.result(&done, text)?;
     }
-    output.result(&done, text)?;
-    Ok(Exit::Done)
+    Err(worst)
+}
+
+/// The failure whose exit code the run has.
+fn take_worst(failures: &mut Vec<Failure>) -> Option<Failure> {
+    let worst = failures.iter().enumerate().min_by_key(|(_, failure)| failure.exit().rank())?.0;
+    Some(failures.remove(worst))
 }
 
 fn text(done: &Detached) -> String {

@@ -123,16 +123,22 @@ impl Attached {
     /// raw file; its server ends, and the directory is gone. While somebody uses it nothing is done.
     pub fn detach(self) -> Result<(), DetachError> {
         self.refuse_if_held(self.lasting_holders())?;
-        if matches!(self.life(), Life::Dead) {
-            leftovers::give_up(&self.place);
+        match self.life() {
+            Life::Serving(_) => {}
+            // To unmount would wait for it.
+            Life::Silent(error) => return Err(self.silent(error)),
+            Life::Dead => leftovers::give_up(&self.place),
         }
-        // Last mounted, first unmounted.
-        if let Some(state) = &self.state {
-            for mount in state.mounts.iter().rev() {
-                leftovers::unmount_filesystem(mount, state)?;
+        let mut unmounted = Vec::new();
+        let ended = self.unmount(&mut unmounted).and_then(|()| self.end_server());
+        if let Err(error @ (DetachError::Busy { .. } | DetachError::System { .. })) = ended {
+            // Somebody came after we looked, or cannot be seen: all is as it was before.
+            for mount in unmounted.into_iter().rev() {
+                leftovers::mount_again(mount);
             }
+            return Err(error);
         }
-        self.end_server()?;
+        ended?;
         if !self.place.exists() {
             return Ok(());
         }
@@ -144,16 +150,36 @@ impl Attached {
         leftovers::clear(claim, self.state.as_ref())
     }
 
-    /// Programs that only look at a device or file are gone soon.
+    /// Unmounts what was mounted on this program's account, and notes what that was.
+    fn unmount<'s>(&'s self, unmounted: &mut Vec<&'s MountPoint>) -> Result<(), DetachError> {
+        let Some(state) = &self.state else { return Ok(()) };
+        // Last mounted, first unmounted.
+        for mount in state.mounts.iter().rev() {
+            if leftovers::unmount_filesystem(mount, state)? {
+                unmounted.push(mount);
+            }
+        }
+        Ok(())
+    }
+
+    /// Who only looks is gone soon.
     fn lasting_holders(&self) -> Vec<Holder> {
         let started = Instant::now();
         loop {
             let holders = self.holders();
-            let may_pass = holders.iter().all(|holder| matches!(holder, Holder::Process { .. }));
+            let may_pass = holders.iter().all(Holder::may_pass);
             if holders.is_empty() || !may_pass || started.elapsed() > LOOK {
                 return holders;
             }
             thread::sleep(LOOK / 20);
+        }
+    }
+
+    fn silent(&self, source: io::Error) -> DetachError {
+        DetachError::Silent {
+            name: self.place.name().clone(),
+            pid: self.state.as_ref().map_or(0, |state| state.pid),
+            source,
         }
     }
 
@@ -165,12 +191,7 @@ impl Attached {
     }
 
     fn end_server(&self) -> Result<(), DetachError> {
-        let silent = |source| DetachError::Silent {
-            name: self.place.name().clone(),
-            pid: self.state.as_ref().map_or(0, |state| state.pid),
-            source,
-        };
-        let Some(peer) = Peer::of(&self.place).map_err(silent)? else { return Ok(()) };
+        let Some(peer) = Peer::of(&self.place).map_err(|e| self.silent(e))? else { return Ok(()) };
         match peer.end() {
             Ok(Ending::Ends) => Ok(()),
             Ok(Ending::EndsBadly(why)) => {
@@ -180,7 +201,7 @@ impl Attached {
                 leftovers::give_up(&self.place);
                 Ok(())
             }
-            Err(NoAnswer::Silent(error)) => Err(silent(error)),
+            Err(NoAnswer::Silent(error)) => Err(self.silent(error)),
             // Whoever it is came after we looked, or is of another user.
             Ok(Ending::Busy) => {
                 let mut holders = self.holders();

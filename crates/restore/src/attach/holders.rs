@@ -1,15 +1,17 @@
 //! Who uses an attached volume.
 
-use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::mounted::Mounted;
 use super::place::Place;
 use super::state::{LoopState, State};
-use crate::device::Id;
+use crate::device::{Id, Number};
 use crate::in_use::{self, Process, Use};
+use crate::mounts;
 
 /// Something that keeps a volume from being detached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +30,15 @@ pub enum Holder {
         /// What it holds.
         held: PathBuf,
     },
+    /// A filesystem of it, or something else in one of those, is mounted where detaching does not unmount it.
+    Mounted {
+        /// What is mounted.
+        source: PathBuf,
+        /// Where.
+        at: PathBuf,
+        /// A process that sees it there, if that is not where this one looks.
+        namespace_of: Option<Process>,
+    },
     /// Somebody who cannot be seen from here.
     Unseen {
         /// What is held.
@@ -40,10 +51,24 @@ impl fmt::Display for Holder {
         match self {
             Self::Kernel { device, used } => write!(f, "{} is {used}", device.display()),
             Self::Process { process, held } => write!(f, "{process} holds {}", held.display()),
+            Self::Mounted { source, at, namespace_of } => {
+                write!(f, "{} is mounted at {}", source.display(), at.display())?;
+                match namespace_of {
+                    Some(process) => write!(f, " in the mount namespace of {process}"),
+                    None => Ok(()),
+                }
+            }
             Self::Unseen { held } => {
                 write!(f, "{} is held by somebody who cannot be seen from here", held.display())
             }
         }
+    }
+}
+
+impl Holder {
+    /// Whether it may be gone in a moment: programs that only look, namespaces of short runs.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Process { .. } | Self::Mounted { namespace_of: Some(_), .. })
     }
 }
 
@@ -52,29 +77,22 @@ pub(super) fn all(place: &Place, state: Option<&State>) -> Vec<Holder> {
     // Descriptors that this process was given are its parent's, too.
     let not_counted = [Some(std::process::id()), state.map(|state| state.pid)];
     let not_counted: Vec<u32> = not_counted.into_iter().flatten().collect();
-    let mut holders = below(&place.disk(), &not_counted);
-    if let Some(state) = state {
-        for device in state.devices.iter().filter(|device| device.is_there()) {
-            holders.extend(of_device(device, state, &not_counted));
-        }
-        for mount in &state.mounts {
-            holders.extend(below(&mount.plan.at, &not_counted));
-        }
+    let mounted = Mounted::look(place, state);
+    let mut holders = within(&mounted, &not_counted);
+    for device in state.iter().flat_map(|state| &state.devices).filter(|d| d.is_there()) {
+        holders.extend(of_device(device, state, &not_counted));
     }
+    holders.extend(mounted.in_the_way);
     holders
 }
 
-fn of_device(device: &LoopState, state: &State, not_counted: &[u32]) -> Vec<Holder> {
+fn of_device(device: &LoopState, state: Option<&State>, not_counted: &[u32]) -> Vec<Holder> {
     let Ok(meta) = fs::metadata(&device.path) else { return Vec::new() };
     let id = Id::of(&meta);
     let path = || device.path.clone();
-    let own = |used: &Use| match used {
-        Use::Mounted(at) => state.mounts.iter().any(|mount| mount.plan.at == *at),
-        // The devices over partitions are over the same bytes.
-        Use::Twin { name, .. } => state.devices.iter().any(|d| d.path.ends_with(name)),
-        _ => false,
-    };
-    let by_kernel = in_use::by_kernel(id).into_iter().filter(|used| !own(used));
+    let devices = || state.iter().flat_map(|state| &state.devices);
+    let own = |name: &str| devices().any(|device| device.path.ends_with(name));
+    let by_kernel = in_use::by_kernel(id).into_iter().filter(|used| counts(used, &own));
     let mut holders: Vec<Holder> =
         by_kernel.map(|used| Holder::Kernel { device: path(), used }).collect();
     let openers =
@@ -83,67 +101,85 @@ fn of_device(device: &LoopState, state: &State, not_counted: &[u32]) -> Vec<Hold
     holders
 }
 
-/// The processes that have something at or below a directory open, mapped, or as the directory they work
-/// in. Links in `/proc` are read, never followed: what they lead to may not answer any more.
-pub(super) fn below(directory: &Path, not_counted: &[u32]) -> Vec<Holder> {
+/// Whether what the kernel does with a device keeps it; `own` says which devices are the volume's.
+fn counts(used: &Use, own: &dyn Fn(&str) -> bool) -> bool {
+    match used {
+        // They are looked for in all namespaces.
+        Use::Mounted(_) => false,
+        // The devices over partitions are over the same bytes.
+        Use::Twin { name, .. } => !own(name),
+        Use::Partition { used, .. } | Use::Disk { used, .. } => counts(used, own),
+        _ => true,
+    }
+}
+
+/// The processes that have something in one of the mounts open, mapped, or as the directory they work in,
+/// whatever they call it. The servers of what they have open are not asked: they may not answer any more.
+fn within(mounted: &Mounted, not_counted: &[u32]) -> Vec<Holder> {
+    if mounted.ids.is_empty() {
+        return Vec::new();
+    }
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
     let found = pids.filter(|pid| !not_counted.contains(pid)).filter_map(|pid| {
-        let held = held_below(pid, directory)?;
+        let held = held_within(pid, mounted)?;
         let process = Process::numbered(pid);
         Some(Holder::Process { process, held })
     });
     found.collect()
 }
 
-fn held_below(pid: u32, directory: &Path) -> Option<PathBuf> {
+fn held_within(pid: u32, mounted: &Mounted) -> Option<PathBuf> {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let links = ["cwd", "root", "exe"].map(|name| process.join(name));
     let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-    let links = links.into_iter().chain(descriptors.map(|e| e.path()));
-    let mut targets = links.filter_map(|link| fs::read_link(link).ok());
-    targets
-        .find(|target| target.starts_with(directory))
-        .or_else(|| mapped_below(&process, directory))
+    let mut links = links.into_iter().chain(descriptors.map(|e| e.path()));
+    let is_within =
+        |link: &PathBuf| mounts::id_of(link).is_some_and(|id| mounted.ids.contains(&id));
+    let held = links.find(is_within).and_then(|link| fs::read_link(link).ok());
+    held.or_else(|| mapped_within(&process, mounted))
 }
 
-/// `proc_pid_maps(5)`: the path of what is mapped is the sixth field.
-fn mapped_below(process: &Path, directory: &Path) -> Option<PathBuf> {
+/// `proc_pid_maps(5)`: the fourth field of what is mapped is the number of its device, in hexadecimal digits, the
+/// sixth its path.
+fn mapped_within(process: &Path, mounted: &Mounted) -> Option<PathBuf> {
     let maps = fs::read(process.join("maps")).ok()?;
-    let paths: BTreeSet<&[u8]> = maps
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.iter().position(|byte| *byte == b'/').and_then(|at| line.get(at..)))
-        .collect();
-    let mut paths = paths.into_iter().map(|path| Path::new(std::ffi::OsStr::from_bytes(path)));
-    paths.find(|path| path.starts_with(directory)).map(Path::to_owned)
+    let mut lines = maps.split(|byte| *byte == b'\n');
+    lines.find_map(|line| {
+        let path = line.iter().position(|byte| *byte == b'/').and_then(|at| line.get(at..))?;
+        let device = line.split(|byte| *byte == b' ').nth(3)?;
+        let (major, minor) = std::str::from_utf8(device).ok()?.split_once(':')?;
+        let part = |text| u32::from_str_radix(text, 16).ok();
+        let device = Number::new(part(major)?, part(minor)?);
+        mounted.devices.contains(&device).then(|| OsStr::from_bytes(path).into())
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::process::{Command, Stdio};
 
-    use super::{Holder, below};
+    use super::{Holder, Mounted, within};
+    use crate::mounts;
 
     #[test]
     fn a_directory_worked_in_and_a_file_open() {
+        // This program works in the mount that it is in, and so does its child.
         let base = tempfile::tempdir().unwrap();
-        let directory = base.path().canonicalize().unwrap();
-        let held = |not_counted: &[u32]| {
-            let holders = below(&directory, not_counted);
-            let pid = |holder: &Holder| match holder {
-                Holder::Process { process, .. } => process.pid,
-                other => panic!("{other}"),
-            };
-            holders.iter().map(pid).collect::<Vec<_>>()
-        };
-        assert!(held(&[]).is_empty());
-        let file = std::fs::File::create(directory.join("file")).unwrap();
-        assert_eq!(held(&[]), [std::process::id()]);
-        assert!(held(&[std::process::id()]).is_empty());
-        drop(file);
+        let ids = BTreeSet::from([mounts::id_of(base.path()).unwrap()]);
+        let mounted = Mounted { ids, devices: BTreeSet::new(), in_the_way: Vec::new() };
         let mut child =
-            Command::new("cat").current_dir(&directory).stdin(Stdio::piped()).spawn().unwrap();
-        assert_eq!(held(&[]), [child.id()]);
+            Command::new("cat").current_dir(&base).stdin(Stdio::piped()).spawn().unwrap();
+        let pids: Vec<u32> = within(&mounted, &[std::process::id()])
+            .iter()
+            .filter_map(|holder| match holder {
+                Holder::Process { process, .. } => Some(process.pid),
+                _ => None,
+            })
+            .collect();
+        assert!(pids.contains(&child.id()));
+        assert!(!pids.contains(&std::process::id()));
         drop(child.stdin.take());
         child.wait().unwrap();
     }

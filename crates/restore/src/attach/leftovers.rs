@@ -2,6 +2,7 @@
 //! nothing when it ended as it should.
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -46,18 +47,30 @@ fn loop_devices(place: &Place, state: Option<&State>) -> Vec<PathBuf> {
     paths
 }
 
-/// Unmounts a filesystem on one of the volume's devices that was mounted on this program's account.
-pub(super) fn unmount_filesystem(mount: &MountPoint, state: &State) -> Result<(), DetachError> {
+/// Unmounts a filesystem on one of the volume's devices that was mounted on this program's account. Says whether
+/// it was mounted.
+pub(super) fn unmount_filesystem(mount: &MountPoint, state: &State) -> Result<bool, DetachError> {
     let at = &mount.plan.at;
+    let mut was_mounted = false;
     while is_ours(at, state) {
         patiently(|| unmount(at, UnmountFlags::empty()))
             .map_err(|e| failed(at, "unmounting", e))?;
+        was_mounted = true;
     }
     if mount.made {
         // If somebody has put something there, it stays.
         let _ = std::fs::remove_dir(at);
     }
-    Ok(())
+    Ok(was_mounted)
+}
+
+/// Mounts again what was unmounted for a volume that then could not be detached. Where that fails, too, the first
+/// error says more.
+pub(super) fn mount_again(mount: &MountPoint) {
+    if mount.made {
+        let _ = std::fs::DirBuilder::new().mode(0o700).create(&mount.plan.at);
+    }
+    let _ = mount.plan.run();
 }
 
 /// Whether what is mounted there is on one of the volume's devices.

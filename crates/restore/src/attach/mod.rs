@@ -20,6 +20,7 @@ mod holders;
 mod leftovers;
 mod loop_device;
 mod mount;
+mod mounted;
 mod place;
 mod server;
 mod state;

@@ -21,10 +21,10 @@ use super::attached::{Attached, Life};
 use super::control::{self, Ending, Question, Status};
 use super::figures::{Behind, Counters, Event};
 use super::fuse::{Disk, Log, RawFile};
-use super::leftovers;
 use super::loop_device::{LoopDevice, Slot, Wanted};
 use super::place::{Claim, Place};
 use super::state::State;
+use super::{leftovers, mounted};
 use crate::image::WritableImage;
 
 /// How soon a signal is heard.
@@ -235,6 +235,12 @@ impl Server {
             result = result.and(device.clear());
         }
         if let Some(session) = self.session.take() {
+            // A copy of the mount in another namespace would keep the session alive: it is cut off.
+            if let Some(claim) = &self.claim
+                && mounted::is_elsewhere(claim.place())
+            {
+                leftovers::give_up(claim.place());
+            }
             // What is still open somewhere keeps it from going; whatever is left is cleared below.
             let _ = session.umount_and_join();
             result = result.and(self.flush());

@@ -10,6 +10,8 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
+
 pub use identity::Identity;
 pub use number::Number;
 pub use stack::Relation;
@@ -56,6 +58,19 @@ impl Id {
     pub(crate) fn of(meta: &Metadata) -> Self {
         Number::of(meta)
             .map_or_else(|| Self::File { device: meta.dev(), inode: meta.ino() }, Self::Device)
+    }
+
+    /// The same of what is at a path, by what the kernel has at hand: the server of a network filesystem, or
+    /// of FUSE, is not asked, for it may not answer.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        let wanted = StatxFlags::TYPE | StatxFlags::INO;
+        let stat = statx(CWD, path, AtFlags::STATX_DONT_SYNC, wanted).ok()?;
+        Some(if FileType::from_raw_mode(stat.stx_mode.into()) == FileType::BlockDevice {
+            Self::Device(Number::new(stat.stx_rdev_major, stat.stx_rdev_minor))
+        } else {
+            let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+            Self::File { device, inode: stat.stx_ino }
+        })
     }
 }
 

@@ -77,11 +77,7 @@ pub(crate) fn openers(ids: &[Id]) -> impl Iterator<Item = Opener> {
 fn opened(pid: u32, process: &Path, ids: &[Id]) -> Vec<Opener> {
     let mut openers: Vec<Opener> = Vec::new();
     for fd in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
-        let Ok(meta) = fs::metadata(fd.path()) else { continue };
-        let id = Id::of(&meta);
-        if !ids.contains(&id) {
-            continue;
-        }
+        let Some(id) = Id::at(&fd.path()).filter(|id| ids.contains(id)) else { continue };
         let info = fs::read_to_string(process.join("fdinfo").join(fd.file_name()));
         let info = info.unwrap_or_default();
         let (writes, lock) = (is_writable(&info), lock(&info));
