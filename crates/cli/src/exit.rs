@@ -15,6 +15,7 @@ use std::process::{ExitCode, ExitStatus};
 pub(crate) use attach::AttachFailure;
 use foreign::backup::BackupError;
 use foreign::guess::NoGuess;
+use foreign::repository::RepositoryError;
 use foreign::stack::Unassembled;
 use restore::capture::CaptureError;
 use restore::catalog::CatalogError;
@@ -125,6 +126,8 @@ pub(crate) enum Failure {
     Catalog(CatalogError),
     /// No set of another system's backups could be opened.
     Backup(BackupError),
+    /// A set that was to be proved sound could not be read.
+    Unread(RepositoryError),
     /// What is written on members gives no volume.
     Stack(Unassembled),
     /// Nothing can be guessed of members.
@@ -221,6 +224,7 @@ impl Failure {
             Self::Capture { error, terminated } => match error {
                 CaptureError::Source(_) | CaptureError::Parent(_) => Exit::SourceDamaged,
                 CaptureError::Manifest(_)
+                | CaptureError::NoMembers { .. }
                 | CaptureError::ChunkSize { .. }
                 | CaptureError::Write { source: WriteError::Limit { .. }, .. } => Exit::Usage,
                 CaptureError::Write { .. } | CaptureError::Target { .. } => Exit::TargetFailed,
@@ -238,7 +242,8 @@ impl Failure {
                 RebuildError::Exists { .. } => Exit::TargetRefused,
                 RebuildError::NoParent { .. } => Exit::Incomplete,
             },
-            Self::Member { .. }
+            Self::Unread(_)
+            | Self::Member { .. }
             | Self::NotRaw { .. }
             | Self::Guess(_)
             | Self::Survey(SurveyError::Read(_)) => Exit::SourceDamaged,
@@ -259,6 +264,7 @@ impl Failure {
             Self::Usage { message, .. } => message.clone(),
             Self::Catalog(error) => error.to_string(),
             Self::Backup(error) => error.to_string(),
+            Self::Unread(error) => error.to_string(),
             Self::Stack(error) => error.to_string(),
             Self::Guess(error) => error.to_string(),
             Self::Run { error, .. } => error.to_string(),
@@ -305,6 +311,7 @@ impl Failure {
             Self::Usage { hint, .. } => hint,
             Self::Catalog(error) => catalog::hint(error),
             Self::Backup(error) => backup::hint(error),
+            Self::Unread(_) => catalog::MACHINE,
             Self::Stack(error) => stack::hint(error),
             Self::Guess(_) => "inspect shows what is on each member",
             Self::Run { error, .. } => job::run_hint(error),
@@ -320,25 +327,7 @@ impl Failure {
             Self::Survey(_) => {
                 "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
             }
-            Self::Capture { error, .. } => match error {
-                CaptureError::Source(_) => {
-                    "the member must be readable to its end; nothing was written"
-                }
-                CaptureError::Parent(_) => "verify the parent set, or capture without --parent",
-                CaptureError::Manifest(_)
-                | CaptureError::Write { source: WriteError::Limit { .. }, .. } => {
-                    "see docs/FORMAT.md for the bounds"
-                }
-                CaptureError::Write { .. } | CaptureError::Target { .. } => {
-                    "nothing was left under the set's name; make space or choose another place"
-                }
-                CaptureError::Exists { .. } => "choose another --set-id or directory",
-                CaptureError::ChunkSize { .. } => "leave --chunk-size out to take the parent's",
-                CaptureError::Interrupted => {
-                    "nothing was left under the set's name; run the command again"
-                }
-                CaptureError::Start(_) => "fewer --jobs need less",
-            },
+            Self::Capture { error, .. } => capture_hint(error),
             Self::Rebuild(error) => match error {
                 RebuildError::Source { .. } => "what is left of the file does not say what it is",
                 RebuildError::Parent(_) => "verify the parent set first",
@@ -405,5 +394,27 @@ fn interlock_hint(refused: &Refused) -> &'static str {
             Why::Misaligned { .. } => "restore a range of whole sectors, or to a file",
             Why::Replaced => "run the command again",
         },
+    }
+}
+
+/// What to try next where a capture stopped.
+const fn capture_hint(error: &CaptureError) -> &'static str {
+    match error {
+        CaptureError::Source(_) => "the member must be readable to its end; nothing was written",
+        CaptureError::Parent(_) => "verify the parent set, or capture without --parent",
+        CaptureError::NoMembers { .. } => {
+            "all of it reads as zeros: truncate -s SIZE FILE makes such an image"
+        }
+        CaptureError::Manifest(_)
+        | CaptureError::Write { source: WriteError::Limit { .. }, .. } => {
+            "see docs/FORMAT.md for the bounds"
+        }
+        CaptureError::Write { .. } | CaptureError::Target { .. } => {
+            "nothing was left under the set's name; make space or choose another place"
+        }
+        CaptureError::Exists { .. } => "choose another --set-id or directory",
+        CaptureError::ChunkSize { .. } => "leave --chunk-size out to take the parent's",
+        CaptureError::Interrupted => "nothing was left under the set's name; run the command again",
+        CaptureError::Start(_) => "fewer --jobs need less",
     }
 }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use foreign::Limits;
-use foreign::backup::{BackupSet, Backups};
-use restore::catalog::{Catalog, SetEntry};
+use foreign::repository::{AnySet, Repository};
+use restore::catalog::{FileSet, Lookup};
 use restore::snapfmt::VolumeId;
 use restore::{Volume, VolumeMember};
 
-use crate::args::{SetArgs, StackArgs};
+use crate::args::{Common, SetArgs, StackArgs};
 use crate::backup::Backup;
 use crate::exit::Failure;
 use crate::members;
@@ -19,24 +19,17 @@ use crate::subject::{Origin, Subject};
 /// What the arguments name, before anything of it is chosen.
 pub(crate) struct Given<'a> {
     args: &'a SetArgs,
+    common: &'a Common,
     /// What was found there.
     pub found: Found,
 }
 
 /// What is found under some paths.
 pub(crate) enum Found {
-    /// Files and directories with snapshots.
-    Sets(Box<Catalog>),
-    /// Files and directories with another system's backups.
-    Backups(Box<Backups>),
+    /// Files and directories with sets, whatever stored them.
+    Sets(Box<Repository>),
     /// Raw members: their ids and paths.
     Raw(Vec<(VolumeId, PathBuf)>),
-}
-
-/// The backups under `paths`, if there are any.
-pub(crate) fn backups(paths: &[PathBuf]) -> Option<Box<Backups>> {
-    let backups = foreign::backup::find(paths, &Limits::DEFAULT);
-    (!backups.is_empty()).then(|| Box::new(backups))
 }
 
 impl Found {
@@ -47,23 +40,21 @@ impl Found {
         if let Some(members) = members::raw(&args.paths, args.raw.bytes)? {
             return Ok(Self::Raw(members));
         }
-        let catalog = select::catalog(&args.paths);
-        // Whoever keeps snapshot files does not wait for a search for something else.
-        let others = if catalog.files().is_empty() { backups(&args.paths) } else { None };
-        // A damaged snapshot file is not forgotten for another damaged file.
-        let others = others.filter(|b| !b.sets.is_empty() || catalog.bad().is_empty());
-        Ok(others.map_or_else(|| Self::Sets(Box::new(catalog)), Self::Backups))
+        let repository = Repository::open(&args.paths, &Lookup::default(), &Limits::DEFAULT);
+        Ok(Self::Sets(Box::new(repository)))
     }
 }
 
 impl<'a> Given<'a> {
     /// Looks at what the arguments name.
-    pub(crate) fn look(args: &'a SetArgs) -> Result<Self, Failure> {
+    pub(crate) fn look(args: &'a SetArgs, common: &'a Common) -> Result<Self, Failure> {
         let found = Found::look(args)?;
-        if let Found::Sets(_) = found {
+        if let Found::Sets(repository) = &found
+            && repository.has_only_snapshots()
+        {
             members::refuse_layout(&args.raw.layout)?;
         }
-        Ok(Self { args, found })
+        Ok(Self { args, common, found })
     }
 
     /// Whether they say anything of the set that is meant.
@@ -76,14 +67,9 @@ impl<'a> Given<'a> {
         !self.args.raw.layout.is_empty() || !self.args.stack.is_empty()
     }
 
-    /// The one set of snapshot files that is meant.
-    pub(crate) fn set<'c>(&self, catalog: &'c Catalog) -> Result<&'c SetEntry, Failure> {
-        select::set(catalog, &self.args.selection.resolve())
-    }
-
-    /// The one set of backups that is meant.
-    pub(crate) fn backup(&self, backups: &Backups) -> Result<BackupSet, Failure> {
-        select::backup(backups, &self.args.selection.resolve())
+    /// The one set that is meant.
+    pub(crate) fn set<'r>(&self, repository: &'r Repository) -> Result<AnySet<'r>, Failure> {
+        select::set(repository, &self.args.selection.resolve(), self.common)
     }
 
     /// The volume that is meant, all there is to be known of it before anything is read.
@@ -108,8 +94,11 @@ impl<'a> Given<'a> {
 
     /// All members of the set that is meant. If one volume on them is meant, it must be there.
     pub(crate) fn all_members(&self) -> Result<Subject, Failure> {
-        let Found::Backups(backups) = &self.found else { return self.subject() };
-        let set = self.backup(backups)?;
+        let Found::Sets(repository) = &self.found else { return self.subject() };
+        let set = match self.set(repository)? {
+            AnySet::Backup(set) => set.into_owned(),
+            set @ AnySet::Files(_) => return self.of_set(set, &self.args.stack)?.proved(),
+        };
         if self.says_how() {
             let (_, members) = Backup::open(set.clone())?;
             self.on(members)?.proved()?;
@@ -129,22 +118,28 @@ impl<'a> Given<'a> {
 
     fn volume(&self, meant: &StackArgs) -> Result<Subject, Failure> {
         match &self.found {
-            Found::Sets(catalog) => {
-                let entry = self.set(catalog)?;
-                let open = catalog.open_set(entry)?;
-                let joined = stack::inside(open.volume()?, meant)?;
-                let manifest = Box::new(entry.manifest.clone());
-                Ok(Subject::new(Origin::Set { manifest, open }, joined))
-            }
-            Found::Backups(backups) => {
-                let (backup, members) = Backup::open(self.backup(backups)?)?;
-                Ok(Subject::new(Origin::Backup(backup), self.join(members, true, meant)?))
-            }
+            Found::Sets(repository) => self.of_set(self.set(repository)?, meant),
             Found::Raw(given) => {
                 let opened = members::open(given, members::UNIT, self.args.raw.bytes)?;
                 // What was given as a member is one; a path may as well be that of a disk.
                 let joined = self.join(opened, self.args.paths.is_empty(), meant)?;
                 Ok(Subject::new(Origin::Raw(given.clone()), joined))
+            }
+        }
+    }
+
+    fn of_set(&self, set: AnySet<'_>, meant: &StackArgs) -> Result<Subject, Failure> {
+        match set {
+            AnySet::Files(FileSet { catalog, entry }) => {
+                members::refuse_layout(&self.args.raw.layout)?;
+                let open = catalog.open_set(entry)?;
+                let joined = stack::inside(open.volume()?, meant)?;
+                let manifest = Box::new(entry.manifest.clone());
+                Ok(Subject::new(Origin::Set { manifest, open }, joined))
+            }
+            AnySet::Backup(set) => {
+                let (backup, members) = Backup::open(set.into_owned())?;
+                Ok(Subject::new(Origin::Backup(backup), self.join(members, true, meant)?))
             }
         }
     }
@@ -162,11 +157,12 @@ impl<'a> Given<'a> {
     /// many files, the directories and those of the `targets` that lie in them.
     pub(crate) fn sources(&self, targets: &[PathBuf]) -> Vec<PathBuf> {
         let mut all: Vec<PathBuf> = match &self.found {
-            Found::Sets(catalog) => {
-                let sound = catalog.files().iter().map(|f| f.path.clone());
-                sound.chain(catalog.bad().iter().map(|b| b.error.path.clone())).collect()
+            Found::Sets(repository) => {
+                let Repository { snapshots, backups } = &**repository;
+                let sound = snapshots.files().iter().map(|f| f.path.clone());
+                let bad = snapshots.bad().iter().map(|b| b.error.path.clone());
+                sound.chain(bad).chain(backups.sources(targets)).collect()
             }
-            Found::Backups(backups) => backups.sources(targets),
             Found::Raw(members) => members.iter().map(|(_, path)| path.clone()).collect(),
         };
         all.extend(self.args.raw.layout.layout.clone());

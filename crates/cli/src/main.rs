@@ -40,8 +40,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Capture(args) => cmd::capture::run(&args, &cli.common, output),
-        Command::List(args) => cmd::list::run(&args, output),
-        Command::Inspect(args) => cmd::inspect::run(&args, output),
+        Command::List(args) => cmd::list::run(&args, &cli.common, output),
+        Command::Inspect(args) => cmd::inspect::run(&args, &cli.common, output),
         Command::Verify(args) => cmd::verify::run(&args, &cli.common, output),
         Command::Restore(args) => cmd::restore::run(&args, &cli.common, output),
         Command::Plan(args) => cmd::plan::run(&args, &cli.common, output),

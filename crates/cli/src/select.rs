@@ -1,45 +1,72 @@
 //! Arguments → the set that is meant, with a word on those that were passed over for it.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 
-use foreign::Limits;
 use foreign::backup::{BackupSet, Backups};
-use restore::catalog::{Catalog, CatalogError, Lookup, Selectable, Selection, SetEntry};
+use foreign::repository::{AnySet, Proving, Repository, RepositoryError};
+use restore::Progress;
+use restore::catalog::{Catalog, CatalogError, Latest, Lookup, Selection};
 use restore::snapfmt::Fault;
 use restore::source::{NotRaw, RawSource};
 
-use crate::args::SelectionArgs;
+use crate::args::{Common, SelectionArgs};
 use crate::exit::Failure;
 use crate::members;
 use crate::output::note;
+use crate::watch::Watch;
 
 /// Opens the snapshot files under `paths`.
 pub(crate) fn catalog(paths: &[PathBuf]) -> Catalog {
     Catalog::open(paths, &Lookup::default())
 }
 
-/// The one set of snapshot files that is meant.
-pub(crate) fn set<'c>(
-    catalog: &'c Catalog,
+/// The one set that is meant, whatever stored it; says what should be known of it, too.
+pub(crate) fn set<'r>(
+    repository: &'r Repository,
     selection: &Selection,
-) -> Result<&'c SetEntry, Failure> {
-    let selected = catalog.select(selection).map_err(no_snapshot)?;
-    for entry in &selected.skipped {
-        passed_over(*entry, catalog.open_set(entry).err());
+    common: &Common,
+) -> Result<AnySet<'r>, Failure> {
+    // Only for a sound set is any of them read, and that takes long.
+    let watch = (selection.latest == Latest::Sound).then(|| Watch::start(common, "verifying"));
+    let unwatched = Progress::default();
+    let progress = watch.as_ref().map_or(&unwatched, Watch::progress);
+    let selected = repository.select(selection, &Proving { jobs: common.jobs(), progress });
+    let terminated = watch.is_some_and(Watch::finish);
+    let selected = selected.map_err(|error| failure(error, terminated))?;
+    for (set, why) in &selected.passed_over {
+        note(&format!("passed over {set}: {why}"));
     }
-    if selection.latest_complete {
-        for bad in catalog.bad().iter().filter(|b| b.manifest.is_none()) {
-            note(&format!("passed over {}", bad.error));
+    for gap in &selected.gaps {
+        note(&format!("passed over {gap}: none of its files is there"));
+    }
+    if selection.latest != Latest::Any {
+        for file in unidentified(repository) {
+            note(&format!("passed over {file}"));
         }
     }
-    Ok(selected.entry)
+    let warnings = match &selected.set {
+        AnySet::Backup(set) => set.warnings.iter(),
+        AnySet::Files(_) => [].iter(),
+    };
+    // What is not used could have been of a newer set.
+    let unused = repository.backups.warnings.iter().filter(|_| !selection.is_named());
+    for warning in warnings.chain(unused) {
+        note(&warning.to_string());
+    }
+    Ok(selected.set)
+}
+
+/// The files and directories of which nobody knows what they hold.
+fn unidentified(repository: &Repository) -> impl Iterator<Item = String> {
+    let bad = repository.snapshots.bad().iter().filter(|b| b.manifest.is_none());
+    let unreadable = repository.backups.unreadable.iter().map(ToString::to_string);
+    bad.map(|b| b.error.to_string()).chain(unreadable)
 }
 
 /// Why there is no set: what has the name of a snapshot may be a container of another format.
 fn no_snapshot(error: CatalogError) -> Failure {
     if let CatalogError::Unidentified { file } | CatalogError::Damaged { file, .. } = &error
-        && let Fault::NotASnapshot { .. } = file.cause.fault
+        && let Fault::NotASnapshot = file.cause.fault
         && let Err(why @ NotRaw::Container(container)) = RawSource::open(&file.path, members::UNIT)
         && !container.is_snapshot()
     {
@@ -48,21 +75,23 @@ fn no_snapshot(error: CatalogError) -> Failure {
     error.into()
 }
 
+fn failure(error: RepositoryError, terminated: bool) -> Failure {
+    match error {
+        RepositoryError::Catalog(error) => no_snapshot(error),
+        RepositoryError::Backup(error) => error.into(),
+        RepositoryError::Layout(error) => Failure::Layout(error.into()),
+        RepositoryError::Run(error) => Failure::Run { error, terminated },
+        error @ RepositoryError::Machine(_) => Failure::Unread(error),
+    }
+}
+
 /// The one set of backups that is meant; says what should be known of it, too.
 pub(crate) fn backup(backups: &Backups, selection: &Selection) -> Result<BackupSet, Failure> {
     let selected = backups.select(selection)?;
-    for set in &selected.skipped {
-        passed_over(*set, set.open(&Limits::DEFAULT).err());
-    }
     for warning in &selected.set.warnings {
         note(&warning.to_string());
     }
     Ok(selected.set)
-}
-
-fn passed_over(set: &impl Selectable, why: Option<impl Display>) {
-    let why = why.map(|error| error.to_string()).unwrap_or_default();
-    note(&format!("passed over {}: {why}", set.key().candidate()));
 }
 
 impl SelectionArgs {
@@ -74,19 +103,31 @@ impl SelectionArgs {
             generation: self.generation.clone(),
             at: self.at.map(|instant| instant.0),
             content_id: self.expect_content_id.clone(),
-            latest_complete: self.latest_complete,
+            latest: match (self.latest_sound, self.latest_complete) {
+                (true, _) => Latest::Sound,
+                (false, true) => Latest::Complete,
+                (false, false) => Latest::Any,
+            },
         }
     }
 
     /// Whether nothing was asked for.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { set_id, source_volume, generation, at, expect_content_id, latest_complete } =
-            self;
+        let Self {
+            set_id,
+            source_volume,
+            generation,
+            at,
+            expect_content_id,
+            latest_complete,
+            latest_sound,
+        } = self;
         set_id.is_none()
             && source_volume.is_none()
             && generation.is_none()
             && at.is_none()
             && expect_content_id.is_none()
             && !latest_complete
+            && !latest_sound
     }
 }

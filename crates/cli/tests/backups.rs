@@ -390,7 +390,7 @@ fn goes_on() -> Outcome {
 
 fn not_there() -> Outcome {
     let dumps = Dumps::unpack()?;
-    let id = "12345678";
+    let id = "1234567812345678";
     let call = dumps.second("verify").option("--expect-content-id", id);
     ensure!(call.exits(4)?.stderr.contains("content id"), "not said why");
     dumps.call("restore").option("--generation", "9").option("-o", dumps.target()).exits(6)?;

@@ -2,6 +2,10 @@
 
 #[path = "selection/doubles.rs"]
 mod doubles;
+#[path = "selection/formats.rs"]
+mod formats;
+#[path = "selection/gaps.rs"]
+mod gaps;
 #[path = "selection/lineage.rs"]
 mod lineage;
 mod support;
@@ -33,6 +37,8 @@ fn main() -> ExitCode {
         trial("an_empty_directory_has_no_set", &[], empty_directory),
     ];
     trials.extend(doubles::trials());
+    trials.extend(gaps::trials());
+    trials.extend(formats::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

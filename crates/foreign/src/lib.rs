@@ -12,6 +12,7 @@ mod limits;
 pub mod lvm2;
 pub mod md;
 pub mod pieces;
+pub mod repository;
 pub mod stack;
 mod token_guard;
 mod walk;

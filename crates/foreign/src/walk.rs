@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use restore::catalog::{is_called_snapshot, is_unfinished_capture};
+
 use crate::backup::{Fault, FileFault};
 use crate::limits::Limits;
 use crate::within::{home, named};
@@ -19,6 +21,17 @@ pub(crate) trait Finder {
     /// Hears of a link, a FIFO, a device, a socket, or a file whose name is no text: `what` it is. It is neither
     /// followed nor opened.
     fn special(&mut self, found: &Found<'_>, what: &'static str);
+
+    /// Whether a file is called like one of the format.
+    fn knows(&self, found: &Found<'_>) -> bool;
+}
+
+/// What a walk leaves to others.
+pub(crate) struct Walked {
+    /// What could not be looked at.
+    pub faults: Vec<FileFault>,
+    /// Snapshot files, and whatever else was named and is of no format that is known.
+    pub snapshots: Vec<PathBuf>,
 }
 
 /// A file by its name.
@@ -34,9 +47,10 @@ impl Found<'_> {
     }
 }
 
-/// Shows every regular file under `paths` to `finder`; gives what could not be looked at.
-pub(crate) fn walk(paths: &[PathBuf], limits: &Limits, finder: &mut dyn Finder) -> Vec<FileFault> {
-    let mut walk = Walk { left: limits.files, seen: HashSet::new(), faults: Vec::new(), finder };
+/// Shows every regular file under `paths` to `finder` but for those that are called like snapshot files.
+pub(crate) fn walk(paths: &[PathBuf], limits: &Limits, finder: &mut dyn Finder) -> Walked {
+    let walked = Walked { faults: Vec::new(), snapshots: Vec::new() };
+    let mut walk = Walk { left: limits.files, seen: HashSet::new(), walked, finder };
     let is_directory = |path: &&PathBuf| fs::metadata(path).is_ok_and(|m| m.is_dir());
     // A file that is named as well as found counts once, so directories go first.
     let (directories, files): (Vec<_>, Vec<_>) = paths.iter().partition(is_directory);
@@ -46,14 +60,14 @@ pub(crate) fn walk(paths: &[PathBuf], limits: &Limits, finder: &mut dyn Finder) 
     for file in files {
         walk.named(file);
     }
-    walk.faults
+    walk.walked
 }
 
 struct Walk<'w> {
     left: u64,
     /// Directories by device and inode.
     seen: HashSet<(u64, u64)>,
-    faults: Vec<FileFault>,
+    walked: Walked,
     finder: &'w mut dyn Finder,
 }
 
@@ -87,7 +101,11 @@ impl Walk<'_> {
                 None => return Ok(false),
             };
             if kind.is_dir() {
-                inner.push(entry.path());
+                inner.extend(Some(entry.path()).filter(|path| !is_unfinished_capture(path)));
+                continue;
+            }
+            if is_called_snapshot(&entry.path()) {
+                self.walked.snapshots.extend(Some(entry.path()).filter(|path| !path.is_dir()));
                 continue;
             }
             let name = entry.file_name();
@@ -106,24 +124,28 @@ impl Walk<'_> {
         Ok(true)
     }
 
+    /// Looks at a file by the name it was given by.
     fn named(&mut self, path: &Path) {
+        let given = path;
         let path = &*named(path);
         let directory = home(path);
-        match (fs::metadata(path), fs::metadata(directory)) {
-            (Ok(file), Ok(parent)) => {
-                let known = self.seen.contains(&(parent.dev(), parent.ino()));
+        let name = path.file_name().and_then(|name| name.to_str());
+        match (fs::metadata(path), fs::metadata(directory), name) {
+            (Ok(file), Ok(parent), Some(name))
                 if file.is_file()
-                    && !known
-                    && let Some(name) = path.file_name().and_then(|name| name.to_str())
-                {
+                    && !is_called_snapshot(path)
+                    && self.finder.knows(&Found { directory, name }) =>
+            {
+                if !self.seen.contains(&(parent.dev(), parent.ino())) {
                     self.finder.file(&Found { directory, name });
                 }
             }
-            (Err(e), _) | (_, Err(e)) => self.fault(path, e.into()),
+            // What it is, or why it cannot be looked at, is found out where it is opened.
+            _ => self.walked.snapshots.push(given.to_owned()),
         }
     }
 
     fn fault(&mut self, path: &Path, fault: Fault) {
-        self.faults.push(FileFault::new(path, fault));
+        self.walked.faults.push(FileFault::new(path, fault));
     }
 }

@@ -1,15 +1,18 @@
 //! `key=value` on the command line of nbdkit → the set that is meant.
 
 use std::error::Error;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use foreign::Limits;
-use foreign::backup::Backups;
+use foreign::backup::BackupSet;
+use foreign::repository::{AnySet, Proving, Repository};
 use foreign::stack::{Choice, LvName, Of, Stack};
-use restore::catalog::{Catalog, Instant, Lookup, Selection};
+use restore::catalog::{FileSet, Instant, Latest, Lookup, Selection};
 use restore::reader::Options;
-use restore::{ByteSize, Volume};
+use restore::{ByteSize, Progress, Volume};
 
 /// What `nbdkit --help` says of them.
 pub(crate) const HELP: &str = "\
@@ -21,6 +24,7 @@ generation=N            The set of this generation.
 at=TIME                 The newest set not after this time (RFC 3339, or a date).
 expect-content-id=HEX   Refuse any set whose content id does not begin like this.
 latest-complete=BOOL    Take an older set when the newest is incomplete or damaged.
+latest-sound=BOOL       Take the newest set that verifies; all bytes of each newer one are read.
 lv=VG/LV                This logical volume on the members of the set.
 md=UUID                 This software RAID on them.
 partition=N             This partition of it.
@@ -53,9 +57,18 @@ impl Parameters {
                 let instant: Instant = value.parse().map_err(|e| wrong(&e))?;
                 selection.at = Some(instant.0);
             }
-            "expect-content-id" => selection.content_id = Some(value.to_lowercase()),
+            "expect-content-id" => {
+                let digits = value.chars().all(|c| c.is_ascii_hexdigit());
+                if !digits || !(16..=64).contains(&value.len()) {
+                    return Err(wrong(&"16 to 64 hexadecimal digits are expected"));
+                }
+                selection.content_id = Some(value.to_lowercase());
+            }
             "latest-complete" => {
-                selection.latest_complete = nbdkit::parse_bool(value).map_err(|e| wrong(&e))?;
+                self.set_latest(Latest::Complete, value).map_err(|e| wrong(&e))?;
+            }
+            "latest-sound" => {
+                self.set_latest(Latest::Sound, value).map_err(|e| wrong(&e))?;
             }
             "lv" | "md" if self.choice.of != Of::Only => {
                 return Err(wrong(&"another volume is named already"));
@@ -75,6 +88,13 @@ impl Parameters {
         Ok(())
     }
 
+    fn set_latest(&mut self, latest: Latest, value: &str) -> Result<(), String> {
+        if nbdkit::parse_bool(value).map_err(|e| e.to_string())? {
+            self.selection.latest = latest;
+        }
+        Ok(())
+    }
+
     /// Whether there is enough to go by.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.paths.is_empty() { Err("path=PATH is missing".into()) } else { Ok(()) }
@@ -82,17 +102,22 @@ impl Parameters {
 
     /// Opens the volume that is meant, whole or not at all.
     pub(crate) fn open(&self) -> Result<Arc<Volume>, Box<dyn Error>> {
-        let catalog = Catalog::open(&self.paths, &Lookup::default());
-        // Whoever keeps snapshot files does not wait for a search for something else.
-        if catalog.files().is_empty() {
-            let backups = foreign::backup::find(&self.paths, &Limits::DEFAULT);
-            // A damaged snapshot file is not forgotten for another damaged file.
-            if !backups.sets.is_empty() || (!backups.is_empty() && catalog.bad().is_empty()) {
-                return self.of_backup(&backups).map(Arc::new);
-            }
+        let repository = Repository::open(&self.paths, &Lookup::default(), &Limits::DEFAULT);
+        let progress = Progress::default();
+        let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let selected =
+            repository.select(&self.selection, &Proving { jobs, progress: &progress })?;
+        for (set, why) in &selected.passed_over {
+            say(&format!("passed over {set}: {why}"));
         }
-        let set = catalog.open_set(catalog.select(&self.selection)?.entry)?;
-        let volume = set.volume()?;
+        for gap in &selected.gaps {
+            say(&format!("passed over {gap}: none of its files is there"));
+        }
+        let FileSet { catalog, entry } = match selected.set {
+            AnySet::Files(set) => set,
+            AnySet::Backup(set) => return self.of_backup(&set).map(Arc::new),
+        };
+        let volume = catalog.open_set(entry)?.volume()?;
         if self.choice == Choice::default() {
             return Ok(Arc::new(volume));
         }
@@ -101,8 +126,8 @@ impl Parameters {
     }
 
     /// What is written on several members says how they make the volume.
-    fn of_backup(&self, backups: &Backups) -> Result<Volume, Box<dyn Error>> {
-        let members = backups.select(&self.selection)?.set.open(&Limits::DEFAULT)?;
+    fn of_backup(&self, set: &BackupSet) -> Result<Volume, Box<dyn Error>> {
+        let members = set.open(&Limits::DEFAULT)?;
         match members.as_slice() {
             [one] if self.choice == Choice::default() => Ok(Volume::of_one(one.clone())?),
             _ => Ok(Stack::of_members(members)?.volume(&self.choice, false)?),
@@ -114,4 +139,9 @@ impl Parameters {
         let default = Options::default();
         Options { cache: self.cache.unwrap_or(default.cache), ..default }
     }
+}
+
+/// Whoever starts nbdkit sees it; what nbdkit calls a debug message is seen with -v only.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "nbdkit: snaprestore: {text}");
 }

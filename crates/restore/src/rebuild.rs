@@ -1,8 +1,9 @@
 //! A snapshot file whose index or tail is lost, written anew from the headers in front of its chunks.
 //!
-//! The writer is deterministic, so what comes out is the original file byte for byte, and its
-//! snapshot id is the one that the other members' files name. Nothing is written that is not proved
-//! to be whole.
+//! The writer is deterministic: the same records and stored bytes give the same file. Every chunk is decoded
+//! and compared with the BLAKE3 digest that its record has, and the snapshot id is the one that the set's seal
+//! names, where there is one. That proves what the member contains, not how its chunks are compressed. Nothing
+//! is written that is not proved to be whole.
 
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -11,8 +12,8 @@ use std::sync::Arc;
 
 use snapfmt::scan::{Found, Scan};
 use snapfmt::{
-    ChunkNo, Content, FormatError, ReadAt, Record, Snapshot, SnapshotId, SnapshotWriter, Stored,
-    WriteError,
+    ChunkNo, Content, Decoder, Digest, FormatError, ReadAt, Record, Snapshot, SnapshotId,
+    SnapshotWriter, Stored, Structure, WriteError,
 };
 
 use crate::catalog::{Catalog, Lookup, SnapshotFile, open_file};
@@ -103,10 +104,10 @@ pub enum RebuildError {
 pub struct Rebuilt {
     /// Records found.
     pub records: u64,
-    /// Its snapshot id, equal to the original's.
+    /// Its snapshot id.
     pub snapshot_id: SnapshotId,
-    /// Whether the set's seal confirms it; otherwise every chunk of a full snapshot is there, or the
-    /// records were seen up to the index that followed them.
+    /// Whether the set's seal names its snapshot id, and with it what the member contains; otherwise every
+    /// chunk of a full snapshot is there, or the records were seen up to the index that followed them.
     pub sealed: bool,
 }
 
@@ -122,9 +123,7 @@ pub fn rebuild(
         return Err(RebuildError::Exists { path: out.to_owned() });
     }
     let lost = |source| RebuildError::Source { path: path.to_owned(), source };
-    let io = |e| {
-        lost(FormatError { at: 0, what: snapfmt::Structure::File, fault: snapfmt::Fault::Io(e) })
-    };
+    let io = |e| lost(FormatError { at: 0, what: Structure::File, fault: snapfmt::Fault::Io(e) });
     let file = open_file(path, lookup).map_err(io)?;
     let scan = Scan::start(&*file, &lookup.limits).map_err(lost)?;
     let map = scan.extent_map().map_err(lost)?;
@@ -148,6 +147,9 @@ pub fn rebuild(
         parent,
         next: 0,
         stored: Vec::new(),
+        plain: Vec::new(),
+        decoder: Decoder::strict().map_err(failed)?,
+        proved: None,
         lost: None,
         out,
     };
@@ -226,6 +228,10 @@ struct Rewrite<'f> {
     parent: Option<Chain>,
     next: u32,
     stored: Vec<u8>,
+    plain: Vec<u8>,
+    decoder: Decoder,
+    /// The chunk proved last: many records may refer to it.
+    proved: Option<(Stored, Digest, usize)>,
     lost: Option<(ChunkNo, u64)>,
     out: &'f Path,
 }
@@ -257,8 +263,8 @@ impl Rewrite<'_> {
         self.fill_to(record.first.0)?;
         if self.lost.is_some() {
             // Only counted from here on: the file cannot become whole.
-            if let Content::Data { stored, .. } = record.content
-                && !self.read(&stored)
+            if let Content::Data { stored, digest, .. } = record.content
+                && !self.prove(record.first, &stored, &digest)
             {
                 self.lose(record.first, 1);
             }
@@ -266,16 +272,17 @@ impl Rewrite<'_> {
             return Ok(());
         }
         let written = match record.content {
-            Content::Data { stored, digest, reference: true } => {
-                self.writer.reference(record.first, digest, stored)
-            }
-            Content::Data { stored, digest, .. } => {
-                if !self.read(&stored) {
+            Content::Data { stored, digest, reference } => {
+                if !self.prove(record.first, &stored, &digest) {
                     self.lose(record.first, 1);
                     self.next = record.end();
                     return Ok(());
                 }
-                self.writer.data(record.first, digest, &self.stored).map(drop)
+                if reference {
+                    self.writer.reference(record.first, digest, stored)
+                } else {
+                    self.writer.data(record.first, digest, &self.stored).map(drop)
+                }
             }
             Content::Zero { .. } => self.writer.zeros(record.first, record.count),
             Content::Hole { .. } => self.writer.hole(record.first, record.count),
@@ -284,11 +291,24 @@ impl Rewrite<'_> {
         written.map_err(|source| RebuildError::Write { path: self.out.to_owned(), source })
     }
 
-    /// The stored bytes of a chunk, if their CRC is right.
-    fn read(&mut self, stored: &Stored) -> bool {
+    /// Reads the stored bytes of a chunk; whether they give the plain bytes that the digest is of.
+    fn prove(&mut self, no: ChunkNo, stored: &Stored, digest: &Digest) -> bool {
+        let plain = self.writer.geometry().bytes(no, 1);
+        let len = usize::try_from(length(&plain)).unwrap_or(0);
+        if self.proved == Some((*stored, *digest, len)) {
+            return true;
+        }
+        self.proved = None;
         self.stored.resize(stored.len as usize, 0);
-        self.file.read_exact_at(&mut self.stored, stored.offset).is_ok()
-            && snapfmt::crc32(&self.stored) == stored.crc
+        self.plain.resize(len, 0);
+        let what = Structure::Chunk(no);
+        let is_sound = self.file.read_exact_at(&mut self.stored, stored.offset).is_ok()
+            && self
+                .decoder
+                .decode_frame(&self.stored, stored, digest, what, &mut self.plain)
+                .is_ok();
+        self.proved = is_sound.then_some((*stored, *digest, len));
+        is_sound
     }
 
     /// Chunks without a record: the parent's, or lost.

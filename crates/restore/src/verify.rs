@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snapfmt::state::StateBuilder;
 use snapfmt::verify::{Unit, check_state, check_structure, check_unit, units};
-use snapfmt::{ChunkNo, Decoder, FormatError, Geometry, SetId, StateId, VolumeId};
+use snapfmt::{ChunkNo, Decoder, Fault, FormatError, Geometry, SetId, StateId, VolumeId};
 
-use crate::catalog::{OpenSet, SnapshotFile};
+use crate::catalog::{OpenSet, SnapshotFile, is_of_machine};
 use crate::engine::{RunError, pool};
 use crate::progress::Progress;
 use crate::source::{
@@ -36,6 +36,17 @@ pub enum Finding {
         /// What the chain gives.
         found: StateId,
     },
+}
+
+impl Finding {
+    /// Whether the system failed over the file, which says nothing of what the file holds.
+    pub fn is_of_machine(&self) -> bool {
+        match self {
+            Self::Format(error) => matches!(&error.fault, Fault::Io(e) if is_of_machine(e)),
+            Self::Chain(error) => error.is_of_machine(),
+            Self::State { .. } => false,
+        }
+    }
 }
 
 /// The outcome for one file.

@@ -54,7 +54,11 @@ impl Volume {
 
     /// Member `no` as a volume of its own: all of its bytes, in order.
     pub fn alone(&self, no: MemberNo) -> Result<Self, LayoutError> {
-        Self::of_one(self.member(no).clone())
+        let Some(member) = self.members.get(no.index()) else {
+            let members = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+            return Err(LayoutError::NoMember { segment: 0, member: no, members });
+        };
+        Self::of_one(member.clone())
     }
 
     /// A volume that is all of one member, in order.
@@ -76,8 +80,8 @@ impl Volume {
         &self.members
     }
 
-    /// Member `no`, which a validated layout names.
-    pub fn member(&self, no: MemberNo) -> &VolumeMember {
+    /// Member `no`, which the validated layout names.
+    pub(crate) fn member(&self, no: MemberNo) -> &VolumeMember {
         match self.members.get(no.index()) {
             Some(member) => member,
             None => unreachable!("Volume::new has seen every member of the layout"),

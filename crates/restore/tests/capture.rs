@@ -9,8 +9,8 @@ use std::path::Path;
 
 use restore::capture::{CaptureError, CaptureRequest, Form, ParentSet, capture};
 use restore::source::Source;
-use restore::{Progress, Volume};
-use snapfmt::{Consistency, Fault, Limits};
+use restore::{Layout, Progress, Volume};
+use snapfmt::{Consistency, ExtentMap, Fault, Limits, Mapping, Segment};
 use support::hand::{HandMember, HandSet};
 use support::lineage::time_of;
 use support::memory::{MemorySource, volume_of};
@@ -211,4 +211,21 @@ fn a_chain_is_not_made_longer_than_the_limit() {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+#[test]
+fn what_no_member_holds_is_not_captured() {
+    let directory = tempfile::tempdir().unwrap();
+    for size in [1 << 20, 20 << 20] {
+        let unmapped = Segment { start: 0, length: size, mapping: Mapping::Unmapped };
+        let map = ExtentMap::new(size, &[], [unmapped], &Limits::DEFAULT).unwrap();
+        let volume = Volume::new(Layout::new(map), Vec::new()).unwrap();
+        let request = request(directory.path(), 0, Form::default(), 1);
+        let error = capture(&volume, &request, &Progress::default()).unwrap_err();
+        assert!(
+            matches!(error, CaptureError::NoMembers { size: found } if found == size),
+            "{error}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -1,5 +1,6 @@
 //! One chunk's frame: encode, or decode into a buffer of known size with every check.
 
+use std::collections::VecDeque;
 use std::io;
 
 use zstd::bulk::{Compressor, Decompressor};
@@ -27,7 +28,15 @@ pub struct Decoder {
     zstd: Decompressor<'static>,
     stored: Vec<u8>,
     strict: bool,
+    /// What was proved last: thousands of records may refer to one chunk.
+    proved: VecDeque<Proved>,
 }
+
+/// A chunk that was decoded, by all that its proof rests on: the file's address, what was decoded, and to what.
+type Proved = (usize, Stored, Digest, usize);
+
+/// How many chunks a decoder remembers as proved.
+const REMEMBERED: usize = 64;
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -51,7 +60,7 @@ impl Decoder {
         let mut zstd = Decompressor::new()?;
         // The CRC covers zstd's own XXH64 as it was written, and BLAKE3 the bytes that it is of.
         zstd.set_parameter(DParameter::ForceIgnoreChecksum(true))?;
-        Ok(Self { zstd, stored: Vec::new(), strict })
+        Ok(Self { zstd, stored: Vec::new(), strict, proved: VecDeque::new() })
     }
 
     /// Checks the CRC of the stored bytes, and nothing else.
@@ -88,9 +97,33 @@ impl Decoder {
         what: Structure,
         out: &mut [u8],
     ) -> Result<()> {
-        let Self { zstd, stored: scratch, strict } = self;
+        let Self { zstd, stored: scratch, strict, proved: _ } = self;
         let bytes = read_stored(file, stored, what, scratch)?;
         decode_frame(zstd, *strict, bytes, stored, digest, what, out)
+    }
+
+    /// Proves that a chunk decodes to `len` bytes with this digest. What was proved a little before, in the same
+    /// file, is not decoded again. `plain` is a buffer that keeps its capacity; it holds nothing of use.
+    pub fn prove(
+        &mut self,
+        file: &dyn ReadAt,
+        stored: &Stored,
+        digest: &Digest,
+        what: Structure,
+        plain: &mut Vec<u8>,
+        len: usize,
+    ) -> Result<()> {
+        let proved = (std::ptr::from_ref(file).addr(), *stored, *digest, len);
+        if self.proved.contains(&proved) {
+            return Ok(());
+        }
+        plain.resize(len, 0);
+        self.decode(file, stored, digest, what, plain)?;
+        if self.proved.len() >= REMEMBERED {
+            self.proved.pop_front();
+        }
+        self.proved.push_back(proved);
+        Ok(())
     }
 
     /// Decodes a chunk, as [`Decoder::decode`] does, whose stored bytes are at hand: `frame` is what

@@ -146,9 +146,7 @@ impl Header {
     ) -> Result<Self> {
         let raw = RawHeader::read(bytes).map_err(|e| expected.fault(offset, Fault::Io(e)))?;
         if raw.skippable_magic != SKIPPABLE_MAGIC || raw.project_magic != PROJECT_MAGIC {
-            let mut found = [0; 8];
-            found.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            return Err(expected.fault(offset, Fault::Magic { found }));
+            return Err(expected.fault(offset, Fault::Magic));
         }
         let found = crc32fast::hash(bytes.split_last_chunk::<4>().map_or(&[], |(head, _)| head));
         if found != raw.header_crc {

@@ -68,11 +68,9 @@ impl fmt::Display for Structure {
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The bytes are no snapshot file at all.
-    #[error("is not a snaprestore snapshot (found {found:02x?})")]
-    NotASnapshot {
-        /// The first bytes of the file.
-        found: [u8; 8],
-    },
+    /// None of them is shown: a link may lead to what only root may read.
+    #[error("is not a snaprestore snapshot")]
+    NotASnapshot,
     /// The file ends inside the structure.
     #[error("is cut off: needs {need} bytes, the file has {have} left")]
     Truncated {
@@ -82,11 +80,8 @@ pub enum Fault {
         have: u64,
     },
     /// A frame's magic or project magic is not there.
-    #[error("has no frame header (found {found:02x?})")]
-    Magic {
-        /// What is there.
-        found: [u8; 8],
-    },
+    #[error("has no frame header")]
+    Magic,
     /// A CRC-32 does not match.
     #[error("CRC-32 is {found:08x}, expected {expected:08x}")]
     Checksum {

@@ -221,14 +221,11 @@ fn is_foreign(file: &dyn ReadAt) -> bool {
 }
 
 fn not_a_snapshot(file: &dyn ReadAt) -> FormatError {
-    let mut found = [0; 8];
-    // A file shorter than that shows the zeros.
-    let read = file.read_exact_at(&mut found, 0);
-    match read {
+    match file.read_exact_at(&mut [0; 8], 0) {
         Err(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => {
             Structure::File.fault(0, Fault::Io(e))
         }
-        _ => Structure::File.fault(0, Fault::NotASnapshot { found }),
+        _ => Structure::File.fault(0, Fault::NotASnapshot),
     }
 }
 

@@ -205,8 +205,8 @@ fn check_chunk(
     };
     match (record.content, depth) {
         (Content::Data { stored, digest, .. }, Depth::Full) => {
-            plain.resize(usize::try_from(len).unwrap_or(0), 0);
-            decoder.decode(file, &stored, &digest, what, plain)
+            let len = usize::try_from(len).unwrap_or(0);
+            decoder.prove(file, &stored, &digest, what, plain, len)
         }
         (Content::Data { stored, reference: false, .. }, Depth::Quick) => {
             decoder.check_stored(file, &stored, what)

@@ -63,14 +63,17 @@ pub(crate) struct SelectionArgs {
     /// Take an older set when the newest is incomplete or damaged
     #[arg(long)]
     pub latest_complete: bool,
+    /// Take the newest set that verifies: of each newer one all bytes are read, and what is wrong is said
+    #[arg(long, conflicts_with = "latest_complete")]
+    pub latest_sound: bool,
 }
 
 fn hex(text: &str) -> Result<String, String> {
-    let good = (8..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
+    let good = (16..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit());
     if good {
         Ok(text.to_lowercase())
     } else {
-        Err("8 to 64 hexadecimal digits are expected".into())
+        Err("16 to 64 hexadecimal digits are expected".into())
     }
 }
 
@@ -81,7 +84,7 @@ pub(crate) struct RawArgs {
     /// A member: its volume id and the device or raw image that holds it
     #[arg(long = "member", value_name = "ID=PATH", value_parser = member, id = "members",
           conflicts_with_all = ["paths", "set_id", "source_volume", "generation", "at",
-                                "expect_content_id", "latest_complete"])]
+                                "expect_content_id", "latest_complete", "latest_sound"])]
     pub members: Vec<(VolumeId, PathBuf)>,
     /// How several members make the logical volume.
     #[command(flatten)]

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use foreign::backup::{Backups, FileFault};
-use restore::catalog::{BadFile, Catalog};
+use foreign::backup::FileFault;
+use foreign::repository::Repository;
+use restore::catalog::BadFile;
 use serde::Serialize;
 
 use super::inspect::show_raw;
-use crate::args::SetArgs;
+use crate::args::{Common, SetArgs};
 use crate::exit::{Exit, Failure};
 use crate::given::{Found, Given};
 use crate::output::{Output, PathView, line, note};
@@ -26,40 +27,41 @@ struct Unreadable {
 }
 
 /// Lists all sets, or the one selected.
-pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
-    let given = Given::look(args)?;
+pub(crate) fn run(args: &SetArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
+    let given = Given::look(args, common)?;
     let listing = match &given.found {
-        Found::Sets(catalog) => of_sets(&given, catalog)?,
-        Found::Backups(backups) => of_backups(&given, backups)?,
+        Found::Sets(repository) => Listing::new(&given, repository)?,
         Found::Raw(members) => return show_raw(&given, members, output),
     };
     output.result(&listing, text)?;
     Ok(if listing.unreadable.is_empty() { Exit::Done } else { Exit::SourceDamaged })
 }
 
-fn of_sets(given: &Given<'_>, catalog: &Catalog) -> Result<Listing, Failure> {
-    let sets = if given.says_which() {
-        vec![SetView::new(catalog, given.set(catalog)?)]
-    } else {
-        catalog.sets().iter().map(|entry| SetView::new(catalog, entry)).collect()
-    };
-    let unreadable = |bad: &BadFile| Unreadable {
-        path: (&bad.error.path).into(),
-        error: bad.error.cause.to_string(),
-    };
-    Ok(Listing { sets, unreadable: catalog.bad().iter().map(unreadable).collect() })
+impl Listing {
+    fn new(given: &Given<'_>, repository: &Repository) -> Result<Self, Failure> {
+        let Repository { snapshots, backups } = repository;
+        let sets = if given.says_which() {
+            vec![given.set(repository)?]
+        } else {
+            backups.warnings.iter().for_each(|warning| note(&warning.to_string()));
+            repository.sets()
+        };
+        let bad = snapshots.bad().iter().map(Unreadable::snapshot);
+        Ok(Self {
+            sets: sets.iter().map(SetView::new).collect(),
+            unreadable: bad.chain(backups.damaged_files().map(Unreadable::document)).collect(),
+        })
+    }
 }
 
-fn of_backups(given: &Given<'_>, backups: &Backups) -> Result<Listing, Failure> {
-    let sets = if given.says_which() {
-        vec![SetView::of_backup(&given.backup(backups)?)]
-    } else {
-        backups.warnings.iter().for_each(|warning| note(&warning.to_string()));
-        backups.sets.iter().map(SetView::of_backup).collect()
-    };
-    let unreadable =
-        |file: &FileFault| Unreadable { path: (&file.path).into(), error: file.fault.to_string() };
-    Ok(Listing { sets, unreadable: backups.damaged_files().map(unreadable).collect() })
+impl Unreadable {
+    fn snapshot(bad: &BadFile) -> Self {
+        Self { path: (&bad.error.path).into(), error: bad.error.cause.to_string() }
+    }
+
+    fn document(file: &FileFault) -> Self {
+        Self { path: (&file.path).into(), error: file.fault.to_string() }
+    }
 }
 
 fn text(listing: &Listing) -> String {

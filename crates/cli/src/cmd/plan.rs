@@ -60,7 +60,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         });
     }
     check_usage(args)?;
-    let ready = Ready::new(args)?;
+    let ready = Ready::new(args, common)?;
     ready.look_at_what_is_left(args)?;
     let Ready { subject, extent, counts, place, .. } = &ready;
     let options = Options { on_damage: on_damage(args), ..Options::new(common.jobs()) };
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let held = place.held.as_ref();
     let plan = Plan {
         go: true,
-        set: SetName::of(&subject.origin),
+        set: SetName::of(&subject.origin).under(args.overlay.as_deref()),
         target: output_path(args).into(),
         logical_size: subject.volume.size(),
         range: [extent.range.start, extent.range.end],

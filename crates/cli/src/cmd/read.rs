@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
     if path.is_none() {
         check_stdout(output)?;
     }
-    let subject = Given::look(&args.set)?.subject()?;
+    let subject = Given::look(&args.set, common)?.subject()?;
     let volume = Arc::new(subject.volume);
     let range = range_of(args.offset, args.length, volume.size())?;
     let options = Options { threads: common.jobs(), ..Options::default() };

@@ -3,7 +3,7 @@
 use foreign::backup::{BackupError, Problem};
 use restore::catalog::CatalogError;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, catalog};
 
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
@@ -24,7 +24,7 @@ pub(super) fn exit(error: &BackupError) -> Exit {
         BackupError::Unusable { .. }
         | BackupError::Damaged { .. }
         | BackupError::Unidentified { .. }
-        | BackupError::NoContentId { .. } => Exit::SourceDamaged,
+        | BackupError::Machine { .. } => Exit::SourceDamaged,
     }
 }
 
@@ -46,6 +46,6 @@ pub(super) fn hint(error: &BackupError) -> &'static str {
         }
         BackupError::Unused { .. } => "docs/FOREIGN.md says what dumps must look like",
         BackupError::Unidentified { .. } => "mend or remove the file, or name a set by --set-id",
-        BackupError::NoContentId { .. } => "backups of other systems have no content id",
+        BackupError::Machine { .. } => catalog::MACHINE,
     }
 }

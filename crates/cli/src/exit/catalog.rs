@@ -5,16 +5,27 @@ use restore::snapfmt::Fault;
 
 use super::Exit;
 
+/// What to try where the system failed over a file.
+pub(super) const MACHINE: &str =
+    "see what the system lacks (ulimit -n, memory, the medium in dmesg), and try again";
+
 /// Its exit code.
 pub(super) fn exit(error: &CatalogError) -> Exit {
     match error {
-        CatalogError::Ambiguous { .. } => Exit::Usage,
-        CatalogError::NotFound { .. } | CatalogError::Incomplete { .. } => Exit::Incomplete,
+        CatalogError::Ambiguous { .. } | CatalogError::Twice { .. } => Exit::Usage,
+        CatalogError::NotFound { .. }
+        | CatalogError::Gap { .. }
+        | CatalogError::Incomplete { .. } => Exit::Incomplete,
         CatalogError::Damaged { .. }
         | CatalogError::Unidentified { .. }
         | CatalogError::Mixed { .. }
         | CatalogError::Contradiction { .. }
+        | CatalogError::NoPath { .. }
+        | CatalogError::NotOfThisCatalog { .. }
+        | CatalogError::Machine { .. }
+        | CatalogError::Unsound { .. }
         | CatalogError::ContentId { .. }
+        | CatalogError::NoContentId { .. }
         | CatalogError::WrongParent { .. }
         | CatalogError::ChunkSize { .. }
         | CatalogError::ChainTooLong { .. }
@@ -29,6 +40,9 @@ pub(super) fn hint(error: &CatalogError) -> &'static str {
         CatalogError::Ambiguous { why: Ambiguity::SourceVolumes, .. } => {
             "choose with --source-volume or --set-id"
         }
+        CatalogError::Ambiguous { why: Ambiguity::Time, .. } => {
+            "name the set by --set-id or --generation"
+        }
         CatalogError::Ambiguous { .. } => "choose with --set-id or --generation",
         CatalogError::NotFound { any: false } => {
             "directories are searched for *.snap; name other files directly"
@@ -37,6 +51,19 @@ pub(super) fn hint(error: &CatalogError) -> &'static str {
         CatalogError::Incomplete { .. } => {
             "add the paths of the missing files, or take an older set with --latest-complete"
         }
+        CatalogError::Gap { .. } => {
+            "add the paths of its files, or name a set by --set-id; --latest-complete steps over it"
+        }
+        CatalogError::Twice { .. } => {
+            "give only the paths of one of them; snapshot files are named by --expect-content-id, too"
+        }
+        CatalogError::NoPath { .. } => "check the path, or leave it out",
+        CatalogError::NotOfThisCatalog { .. } => "open the set of the catalog that listed it",
+        CatalogError::Machine { .. } => MACHINE,
+        CatalogError::Unsound { .. } => {
+            "find another copy; restore --salvage leaves damaged ranges out"
+        }
+        CatalogError::NoContentId { .. } => "backups of other systems have no content id",
         CatalogError::Unidentified { file } if matches!(file.cause.fault, Fault::Io(_)) => {
             "check the path and its permissions"
         }

@@ -9,7 +9,8 @@ pub(crate) mod stack;
 use std::collections::BTreeMap;
 
 use foreign::backup::{BackupMember, BackupSet};
-use restore::catalog::{Catalog, MemberFile, SetEntry, SetState};
+use foreign::repository::AnySet;
+use restore::catalog::{Catalog, FileSet, MemberFile, SetEntry, SetState};
 use restore::snapfmt::{Consistency, MemberNo, SetContentId, SetId, VolumeId};
 use serde::Serialize;
 
@@ -57,14 +58,21 @@ pub(crate) struct MemberView {
 }
 
 impl SetView {
-    /// The set `entry` of `catalog`.
-    pub(crate) fn new(catalog: &Catalog, entry: &SetEntry) -> Self {
+    /// A set of any format.
+    pub(crate) fn new(set: &AnySet<'_>) -> Self {
+        match set {
+            AnySet::Files(set) => Self::of_files(*set),
+            AnySet::Backup(set) => Self::of_backup(set),
+        }
+    }
+
+    /// A set of snapshot files.
+    pub(crate) fn of_files(FileSet { catalog, entry }: FileSet<'_>) -> Self {
         let set = &entry.manifest;
-        let rival =
-            |other: &&SetEntry| other.manifest.id == set.id && other.content != entry.content;
-        let mut problems: Vec<String> =
-            catalog.open_set(entry).err().map(|e| e.to_string()).into_iter().collect();
-        if catalog.sets().iter().any(|other| rival(&other)) {
+        let opened = catalog.open_set(entry);
+        let state = SetState::of(&opened);
+        let mut problems: Vec<String> = opened.err().map(|e| e.to_string()).into_iter().collect();
+        if catalog.is_captured_twice(&set.id) {
             problems.push("another capture was made under the same set id".into());
         }
         Self {
@@ -76,7 +84,7 @@ impl SetView {
             consistency: set.consistency,
             logical_size: Some(set.logical_size),
             chunk_size: Some(set.chunk_size.bytes()),
-            state: word(catalog.state(entry)),
+            state: word(state),
             content_id: entry.content,
             tool: entry.tool.clone(),
             tags: set.tags.clone(),

@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("parent_from_files_here_and_there", &[], here_and_there),
         trial("parent_with_another_chunk_size_is_2", &[], another_chunk_size),
         trial("parent_missing_or_damaged", &[], missing_or_damaged),
+        trial("a_member_that_the_parent_lacks_is_said", &[], unknown_member),
         trial("increments_store_what_changed", &[], what_changed),
     ]
 }
@@ -183,4 +184,17 @@ fn what_changed() -> Outcome {
     let call = stage.sample.capture(&stage.sets, "dsnap-2a").option("--parent", &stage.sets);
     call.succeeds()?;
     stage.restores(&stage.restore(), &stage.sample)
+}
+
+/// Under another id a member is another one, and all of it is stored.
+fn unknown_member() -> Outcome {
+    let stage = Stage::new()?;
+    let known = capture(&stage, "dsnap-1a").succeeds()?;
+    ensure!(!known.stderr.contains("in full"), "{}", known.describe());
+    let call = Call::new("capture").option("-o", &stage.out).option("--parent", &stage.sets);
+    let call = call.option("--set-id", "dsnap-2a").option("--source-volume", SOURCE);
+    let ran = call.member("vol-mistyped", &stage.sample.members["vol-a"]).succeeds()?;
+    let said = ran.stderr.contains("vol-mistyped") && ran.stderr.contains("stored in full");
+    ensure!(said, "{}", ran.describe());
+    Ok(())
 }

@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("code_3_one_flipped_bit", &[], one_flipped_bit),
         trial("code_3_two_members_and_a_fill", &[], two_members_and_a_fill),
         trial("code_3_damage_in_an_ancestor", &[], damage_in_an_ancestor),
+        trial("code_3_what_is_outside_of_the_range_was_not_tried", &[], outside_of_the_range),
         trial("code_0_salvage_of_a_whole_set", &[], nothing_to_salvage),
     ]
 }
@@ -139,6 +140,34 @@ fn damage_in_an_ancestor() -> Outcome {
     let map = scene.scratch.path("given.map");
     scene.salvage().option("--map", &map).exits(3)?;
     scene.check(&child.logical, &map, 0)
+}
+
+fn outside_of_the_range() -> Outcome {
+    let mut scene = Damaged::new()?;
+    scene.damage("vol-a", 1)?;
+    let map = scene.scratch.path("given.map");
+    let size = scene.sample.layout.logical_size();
+    let bad = 256_u64 << 10..320 << 10;
+    let offset = ["--offset", "245760", "--length", "131072"];
+    let report = scene.salvage().option("--map", &map).args(offset).json_exits(3)?;
+    let found = mapfile::bad_ranges_in(&map, size, &(245_760..376_832))?;
+    ensure!(found == [bad], "{found:?} {report}");
+    // The content id is that of the whole, and the hash that of the part.
+    let call = scene.salvage().arg("--force").option("--map", &map).args(offset);
+    let text = String::from_utf8(call.option("--hash", "sha256").exits(3)?.stdout)?;
+    ensure!(text.contains("of bytes 245760 to 376832"), "{text}");
+    ensure!(text.contains("the whole set has content id"), "{text}");
+    for shard in ["1/3", "2/3", "3/3"] {
+        let call = scene.salvage().arg("--force").option("--map", &map).option("--shard", shard);
+        let ran = call.option("-o", scene.out.join(&shard[..1])).arg("--json").run()?;
+        let report = ran.document()?;
+        let range = |n: usize| report["range"][n].as_u64().ok_or("a range");
+        let tried = range(0)?..range(1)?;
+        if ran.status.code() == Some(3) {
+            mapfile::bad_ranges_in(&map, size, &tried)?;
+        }
+    }
+    Ok(())
 }
 
 fn nothing_to_salvage() -> Outcome {

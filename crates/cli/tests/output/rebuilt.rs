@@ -1,15 +1,17 @@
 //! `rebuild`: the very file that was lost, or nothing.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use restore::snapfmt::crc32;
 
 use crate::support::frames::{Anatomy, middle};
 use crate::support::layout::Layout;
 use crate::support::needs::trial;
 use crate::support::run::Call;
 use crate::support::sample::Sample;
-use crate::support::scratch::{copy, flip_bit, set_len, write};
+use crate::support::scratch::{copy, flip_bit, read, set_len, write};
 use crate::support::stage::Stage;
 use crate::support::{Outcome, ensure, tool};
 
@@ -20,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("rebuild_of_an_increment_needs_its_parent", &[], increment),
         trial("rebuild_of_a_single_member", &[], single_member),
         trial("rebuild_does_not_make_up_what_is_lost", &[], lost),
+        trial("rebuild_compares_every_chunk_with_its_digest", &[], another_chunk),
         trial("rebuild_of_no_snapshot", &[], no_snapshot),
     ]
 }
@@ -148,4 +151,50 @@ fn no_snapshot() -> Outcome {
     stage.refuses(rebuild(&stage, &stage.scratch.path("nowhere"), &[]), 4, &["nowhere"])?;
     let readme = stage.set.directory.join("README.txt");
     stage.refuses(rebuild(&stage, &readme, &[&stage.sets]), 4, &["README.txt"])
+}
+
+/// Another valid frame in the place of a chunk, with every CRC put right: only the BLAKE3 digest tells.
+fn another_chunk() -> Outcome {
+    let stage = Stage::new()?;
+    let path = stage.scratch.dir("swapped")?.join("swapped.snap");
+    copy(&stage.file("vol-b")?, &path)?;
+    let anatomy = Anatomy::of(&path)?;
+    let mut bytes = read(&path)?;
+    let (mut data, mut swapped) = (Vec::new(), None);
+    for frame in anatomy.data() {
+        let own = usize::try_from(frame.stored.start)?..usize::try_from(frame.stored.end)?;
+        let twin = data.iter().find(|other: &&Range<usize>| {
+            other.len() == own.len() && bytes[(*other).clone()] != bytes[own.clone()]
+        });
+        swapped = swapped.or_else(|| Some((twin?.clone(), own.clone())));
+        data.push(own);
+    }
+    let (from, to) = swapped.ok_or("no two chunks are stored in as many bytes")?;
+    bytes.copy_within(from, to.start);
+    // Its record's header is the frame before: 64 bytes of header, 64 of record.
+    let record = to.start - 64..to.start;
+    let old: Vec<u8> = bytes[record.clone()].to_vec();
+    let crc = crc32(&bytes[to.clone()]);
+    bytes[record.start + 12..record.start + 16].copy_from_slice(&crc.to_le_bytes());
+    let new: Vec<u8> = bytes[record.clone()].to_vec();
+    for frame in anatomy.frames.iter().filter(|frame| frame.skippable) {
+        let own = usize::try_from(frame.stored.start)?..usize::try_from(frame.stored.end)?;
+        for place in (own.start + 64..own.end).step_by(64) {
+            if bytes.get(place..place + 64) == Some(&old[..]) {
+                bytes[place..place + 64].copy_from_slice(&new);
+            }
+        }
+        mend(&mut bytes[own]);
+    }
+    write(&path, &bytes)?;
+    let call = rebuild(&stage, &path, &[&stage.file("vol-a")?, &stage.file("vol-c")?]);
+    stage.refuses(call, 4, &["swapped.snap", "1 of"])
+}
+
+/// Puts the CRCs of a frame's payload and header right.
+fn mend(frame: &mut [u8]) {
+    let Some((header, payload)) = frame.split_at_mut_checked(64) else { return };
+    header[56..60].copy_from_slice(&crc32(payload).to_le_bytes());
+    let crc = crc32(&header[..60]);
+    header[60..64].copy_from_slice(&crc.to_le_bytes());
 }

@@ -8,6 +8,15 @@ use super::{Outcome, ensure, scratch};
 
 /// The blocks marked as bad (`-`), sorted, touching ones merged; everything else must be finished (`+`).
 pub(crate) fn bad_ranges(path: &Path, size: u64) -> Outcome<Vec<Range<u64>>> {
+    bad_ranges_in(path, size, &(0..size))
+}
+
+/// The same where only a part was tried: all before and behind it must be non-tried (`?`).
+pub(crate) fn bad_ranges_in(
+    path: &Path,
+    size: u64,
+    tried: &Range<u64>,
+) -> Outcome<Vec<Range<u64>>> {
     let text = String::from_utf8(scratch::read(path)?)?;
     let context = |line: &str| format!("{}: line {line:?}", path.display());
     let mut lines = text.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty());
@@ -31,8 +40,11 @@ pub(crate) fn bad_ranges(path: &Path, size: u64) -> Outcome<Vec<Range<u64>>> {
         let len = number(len).ok_or_else(|| context(line))?;
         ensure!(start == at && len > 0, "{}: does not follow on {at:#x}", context(line));
         at += len;
+        let is_tried = start >= tried.start && at <= tried.end;
+        ensure!(is_tried || state == "?", "{}: nobody has tried that", context(line));
         match state {
             "+" => {}
+            "?" if !is_tried && (at <= tried.start || start >= tried.end) => {}
             "-" => match bad.last_mut() {
                 Some(last) if last.end == start => last.end = at,
                 _ => bad.push(start..at),

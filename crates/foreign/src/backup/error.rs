@@ -391,7 +391,7 @@ pub enum BackupError {
         count: usize,
         /// The first of them.
         #[source]
-        first: Box<ReadError>,
+        first: Arc<ReadError>,
     },
     /// A file cannot be read, and what it describes could be the newest set.
     #[error("{file}; what it describes is not known, it may be the newest set")]
@@ -409,13 +409,11 @@ pub enum BackupError {
         /// The first of them.
         first: Warning,
     },
-    /// Backups of this kind have no content id.
-    #[error("set {:?} has no content id, {expected} is expected", set_id.as_str())]
-    NoContentId {
-        /// The set.
-        set_id: SetId,
-        /// What the caller expects.
-        expected: String,
+    /// The system failed over a file: what it holds is not known.
+    #[error("{file}; this says nothing of the file, and no set is passed over for it")]
+    Machine {
+        /// The file and the system's error.
+        file: FileFault,
     },
 }
 

@@ -5,6 +5,7 @@
 
 mod error;
 mod evidence;
+mod select;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,11 +14,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use restore::VolumeMember;
-use restore::catalog::{CatalogError, Selectable, Selection, SetKey, SetState, line};
+use restore::catalog::{SetKey, SetState};
 use restore::snapfmt::{SetId, VolumeId};
 use restore::source::{ReadError, Source};
 
 pub use error::{BackupError, Fault, FileFault, Missing, Problem, Warning};
+pub use select::Selected;
 
 use crate::ebs;
 use crate::limits::Limits;
@@ -58,11 +60,18 @@ pub enum Format {
     Ebs,
 }
 
+impl Format {
+    /// What its backups are called.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Ebs => "EBS snapshots",
+        }
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Ebs => "EBS snapshots",
-        })
+        f.pad(self.noun())
     }
 }
 
@@ -120,8 +129,9 @@ pub struct BackupSet {
     pub warnings: Vec<Warning>,
 }
 
-impl Selectable for BackupSet {
-    fn key(&self) -> SetKey<'_> {
+impl BackupSet {
+    /// What it is told from others by.
+    pub fn key(&self) -> SetKey<'_> {
         SetKey {
             id: &self.id,
             source_volume_id: &self.source_volume_id,
@@ -206,7 +216,7 @@ impl BackupSet {
     pub fn damaged(&self) -> Option<BackupError> {
         let damage = self.damage();
         let count = damage.len();
-        let first = Box::new(damage.into_iter().next()?);
+        let first = Arc::new(damage.into_iter().next()?);
         Some(BackupError::Damaged { set_id: self.id.clone(), count, first })
     }
 }
@@ -224,17 +234,9 @@ pub struct Backups {
     pub evidence: Vec<PathBuf>,
 }
 
-/// What was selected, and what was passed over for it.
-pub struct Selected<'b> {
-    /// The set.
-    pub set: BackupSet,
-    /// Newer sets that are not complete, with [`Selection::latest_complete`].
-    pub skipped: Vec<&'b BackupSet>,
-}
-
 /// Looks for the backups of all known formats under `paths`, by content.
 pub fn find(paths: &[PathBuf], limits: &Limits) -> Backups {
-    ebs::find(paths, limits)
+    ebs::find(paths, limits).0
 }
 
 impl Backups {
@@ -251,73 +253,5 @@ impl Backups {
             _ => None,
         });
         self.unreadable.iter().chain(files)
-    }
-
-    /// The set that is meant. An id that is a member's snapshot means that snapshot alone.
-    pub fn select(&self, selection: &Selection) -> Result<Selected<'_>, BackupError> {
-        if let Some(set) = self.snapshot(selection) {
-            return proved(set, selection, Vec::new());
-        }
-        let ordered = match line(&self.sets, selection) {
-            Err(none @ CatalogError::NotFound { .. }) => {
-                self.all_identified()?;
-                return Err(self.unused().unwrap_or_else(|| none.into()));
-            }
-            ordered => ordered?,
-        };
-        if !selection.is_named() && !selection.latest_complete {
-            self.all_identified()?;
-        }
-        let complete = |set: &&BackupSet| set.state() == SetState::Complete;
-        let taken = ordered.iter().position(|set| !selection.latest_complete || complete(set));
-        // None is complete: the newest says why.
-        let taken = taken.unwrap_or(0);
-        let skipped = ordered.iter().take(taken).copied().collect();
-        match ordered.get(taken) {
-            Some(set) => proved((*set).clone(), selection, skipped),
-            None => Err(CatalogError::NotFound { any: !self.sets.is_empty() }.into()),
-        }
-    }
-
-    /// The member that the selection names by its snapshot.
-    fn snapshot(&self, selection: &Selection) -> Option<BackupSet> {
-        let id = selection.set_id.as_deref()?;
-        if self.sets.iter().any(|set| set.id.as_str() == id) {
-            return None;
-        }
-        let mut all = self.sets.iter().flat_map(|set| set.members.iter().map(move |m| (set, m)));
-        let (set, member) = all.find(|(_, member)| member.snapshot.as_str() == id)?;
-        let whole = Selection { set_id: None, ..selection.clone() };
-        let alone = set.alone(member)?;
-        (whole.fits(&set.key()) || whole.fits(&alone.key())).then_some(alone)
-    }
-
-    /// What was found and could be what is looked for, if anything was.
-    fn unused(&self) -> Option<BackupError> {
-        let first = self.warnings.first()?.clone();
-        Some(BackupError::Unused { count: self.warnings.len(), first })
-    }
-
-    /// A file that cannot be read could describe the newest set.
-    fn all_identified(&self) -> Result<(), BackupError> {
-        match self.unreadable.first() {
-            Some(file) => Err(BackupError::Unidentified { file: file.clone() }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// There is no content id to compare with the one expected.
-fn proved<'b>(
-    set: BackupSet,
-    selection: &Selection,
-    skipped: Vec<&'b BackupSet>,
-) -> Result<Selected<'b>, BackupError> {
-    match &selection.content_id {
-        None => Ok(Selected { set, skipped }),
-        Some(expected) => {
-            let (set_id, expected) = (set.id, expected.clone());
-            Err(BackupError::NoContentId { set_id, expected })
-        }
     }
 }

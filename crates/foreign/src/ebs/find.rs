@@ -215,6 +215,15 @@ impl Tree<'_> {
 }
 
 impl Finder for Tree<'_> {
+    fn knows(&self, found: &Found<'_>) -> bool {
+        let ((_, is_below), name) = (home(found), found.name);
+        let in_proxy = proxy::folder(found.directory).is_some();
+        is_document(name)
+            || name.strip_suffix(".json").is_some()
+            || Form::of(name, is_below).is_some()
+            || (in_proxy && (Segment::of(name).is_some() || proxy::is_like_segment(name)))
+    }
+
     fn file(&mut self, found: &Found<'_>) {
         let ((home, is_below), name) = (home(found), found.name);
         let in_proxy = proxy::folder(found.directory).is_some();

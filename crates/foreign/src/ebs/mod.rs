@@ -28,7 +28,7 @@ use std::path::PathBuf;
 
 use crate::backup::{Backups, Fault};
 use crate::limits::Limits;
-use crate::walk::walk;
+use crate::walk::{Walked, walk};
 use crate::within::Roots;
 
 pub use answer::{Answer, Kind, Listed, Page};
@@ -40,13 +40,14 @@ pub const BLOCK_SIZE: u64 = 512 << 10;
 /// The same, where a length is meant.
 const BLOCK_LEN: u32 = 512 << 10;
 
-/// Looks for EBS snapshots under `paths`, and the sets they make.
-pub fn find(paths: &[PathBuf], limits: &Limits) -> Backups {
+/// Looks for EBS snapshots under `paths`, and the sets they make; gives the snapshot files that lie among
+/// them, too.
+pub(crate) fn find(paths: &[PathBuf], limits: &Limits) -> (Backups, Vec<PathBuf>) {
     let roots = Roots::of(paths);
     let mut tree = find::Tree::new(roots, limits);
-    let mut unreadable = walk(paths, limits, &mut tree);
+    let Walked { faults: mut unreadable, snapshots } = walk(paths, limits, &mut tree);
     let found = tree.finish(&mut unreadable);
-    sets::sets(found, unreadable, limits)
+    (sets::sets(found, unreadable, limits), snapshots)
 }
 
 /// Parses a text as the answers it holds, as if it were too long to be held; for tests and fuzzing.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use restore::image::Image as _;
 use restore::reader::{Options, Reader};
-use restore::snapfmt::{Column, Mapping, Segment, VolumeId};
+use restore::snapfmt::{Column, Mapping, MemberNo, Segment, VolumeId};
 use restore::source::{
     ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt,
 };
@@ -48,6 +48,11 @@ impl InnerVolume {
     fn segment(&self, at: u64) -> Option<Segment<'_>> {
         let map = self.reader.volume().layout().map();
         map.segment(map.find(at)?)
+    }
+
+    /// A member, of which the bytes from `at` on are.
+    fn member(&self, no: MemberNo, at: u64) -> Result<&VolumeMember, ReadError> {
+        self.reader.volume().members().get(no.index()).ok_or_else(|| self.nobodys(at))
     }
 
     fn nobodys(&self, start: u64) -> ReadError {
@@ -125,7 +130,7 @@ impl InnerVolume {
             if local >= each {
                 continue;
             }
-            let member = self.reader.volume().member(column.member);
+            let member = self.member(column.member, at)?;
             let byte = column.offset + local;
             found.clear();
             member.source.extents(byte..byte + 1, &mut found)?;
@@ -165,7 +170,7 @@ impl Source for InnerVolume {
             let start = segment.start + number * stripe;
             let stretch = Stretch {
                 logical: start..start + stripe,
-                member: self.reader.volume().member(column.member),
+                member: self.member(column.member, at)?,
                 start: column.offset + number / width * stripe,
             };
             at = self.stretch(&stretch, &segment, &(at..range.end), out)?;
@@ -197,7 +202,8 @@ const fn stripes<'s>(segment: &'s Segment<'_>) -> (u64, &'s [Column]) {
 
 fn largest_chunk(volume: &Volume, segment: &Segment<'_>) -> u32 {
     let (stripe, columns) = stripes(segment);
-    let chunks = columns.iter().map(|c| volume.member(c.member).source.largest_chunk());
+    let members = columns.iter().filter_map(|c| volume.members().get(c.member.index()));
+    let chunks = members.map(|member| member.source.largest_chunk());
     chunks.max().unwrap_or(0).min(u32::try_from(stripe).unwrap_or(u32::MAX))
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use foreign::backup::{BackupError, Fault, Missing, Problem};
-use restore::catalog::{Generation, Selection, SetState};
+use restore::catalog::{Generation, Latest, Selection, SetState};
 use restore::source::{BackupFault, ReadCause};
 
 use crate::sample::{Sample, hash};
@@ -144,7 +144,7 @@ fn an_older_set_only_where_it_was_asked_for() {
     let backups = found(sample.path());
     let newest = backups.select(&Selection::default()).unwrap().set;
     assert_eq!((newest.generation, newest.state()), (2, SetState::Incomplete));
-    let any = Selection { latest_complete: true, ..Selection::default() };
+    let any = Selection { latest: Latest::Complete, ..Selection::default() };
     let selected = backups.select(&any).unwrap();
     assert_eq!(selected.set.generation, 1);
     assert_eq!(selected.skipped.len(), 1);

@@ -155,6 +155,14 @@ pub enum CaptureError {
     /// What was asked for cannot be written down in a manifest.
     #[error("cannot be captured like this: {0}")]
     Manifest(#[source] Fault),
+    /// No member holds any of the volume: there would be a set without files.
+    #[error(
+        "no member holds any of the volume's {size} bytes, and so there is nothing to be captured"
+    )]
+    NoMembers {
+        /// The volume's size in bytes.
+        size: u64,
+    },
     /// The parent has another chunk size.
     #[error("the parent's chunk size is {parent}, not {asked}; all snapshots of a chain share one")]
     ChunkSize {
@@ -177,6 +185,9 @@ pub fn capture(
     request: &CaptureRequest<'_>,
     progress: &Progress,
 ) -> Result<Captured, CaptureError> {
+    if volume.members().is_empty() {
+        return Err(CaptureError::NoMembers { size: volume.size() });
+    }
     if let Some(parent) = &request.parent {
         check_parent(parent, volume, request)?;
     }

@@ -29,19 +29,20 @@ impl Catalog {
     /// Everything that is missing, in one error; otherwise the first thing that is damaged or does
     /// not belong.
     pub fn open_set(&self, entry: &SetEntry) -> Result<OpenSet, CatalogError> {
+        self.check_own(entry)?;
         let mut missing = entry.missing();
         let mut damaged = None;
         let mut chains = Vec::new();
         for member in &entry.members {
             match member {
-                MemberFile::Present(n) => match self.files().get(*n) {
-                    Some(file) => match self.chain(file) {
+                MemberFile::Present(n) => {
+                    let Some(file) = self.files().get(*n) else { continue };
+                    match self.chain(file) {
                         Ok(chain) => chains.push(chain),
                         Err(CatalogError::Incomplete { missing: more, .. }) => missing.extend(more),
                         Err(e) => drop(damaged.get_or_insert(e)),
-                    },
-                    None => unreachable!("a set names files of its catalog"),
-                },
+                    }
+                }
                 MemberFile::Damaged(n) => {
                     if let Some(bad) = self.bad().get(*n) {
                         let (set_id, file) = (entry.manifest.id.clone(), bad.error.clone());
@@ -66,6 +67,27 @@ impl Catalog {
             Some(content) => Ok(OpenSet { content, chains }),
             None => Err(CatalogError::NotFound { any: true }),
         }
+    }
+
+    /// A set names its files by their numbers, which in another catalog are of other files.
+    fn check_own(&self, entry: &SetEntry) -> Result<(), CatalogError> {
+        let is_own = |(index, member): (u32, &MemberFile)| match member {
+            MemberFile::Present(n) => self.files().get(*n).is_some_and(|file| {
+                let manifest = file.snapshot.manifest();
+                manifest.set.id == entry.manifest.id
+                    && manifest.member == MemberNo(index)
+                    && Some(file.snapshot.footer().set_content) == entry.content
+            }),
+            MemberFile::Damaged(n) => self.bad().get(*n).is_some_and(|bad| {
+                let set = bad.manifest.as_ref().map(|manifest| &manifest.set.id);
+                set == Some(&entry.manifest.id)
+            }),
+            MemberFile::Missing => true,
+        };
+        if (0..).zip(&entry.members).all(is_own) {
+            return Ok(());
+        }
+        Err(CatalogError::NotOfThisCatalog { set_id: entry.manifest.id.clone() })
     }
 
     /// A file and the ancestors it needs, newest first.
@@ -94,7 +116,7 @@ impl Catalog {
     fn parent(&self, child: &SnapshotFile) -> Result<SnapshotFile, CatalogError> {
         let manifest = child.snapshot.manifest();
         let Some(named) = &manifest.own().parent else {
-            unreachable!("only an incremental snapshot's parent is looked for")
+            return Err(CatalogError::NotFound { any: true });
         };
         let (volume_id, set_id) = (named.volume_id.clone(), named.set_id.clone());
         let right = |f: &&SnapshotFile| f.snapshot.footer().state == named.state_id;

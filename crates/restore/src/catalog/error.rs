@@ -1,10 +1,16 @@
 //! Why no set could be chosen or opened.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use snapfmt::{FormatError, SetContentId, SetId, StateId, VolumeId};
 
+use super::choose::Gap;
 use super::files::FileError;
+use crate::verify::Finding;
+
+/// How many of a list a message names.
+const NAMED: usize = 8;
 
 /// What is needed and not among the files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,6 +94,8 @@ pub enum Ambiguity {
     Fork,
     /// The newest by generation is not the newest by time.
     Order,
+    /// Nothing says when a set was taken: it may be the newest.
+    Time,
 }
 
 impl std::fmt::Display for Ambiguity {
@@ -97,6 +105,7 @@ impl std::fmt::Display for Ambiguity {
             Self::SetId => "several set ids begin like that",
             Self::Fork => "the lineage forks",
             Self::Order => "the newest set by generation is not the newest by time",
+            Self::Time => "nothing says when it was taken, it may be the newest",
         })
     }
 }
@@ -111,7 +120,7 @@ pub enum CatalogError {
         any: bool,
     },
     /// Several sets fit.
-    #[error("{why}: {}", list(candidates))]
+    #[error("{why}: {}", ambiguity(*why, candidates))]
     Ambiguous {
         /// Why.
         why: Ambiguity,
@@ -131,6 +140,39 @@ pub enum CatalogError {
         /// Files that may be it, but cannot be read well enough to tell.
         unreadable: Vec<FileError>,
     },
+    /// A set that is known only because another one builds on it may be the one that is meant.
+    #[error("none of the files of set {gap} is there; it may be the set that is meant{}", instead(found.as_ref()))]
+    Gap {
+        /// What is known of it.
+        gap: Gap,
+        /// The set that would be taken instead, if there is one.
+        found: Option<Candidate>,
+    },
+    /// A set is there twice, stored by two systems.
+    #[error(
+        "set {:?} is there as {} ({}) and as {} ({}), and nothing says that they hold the same",
+        set_id.as_str(), first.0, first.1.display(), second.0, second.1.display()
+    )]
+    Twice {
+        /// The set id.
+        set_id: SetId,
+        /// What stored one, and where it lies.
+        first: (&'static str, PathBuf),
+        /// What stored the other, and where it lies.
+        second: (&'static str, PathBuf),
+    },
+    /// A path that was given is not there.
+    #[error("{file}")]
+    NoPath {
+        /// The path and the system's error.
+        file: FileError,
+    },
+    /// The system failed over a file: what it holds is not known.
+    #[error("{file}; this says nothing of the file, and no set is passed over for it")]
+    Machine {
+        /// The file and the system's error.
+        file: FileError,
+    },
     /// A file of the set is damaged.
     #[error("set {:?} is damaged: {file}", set_id.as_str())]
     Damaged {
@@ -139,11 +181,30 @@ pub enum CatalogError {
         /// The file and what is wrong with it.
         file: FileError,
     },
+    /// Reading all of the set found damage.
+    #[error("set {:?} is damaged in {count} places; the first: {}: {first}", set_id.as_str(), path.display())]
+    Unsound {
+        /// The set.
+        set_id: SetId,
+        /// How many places.
+        count: usize,
+        /// The file with the first of them.
+        path: PathBuf,
+        /// The first of them.
+        #[source]
+        first: Box<Finding>,
+    },
     /// A file is so damaged that nothing says which set it belongs to.
     #[error("{file}; which set it belongs to is not known, it may be the newest")]
     Unidentified {
         /// The file and what is wrong with it.
         file: FileError,
+    },
+    /// The caller asks for a set of another catalog.
+    #[error("set {:?} is of another catalog", set_id.as_str())]
+    NotOfThisCatalog {
+        /// The set id.
+        set_id: SetId,
     },
     /// Two captures were made under one set id.
     #[error(
@@ -180,6 +241,14 @@ pub enum CatalogError {
         expected: String,
         /// What its seal says.
         found: SetContentId,
+    },
+    /// The set has no content id that could be compared.
+    #[error("set {:?} has no content id, {expected} is expected", set_id.as_str())]
+    NoContentId {
+        /// The set.
+        set_id: SetId,
+        /// What the caller expects.
+        expected: String,
     },
     /// The parent at hand is not the one that was built on.
     #[error(
@@ -230,10 +299,47 @@ pub enum CatalogError {
     },
 }
 
+impl CatalogError {
+    /// The file that the system failed over, where that is why a set cannot be used.
+    pub fn machine(&self) -> Option<FileError> {
+        let files = match self {
+            Self::Damaged { file, .. } | Self::Unidentified { file } | Self::Machine { file } => {
+                std::slice::from_ref(file)
+            }
+            Self::Incomplete { unreadable, .. } => unreadable,
+            _ => &[],
+        };
+        files.iter().find(|file| file.is_of_machine()).cloned()
+    }
+}
+
 fn also_unreadable(files: &[FileError]) -> String {
     if files.is_empty() { String::new() } else { format!("; unreadable: {}", list(files)) }
 }
 
+fn instead(found: Option<&Candidate>) -> String {
+    found.map(|set| format!(" rather than {set}")).unwrap_or_default()
+}
+
+/// Of several volumes each with the number of its sets; otherwise the sets.
+fn ambiguity(why: Ambiguity, candidates: &[Candidate]) -> String {
+    if why != Ambiguity::SourceVolumes {
+        return list(candidates);
+    }
+    let mut volumes: BTreeMap<&VolumeId, u64> = BTreeMap::new();
+    for candidate in candidates {
+        *volumes.entry(&candidate.source_volume_id).or_default() += 1;
+    }
+    let sets = |count| if count == 1 { "1 set".into() } else { format!("{count} sets") };
+    let line =
+        |(id, count): (&VolumeId, u64)| format!("{} ({})", id.as_str().escape_debug(), sets(count));
+    list(&volumes.into_iter().map(line).collect::<Vec<_>>())
+}
+
+/// The first few, and how many more there are.
 fn list(items: &[impl std::fmt::Display]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    let named: Vec<String> = items.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = items.len() - named.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    named.join(", ") + &more
 }

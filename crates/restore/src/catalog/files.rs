@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use snapfmt::{CheckedManifest, Fault, FormatError, Limits, PreadFile, ReadAt, Snapshot};
 
+use super::pool::{FilePool, PooledFile};
 use crate::device;
 use crate::mmap::MappedFile;
 use crate::sink::PARTIAL;
@@ -56,19 +57,69 @@ impl FileError {
         let cause = FormatError { at: 0, what: snapfmt::Structure::File, fault };
         Self { path: path.to_owned(), cause: Arc::new(cause) }
     }
+
+    /// Whether the system failed over the file (no descriptors, no memory, a failing medium or server),
+    /// which says nothing of what the file holds.
+    pub fn is_of_machine(&self) -> bool {
+        matches!(&self.cause.fault, Fault::Io(error) if is_of_machine(error))
+    }
+}
+
+/// Whether an error is the system's, and not that of one file: the file may be sound all the same.
+pub fn is_of_machine(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let Some(code) = error.raw_os_error() else { return false };
+    let of_the_file = [
+        Errno::NOENT,
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::LOOP,
+        Errno::NAMETOOLONG,
+        Errno::NOTDIR,
+        Errno::ISDIR,
+        Errno::INVAL,
+        Errno::NXIO,
+    ];
+    !of_the_file.iter().any(|errno| errno.raw_os_error() == code)
+}
+
+/// Whether a path is called like a snapshot file.
+pub fn is_called_snapshot(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "snap")
 }
 
 /// A capture that was not finished leaves its work in a directory like this; it is no set yet.
-pub(super) fn hidden_set(path: &Path) -> bool {
+pub fn is_unfinished_capture(path: &Path) -> bool {
     let name = path.file_name().map(|n| n.to_string_lossy());
     name.is_some_and(|n| n.starts_with('.') && n.ends_with(PARTIAL))
 }
 
-/// Opens a snapshot file for reading by position.
+/// Opens a snapshot file for reading by position, and keeps it open.
 pub(crate) fn open_file(path: &Path, lookup: &Lookup) -> io::Result<Arc<dyn ReadAt>> {
+    checked(path, || File::open(path), lookup)
+}
+
+/// Opens one of many snapshot files: it is open only while it is among those that were read last.
+pub(super) fn open_pooled(
+    path: &Path,
+    lookup: &Lookup,
+    pool: &Arc<FilePool>,
+) -> io::Result<Arc<dyn ReadAt>> {
+    // A device has no identity that would tell that it was not written to.
+    if lookup.map || !fs::metadata(path)?.is_file() {
+        return checked(path, || pool.open(path), lookup);
+    }
+    Ok(Arc::new(PooledFile::new(pool, path, pool.open(path)?)?))
+}
+
+fn checked(
+    path: &Path,
+    open: impl FnOnce() -> io::Result<File>,
+    lookup: &Lookup,
+) -> io::Result<Arc<dyn ReadAt>> {
     // Opening a FIFO would wait for its writer.
     device::check_kind(&fs::metadata(path)?)?;
-    let file = File::open(path)?;
+    let file = open()?;
     let size = device::size(&file)?;
     if lookup.map && file.metadata()?.is_file() {
         return Ok(Arc::new(MappedFile::map(&file)?));

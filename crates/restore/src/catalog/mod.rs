@@ -1,8 +1,10 @@
 //! Files → snapshot sets: which there are, which are whole, and what is missing.
 
 mod assemble;
+mod choose;
 mod error;
 mod files;
+mod pool;
 mod select;
 mod selection;
 mod set;
@@ -13,19 +15,24 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use snapfmt::{Limits, SetId, Snapshot, VolumeId, identify};
+use snapfmt::{Fault, Limits, SetId, Snapshot, VolumeId, identify};
 
 pub use assemble::OpenSet;
+pub use choose::{ContentId, Doubts, Gap, Selectable, Selected, choose};
 pub use error::{Ambiguity, Candidate, CatalogError, Missing};
 pub(crate) use files::open_file;
-pub use files::{BadFile, FileError, Lookup, SnapshotFile};
-pub use select::Selected;
+pub use files::{
+    BadFile, FileError, Lookup, SnapshotFile, is_called_snapshot, is_of_machine,
+    is_unfinished_capture,
+};
+pub use select::FileSet;
 pub use selection::{
-    GENERATION_TAG, Generation, Instant, NotAGeneration, Selectable, Selection, SetKey, line,
+    GENERATION_TAG, Generation, Instant, Latest, NotAGeneration, Selection, SetKey,
 };
 pub use set::{MemberFile, SetEntry, SetState};
 
-use files::hidden_set;
+use files::open_pooled;
+use pool::FilePool;
 use set::group;
 
 /// The snapshot files found under some paths, and the sets they make.
@@ -34,8 +41,14 @@ pub struct Catalog {
     files: Vec<SnapshotFile>,
     bad: Vec<BadFile>,
     sets: Vec<SetEntry>,
+    /// How many captures there are under each set id.
+    captures: HashMap<SetId, u32>,
     limits: Limits,
+    /// The paths that were looked at.
+    given: Vec<PathBuf>,
     seen: HashSet<(u64, u64)>,
+    /// Thousands of files do not take thousands of descriptors.
+    pool: Arc<FilePool>,
     /// The files of each set and member volume: a chain is followed without searching all files.
     by_volume: HashMap<(SetId, VolumeId), Vec<usize>>,
 }
@@ -44,18 +57,50 @@ impl Catalog {
     /// Opens every snapshot file under `paths`: files as they are named, directories searched for
     /// `*.snap`. A path that cannot be read is an entry of [`Catalog::bad`], not an error.
     pub fn open(paths: &[PathBuf], lookup: &Lookup) -> Self {
-        let mut catalog = Self { limits: lookup.limits, ..Self::default() };
+        let mut catalog = Self::empty(paths, lookup);
         for path in paths {
             catalog.add(path, lookup);
         }
-        catalog.files.sort_by(|a, b| a.path.cmp(&b.path));
-        catalog.sets = group(&catalog.files, &catalog.bad);
-        for (number, file) in catalog.files.iter().enumerate() {
+        catalog.finish()
+    }
+
+    /// Opens the snapshot files that were found under the paths `given`.
+    pub fn of_files(given: &[PathBuf], found: &[PathBuf], lookup: &Lookup) -> Self {
+        let mut catalog = Self::empty(given, lookup);
+        for path in found {
+            catalog.add(path, lookup);
+        }
+        catalog.finish()
+    }
+
+    fn empty(given: &[PathBuf], lookup: &Lookup) -> Self {
+        Self { limits: lookup.limits, given: given.to_vec(), ..Self::default() }
+    }
+
+    fn finish(mut self) -> Self {
+        self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.sets = group(&self.files, &self.bad);
+        for set in &self.sets {
+            *self.captures.entry(set.manifest.id.clone()).or_default() += 1;
+        }
+        for (number, file) in self.files.iter().enumerate() {
             let manifest = file.snapshot.manifest();
             let key = (manifest.set.id.clone(), manifest.own().volume_id.clone());
-            catalog.by_volume.entry(key).or_default().push(number);
+            self.by_volume.entry(key).or_default().push(number);
         }
-        catalog
+        self
+    }
+
+    /// Whether there are several captures under one set id.
+    pub fn is_captured_twice(&self, set_id: &SetId) -> bool {
+        self.captures.get(set_id).is_some_and(|count| *count > 1)
+    }
+
+    /// Whether a file that cannot be opened is a path that was given and is not there.
+    fn is_absent(&self, file: &FileError) -> bool {
+        let is_nowhere = matches!(&file.cause.fault,
+            Fault::Io(error) if error.kind() == std::io::ErrorKind::NotFound);
+        is_nowhere && self.given.contains(&file.path)
     }
 
     /// The files that are sound as far as opening tells, by path.
@@ -115,16 +160,16 @@ impl Catalog {
                 }
             };
             // A directory reached by a symbolic link may lead in circles.
-            if kind.is_dir() && !hidden_set(&path) {
+            if kind.is_dir() && !is_unfinished_capture(&path) {
                 self.search(&path, lookup);
-            } else if path.extension().is_some_and(|e| e == "snap") && !path.is_dir() {
+            } else if is_called_snapshot(&path) && !path.is_dir() {
                 self.add(&path, lookup);
             }
         }
     }
 
     fn add_file(&mut self, path: &Path, lookup: &Lookup) {
-        let file = match open_file(path, lookup) {
+        let file = match open_pooled(path, lookup, &self.pool) {
             Ok(file) => file,
             Err(e) => {
                 return self.bad.push(BadFile { error: FileError::io(path, e), manifest: None });

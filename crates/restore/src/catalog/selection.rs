@@ -1,11 +1,11 @@
-//! What a user says of the set that is meant, and choosing among sets of any kind by it.
+//! What a user says of the set that is meant.
 
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use snapfmt::{SetId, SetManifest, VolumeId};
 
-use super::{Ambiguity, Candidate, CatalogError};
+use super::Candidate;
 
 /// The tag that holds a generation's id.
 pub const GENERATION_TAG: &str = "datafy:snapshot:generation-id";
@@ -67,8 +67,20 @@ pub struct Selection {
     pub at: Option<Timestamp>,
     /// How its content id begins or, of 64 digits, what it is.
     pub content_id: Option<String>,
-    /// Whether an older set may be taken because the newest is not complete.
-    pub latest_complete: bool,
+    /// Which sets an older one may be taken for.
+    pub latest: Latest,
+}
+
+/// Which of the sets that fit is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Latest {
+    /// The newest, whatever its state.
+    #[default]
+    Any,
+    /// The newest that has all its members and ancestors, by all that opening them tells.
+    Complete,
+    /// The newest of which every byte was read and found sound.
+    Sound,
 }
 
 impl Selection {
@@ -128,99 +140,6 @@ impl<'s> From<&'s SetManifest> for SetKey<'s> {
             time: Some(set.time),
         }
     }
-}
-
-/// A set that can be chosen, whatever stored it.
-pub trait Selectable {
-    /// What it is told from others by.
-    fn key(&self) -> SetKey<'_>;
-
-    /// Whether the two cannot be of one line although their generations differ.
-    fn is_rival_of(&self, _other: &Self) -> bool {
-        false
-    }
-}
-
-/// The sets that fit, newest first; refused where they are not one clear line.
-pub fn line<'s, S: Selectable>(
-    sets: &'s [S],
-    selection: &Selection,
-) -> Result<Vec<&'s S>, CatalogError> {
-    let found = fitting(sets, selection);
-    if found.is_empty() {
-        return Err(CatalogError::NotFound { any: !sets.is_empty() });
-    }
-    one_volume(&found)?;
-    one_id(&found, selection)?;
-    newest_first(found)
-}
-
-/// The sets that fit.
-pub(super) fn fitting<'s, S: Selectable>(sets: &'s [S], selection: &Selection) -> Vec<&'s S> {
-    let mut found: Vec<&S> = sets.iter().filter(|s| selection.fits(&s.key())).collect();
-    // An id that is named in full is meant, even if it begins others.
-    if let Some(id) = &selection.set_id
-        && found.iter().any(|s| s.key().id.as_str() == id)
-    {
-        found.retain(|s| s.key().id.as_str() == id);
-    }
-    found
-}
-
-pub(super) fn one_volume<S: Selectable>(sets: &[&S]) -> Result<(), CatalogError> {
-    let volume = |s: &S| s.key().source_volume_id.clone();
-    match sets.first() {
-        Some(first) if sets.iter().any(|s| volume(s) != volume(first)) => {
-            Err(ambiguous(Ambiguity::SourceVolumes, sets))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A prefix of several ids means none of them.
-pub(super) fn one_id<S: Selectable>(
-    sets: &[&S],
-    selection: &Selection,
-) -> Result<(), CatalogError> {
-    if selection.set_id.is_none() || selection.generation.is_some() || selection.at.is_some() {
-        return Ok(());
-    }
-    let mut ids: Vec<_> = sets.iter().map(|s| s.key().id).collect();
-    ids.dedup();
-    if ids.len() > 1 { Err(ambiguous(Ambiguity::SetId, sets)) } else { Ok(()) }
-}
-
-/// The sets of one volume, newest first.
-pub(super) fn newest_first<S: Selectable>(mut line: Vec<&S>) -> Result<Vec<&S>, CatalogError> {
-    line.sort_by_key(|s| std::cmp::Reverse((s.key().generation, s.key().time)));
-    let same_generation = |p: &&[&S]| match p {
-        [a, b] => a.key().generation == b.key().generation,
-        _ => false,
-    };
-    let forks: Vec<&S> = line
-        .windows(2)
-        .find(same_generation)
-        .map(<[_]>::to_vec)
-        .or_else(|| rivals(&line))
-        .unwrap_or_default();
-    if !forks.is_empty() {
-        return Err(ambiguous(Ambiguity::Fork, &forks));
-    }
-    if !line.is_sorted_by_key(|s| std::cmp::Reverse(s.key().time)) {
-        return Err(ambiguous(Ambiguity::Order, &line));
-    }
-    Ok(line)
-}
-
-fn rivals<'s, S: Selectable>(line: &[&'s S]) -> Option<Vec<&'s S>> {
-    line.iter().enumerate().find_map(|(n, a)| {
-        let twin = line.iter().skip(n + 1).find(|b| a.is_rival_of(b))?;
-        Some(vec![*a, *twin])
-    })
-}
-
-fn ambiguous<S: Selectable>(why: Ambiguity, sets: &[&S]) -> CatalogError {
-    CatalogError::Ambiguous { why, candidates: sets.iter().map(|s| s.key().candidate()).collect() }
 }
 
 #[cfg(test)]

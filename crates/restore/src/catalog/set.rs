@@ -6,7 +6,7 @@ use std::path::Path;
 use snapfmt::{Manifest, MemberNo, SetContentId, SetId, SetManifest};
 
 use super::files::{BadFile, SnapshotFile};
-use super::{Candidate, Missing, Selectable, SetKey};
+use super::{Candidate, CatalogError, Missing, OpenSet, SetKey};
 
 /// What the files have of one member of a set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,17 @@ pub enum SetState {
     Incomplete,
     /// A file of it, or of an ancestor, is damaged, or files contradict each other.
     Damaged,
+}
+
+impl SetState {
+    /// What opening a set tells.
+    pub const fn of(opened: &Result<OpenSet, CatalogError>) -> Self {
+        match opened {
+            Ok(_) => Self::Complete,
+            Err(CatalogError::Incomplete { .. }) => Self::Incomplete,
+            Err(_) => Self::Damaged,
+        }
+    }
 }
 
 /// One snapshot set, as far as the files have it.
@@ -58,7 +69,7 @@ impl SetEntry {
 
     /// The set as one of several to choose from.
     pub fn candidate(&self) -> Candidate {
-        self.key().candidate()
+        SetKey::from(&self.manifest).candidate()
     }
 
     /// The first file of the set.
@@ -95,16 +106,6 @@ impl SetEntry {
         {
             *slot = file;
         }
-    }
-}
-
-impl Selectable for SetEntry {
-    fn key(&self) -> SetKey<'_> {
-        SetKey::from(&self.manifest)
-    }
-
-    fn is_rival_of(&self, other: &Self) -> bool {
-        self.parent_sets().any(|p| other.parent_sets().any(|q| p == q))
     }
 }
 

@@ -134,9 +134,10 @@ impl Source for Chain {
         out: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<Proof, ReadError> {
-        match self.layers.get(chunk.layer as usize) {
-            Some(layer) => layer.source.read(chunk, out, scratch),
-            None => unreachable!("a chunk is read from the chain that named it"),
-        }
+        let Some(layer) = self.layers.get(chunk.layer as usize) else {
+            let path = self.layers.first().map(|layer| layer.path.clone()).unwrap_or_default();
+            return Err(ReadError { path, cause: ReadCause::NoSuchChunk });
+        };
+        layer.source.read(chunk, out, scratch)
     }
 }

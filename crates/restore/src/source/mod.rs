@@ -6,13 +6,15 @@ mod image;
 mod native;
 mod pages;
 mod raw;
+mod repeats;
 
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::catalog::is_of_machine;
 use crate::image::ImageError;
-use snapfmt::{Decoder, Digest, FormatError};
+use snapfmt::{Decoder, Digest, Fault, FormatError};
 
 pub use chain::Chain;
 pub use fault::{BackupFault, Checksum};
@@ -20,6 +22,7 @@ pub use image::ImageSource;
 pub use native::NativeSource;
 pub use pages::PageCache;
 pub use raw::{NotRaw, RawSource};
+use repeats::Repeats;
 
 /// One member at one generation: its size, what is where, and verified reads.
 ///
@@ -133,12 +136,13 @@ pub enum Proof {
 pub struct Scratch {
     /// Decodes native chunks.
     pub decoder: Decoder,
+    repeats: Repeats,
 }
 
 impl Scratch {
     /// Buffers grow on first use.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { decoder: Decoder::new()? })
+        Ok(Self { decoder: Decoder::new()?, repeats: Repeats::default() })
     }
 }
 
@@ -177,6 +181,9 @@ pub enum ReadCause {
     /// There is nothing to be read.
     #[error("this member is not there")]
     NotThere,
+    /// The caller asks for a chunk that another source has named.
+    #[error("the chunk is of another source")]
+    NoSuchChunk,
     /// A snapshot leaves bytes to a parent that does not have them.
     #[error(
         "bytes {start:#x} to {end:#x} are inherited, the parent has whole chunks up to {parent:#x} only"
@@ -201,6 +208,15 @@ impl ReadError {
     /// An error about `path`.
     pub fn new(path: &Path, cause: impl Into<ReadCause>) -> Self {
         Self { path: path.to_owned(), cause: cause.into() }
+    }
+
+    /// Whether the system failed over the file, which says nothing of what the file holds.
+    pub fn is_of_machine(&self) -> bool {
+        match &self.cause {
+            ReadCause::Io { source, .. } => is_of_machine(source),
+            ReadCause::Format(error) => matches!(&error.fault, Fault::Io(e) if is_of_machine(e)),
+            _ => false,
+        }
     }
 }
 

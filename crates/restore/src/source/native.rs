@@ -7,6 +7,7 @@ use std::sync::Arc;
 use snapfmt::{ChunkNo, Content, FormatError, PageEntry, Record, Snapshot, Stored};
 
 use super::pages::PageCache;
+use super::repeats::ChunkKey;
 use super::{ChunkRef, Extent, ExtentKind, Proof, ReadError, Scratch, Source, StoredAt};
 
 /// A single snapshot file.
@@ -156,9 +157,20 @@ impl Source for NativeSource {
         let StoredAt { offset, len, crc } = chunk.at;
         let no = self.snapshot.geometry().chunk_at(chunk.range.start);
         let digest = chunk.digest.unwrap_or_default();
-        self.snapshot
-            .decode(&mut scratch.decoder, no, &Stored { offset, len, crc }, &digest, out)
-            .map_err(|e| ReadError::new(&self.path, e))?;
+        let stored = Stored { offset, len, crc };
+        let file = Arc::as_ptr(&self.snapshot).addr();
+        let key = ChunkKey { file, stored, digest, len: out.len() };
+        let Scratch { decoder, repeats } = scratch;
+        // Only where equal chunks are stored once do records refer to others.
+        let is_shared = self.snapshot.manifest().dedup;
+        if !(is_shared && repeats.fill(&key, out)) {
+            self.snapshot
+                .decode(decoder, no, &stored, &digest, out)
+                .map_err(|e| ReadError::new(&self.path, e))?;
+            if is_shared {
+                repeats.note(key, out);
+            }
+        }
         Ok(Proof::Digest)
     }
 }

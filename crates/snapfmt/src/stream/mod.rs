@@ -221,7 +221,7 @@ fn not_stream(manifest: &CheckedManifest) -> Option<NotStream> {
 /// A file that does not begin with a frame of ours is none of ours: there is no footer to ask.
 fn foreign(error: FormatError) -> FormatError {
     match error.fault {
-        Fault::Magic { found } => Structure::File.fault(0, Fault::NotASnapshot { found }),
+        Fault::Magic => Structure::File.fault(0, Fault::NotASnapshot),
         _ => error,
     }
 }

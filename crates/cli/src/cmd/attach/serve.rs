@@ -25,14 +25,14 @@ const LEAST_WORKERS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// Serves the set selected until it is detached.
 pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
-    let given = Given::look(&args.set)?;
+    let given = Given::look(&args.set, common)?;
     let subject = match &args.mount {
         Some(_) => given.whole_disk()?,
         None => given.subject()?,
     };
     let checked = Checked::new(args, &given, &subject)?;
     let place = home()?.place(args.name.clone().unwrap_or_else(|| Name::of_id(subject.id())));
-    let SetName { set_id, content_id } = SetName::of(&subject.origin);
+    let SetName { set_id, content_id, overlay: _ } = SetName::of(&subject.origin);
     let set = set_id.map(|id| (id.to_string(), content_id.map(|id| id.to_string())));
     let (time, sector_size) = (subject.time(), subject.sector_size()?);
     // From here on there is something to take down.

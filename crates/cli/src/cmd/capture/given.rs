@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
-use foreign::backup::BackupSet;
+use foreign::backup::{self, BackupSet};
 use jiff::Timestamp;
 use restore::catalog::{Generation, Selection};
 use restore::snapfmt::{ChunkSize, Consistency, Digest, ExtentMap, Limits, SetId, VolumeId};
@@ -14,7 +14,6 @@ use super::{now, short_id};
 use crate::args::CaptureArgs;
 use crate::backup::Backup;
 use crate::exit::Failure;
-use crate::given::backups;
 use crate::members;
 use crate::select;
 use crate::stack;
@@ -44,9 +43,10 @@ impl Given {
         if let Some(members) = members::raw(&args.paths, args.bytes)? {
             return Ok(Self::Members(members));
         }
-        let Some(backups) = backups(&args.paths) else {
+        let backups = backup::find(&args.paths, &foreign::Limits::DEFAULT);
+        if backups.is_empty() {
             return Err(nothing(&args.paths));
-        };
+        }
         let selection = Selection {
             set_id: args.set_id.as_ref().map(ToString::to_string),
             source_volume: args.source_volume.clone(),

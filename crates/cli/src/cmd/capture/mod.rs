@@ -7,12 +7,12 @@ use std::fmt::Write;
 
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
 use restore::catalog::{Catalog, Generation, OpenSet, Selection, SetEntry};
-use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId, VolumeId};
+use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId, SetManifest, VolumeId};
 use serde::Serialize;
 
 use crate::args::{CaptureArgs, Common};
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, PathView, name, size};
+use crate::output::{Output, PathView, name, note, size};
 use crate::select;
 use crate::watch::Watch;
 use given::{Given, Ids};
@@ -70,8 +70,20 @@ pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result
     let result = capture(&volume, &request, watch.progress());
     let terminated = watch.finish();
     let captured = result.map_err(|error| Failure::Capture { error, terminated })?;
+    if let Some(parent) = &request.parent {
+        tell_full(&captured, parent.manifest);
+    }
     output.result(&View::new(&request, captured), View::text)?;
     Ok(Exit::Done)
+}
+
+/// A member that the parent set does not know under its id is stored in full, which may not be what was meant.
+fn tell_full(captured: &Captured, parent: &SetManifest) {
+    let is_known = |id: &VolumeId| parent.members.iter().any(|member| member.volume_id == *id);
+    for file in captured.files.iter().filter(|file| !is_known(&file.volume_id)) {
+        let (id, set) = (name(file.volume_id.as_str()), name(parent.id.as_str()));
+        note(&format!("the parent set {set} has no member {id}: it was stored in full"));
+    }
 }
 
 /// The newest complete line of sets among the parent paths.

@@ -1,6 +1,6 @@
 //! `inspect` of another system's backups.
 
-use foreign::backup::Backups;
+use foreign::backup::BackupSet;
 use foreign::stack::{DeviceNo, Stack};
 use serde::Serialize;
 
@@ -21,8 +21,7 @@ struct Inspection {
 }
 
 /// Shows a set and what lies on its members.
-pub(super) fn show(given: &Given<'_>, backups: &Backups, output: Output) -> Result<Exit, Failure> {
-    let set = given.backup(backups)?;
+pub(super) fn show(given: &Given<'_>, set: BackupSet, output: Output) -> Result<Exit, Failure> {
     let mut inspection = Inspection { set: SetView::of_backup(&set), stack: None };
     let whole = match Backup::open(set) {
         Ok((backup, members)) => {

@@ -4,7 +4,9 @@ mod backup;
 mod raw;
 mod set;
 
-use crate::args::SetArgs;
+use foreign::repository::AnySet;
+
+use crate::args::{Common, SetArgs};
 use crate::exit::{Exit, Failure};
 use crate::given::{Found, Given};
 use crate::output::{Output, note};
@@ -12,11 +14,13 @@ use crate::output::{Output, note};
 pub(crate) use raw::show as show_raw;
 
 /// Shows the set that is meant, or raw members, also when they are not whole; the exit code then says so.
-pub(crate) fn run(args: &SetArgs, output: Output) -> Result<Exit, Failure> {
-    let given = Given::look(args)?;
+pub(crate) fn run(args: &SetArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
+    let given = Given::look(args, common)?;
     match &given.found {
-        Found::Sets(catalog) => set::show(&given, catalog, output),
-        Found::Backups(backups) => backup::show(&given, backups, output),
+        Found::Sets(repository) => match given.set(repository)? {
+            AnySet::Files(set) => set::show(&given, set, output),
+            AnySet::Backup(set) => backup::show(&given, set.into_owned(), output),
+        },
         Found::Raw(members) => show_raw(&given, members, output),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use restore::catalog::{Catalog, CatalogError, MemberFile, SetEntry};
+use restore::catalog::{Catalog, CatalogError, FileSet, MemberFile, SetEntry};
 use restore::snapfmt::{Parent, SetContentId, Snapshot, SnapshotId, StateId, VolumeId};
 use serde::Serialize;
 
@@ -55,8 +55,8 @@ struct Records {
 }
 
 /// Shows the set and what lies in its volume.
-pub(super) fn show(given: &Given<'_>, catalog: &Catalog, output: Output) -> Result<Exit, Failure> {
-    let entry = given.set(catalog)?;
+pub(super) fn show(given: &Given<'_>, set: FileSet<'_>, output: Output) -> Result<Exit, Failure> {
+    let FileSet { catalog, entry } = set;
     let snapshots: Vec<(&PathBuf, &Snapshot)> = present(catalog, entry).collect();
     let layout = match snapshots.first() {
         Some((path, first)) => layout(path, first)?,
@@ -68,7 +68,7 @@ pub(super) fn show(given: &Given<'_>, catalog: &Catalog, output: Output) -> Resu
         Err(error) => InsideView::unknown(error.to_string()),
     };
     let inspection = Inspection {
-        set: SetDetail { view: SetView::new(catalog, entry), layout },
+        set: SetDetail { view: SetView::of_files(set), layout },
         files: snapshots.into_iter().map(|(path, s)| FileView::new(path, s)).collect(),
         inside,
     };

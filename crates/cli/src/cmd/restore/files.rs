@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -17,6 +18,7 @@ pub(crate) fn write_map(
     path: &Path,
     image: &Path,
     volume_size: u64,
+    tried: &Range<u64>,
     report: &Report,
     force: bool,
 ) -> Result<bool, Failure> {
@@ -26,7 +28,7 @@ pub(crate) fn write_map(
     }
     let image = image.display().to_string();
     let comment = format!("Damaged ranges left out of {}", image.escape_debug());
-    write_private(path, &mapfile::render(volume_size, &bad, &comment), force)?;
+    write_private(path, &mapfile::render(volume_size, tried, &bad, &comment), force)?;
     Ok(true)
 }
 

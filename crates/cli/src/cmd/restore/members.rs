@@ -45,7 +45,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let start = Instant::now();
     check_usage(args)?;
-    let given = Given::look(&args.set)?;
+    let given = Given::look(&args.set, common)?;
     let sources = given.sources(&targets(args));
     let names = || {
         check_new_directory(directory)?;
@@ -187,7 +187,8 @@ fn restore_member(
     view.target_verified = args.proof.verify_target;
     if args.salvage.salvage {
         let map = map_beside(image);
-        let written = write_map(&map, image, volume.size(), &restored.report, true)?;
+        let written =
+            write_map(&map, image, volume.size(), &(0..volume.size()), &restored.report, true)?;
         view.map = written.then(|| PathView::from(map));
     }
     restored.publish_and_keep_journal().map_err(|error| unfinished(image, error))?;

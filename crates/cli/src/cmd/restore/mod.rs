@@ -54,8 +54,8 @@ pub(crate) struct Ready {
 
 impl Ready {
     /// Opens the set and claims the target, or says why that cannot be.
-    pub(crate) fn new(args: &RestoreArgs) -> Result<Self, Failure> {
-        let given = Given::look(&args.set)?;
+    pub(crate) fn new(args: &RestoreArgs, common: &Common) -> Result<Self, Failure> {
+        let given = Given::look(&args.set, common)?;
         let sources = given.sources(&targets(args));
         let sources: Vec<_> = sources.into_iter().chain(args.overlay.clone()).collect();
         let target = |extent: Option<&Extent>| {
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let start = Instant::now();
     check_usage(args)?;
     check_stdout(args, output)?;
-    let ready = Ready::new(args)?;
+    let ready = Ready::new(args, common)?;
     ready.place.announce(&ready.extent, common.verbose);
     let (restored, lost) = to_target(args, common, ready)?;
     let restored = Restored { seconds: start.elapsed().as_secs_f64(), ..restored };
@@ -164,14 +164,15 @@ fn to_target(
         result.map_err(|unfinished| Failure::Unfinished { unfinished, in_place, terminated })?;
     let (size, report) = (subject.volume.size(), &restored.report);
     let named = path.clone().unwrap_or_else(|| PathBuf::from("-"));
-    let mut view = Restored::new(SetName::of(&subject.origin), (&named).into(), size, report);
+    let set = SetName::of(&subject.origin).under(args.overlay.as_deref());
+    let mut view = Restored::new(set, (&named).into(), size, report);
     view.range = [extent.range.start, extent.range.end];
     view.target_size = extent.len();
     view.method = restored.method.to_string();
     view.target_verified = args.proof.verify_target;
     if args.salvage.salvage {
         let map = map_path(args);
-        let written = write_map(&map, &named, size, report, args.target.force)?;
+        let written = write_map(&map, &named, size, &extent.range, report, args.target.force)?;
         view.map = written.then(|| PathView::from(map));
     }
     let lost = report.damaged_ranges().bytes();

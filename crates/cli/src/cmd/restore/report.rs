@@ -115,11 +115,13 @@ impl Restored {
         if self.target_verified {
             let _ = writeln!(out, "  read back from the medium and compared");
         }
+        let [start, end] = self.range;
+        let is_all = self.range == [0, self.logical_size];
+        let part = if is_all { String::new() } else { format!(" of bytes {start} to {end}") };
         for (algorithm, hex) in &self.hashes {
-            let _ = writeln!(out, "  {algorithm} {hex}");
+            let _ = writeln!(out, "  {algorithm} {hex}{part}");
         }
-        let content =
-            self.set.content_id.map(|id| format!("; content id {id}")).unwrap_or_default();
+        let content = self.set.content_text(is_all && self.damage.is_empty());
         let _ = writeln!(out, "  {:.1} s, {}/s of data{content}", self.seconds, size(rate));
         for d in &self.damage {
             let _ = writeln!(

@@ -39,7 +39,7 @@ impl DamageView {
 /// Verifies the set selected, or a target against it.
 pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
     let start = Instant::now();
-    let given = Given::look(&args.set)?;
+    let given = Given::look(&args.set, common)?;
     if let Some(target) = &args.target {
         return against(target, &given.subject()?, start, common, output);
     }

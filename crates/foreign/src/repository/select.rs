@@ -1,0 +1,175 @@
+//! Choosing one set of all formats.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use restore::catalog::{
+    Candidate, CatalogError, ContentId, Doubts, FileSet, Gap, Latest, Selectable, Selection,
+    SetKey, choose,
+};
+use restore::engine::RunError;
+use restore::snapfmt::{LayoutError, SetId};
+use restore::source::ReadError;
+
+use super::{Proving, Repository};
+use crate::backup::{BackupError, BackupSet};
+
+/// A set of any format.
+#[derive(Clone)]
+pub enum AnySet<'r> {
+    /// Of snapshot files.
+    Files(FileSet<'r>),
+    /// Of another system's backups.
+    Backup(Cow<'r, BackupSet>),
+}
+
+/// What was selected, and what was passed over for it.
+pub struct Selected<'r> {
+    /// The set.
+    pub set: AnySet<'r>,
+    /// Newer sets that cannot be used, and why, with [`Selection::latest`].
+    pub passed_over: Vec<(Candidate, RepositoryError)>,
+    /// Sets that are not there and may be newer, with [`Selection::latest`].
+    pub gaps: Vec<Gap>,
+}
+
+/// Why no set could be chosen.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// Among the sets, or among the snapshot files.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Among other systems' backups.
+    #[error(transparent)]
+    Backup(BackupError),
+    /// The system failed while a set was read: what it holds is not known.
+    #[error("{0}; this says nothing of the file, and no set is passed over for it")]
+    Machine(Arc<ReadError>),
+    /// A member has more bytes than a layout can say.
+    #[error(transparent)]
+    Layout(LayoutError),
+    /// Reading a set stopped.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl From<BackupError> for RepositoryError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Select(error) => Self::Catalog(error),
+            error => Self::Backup(error),
+        }
+    }
+}
+
+impl Selectable for AnySet<'_> {
+    fn key(&self) -> SetKey<'_> {
+        match self {
+            Self::Files(set) => set.key(),
+            Self::Backup(set) => set.key(),
+        }
+    }
+
+    fn content(&self) -> ContentId {
+        match self {
+            Self::Files(set) => set.content(),
+            Self::Backup(_) => ContentId::Never,
+        }
+    }
+
+    fn place(&self) -> (&'static str, PathBuf) {
+        match self {
+            Self::Files(set) => set.place(),
+            Self::Backup(set) => (&**set).place(),
+        }
+    }
+
+    fn parents(&self) -> Vec<SetId> {
+        match self {
+            Self::Files(set) => set.parents(),
+            Self::Backup(set) => (&**set).parents(),
+        }
+    }
+
+    fn forks(&self) -> bool {
+        match self {
+            Self::Files(set) => set.forks(),
+            Self::Backup(set) => (&**set).forks(),
+        }
+    }
+}
+
+impl AnySet<'_> {
+    /// Why the set cannot be used. It fails where that cannot be known.
+    fn obstacle(
+        &self,
+        latest: Latest,
+        proving: &Proving<'_>,
+    ) -> Result<Option<RepositoryError>, RepositoryError> {
+        let known = match self {
+            Self::Files(set) => set.obstacle()?.map(RepositoryError::from),
+            Self::Backup(set) => set.obstacle()?.map(RepositoryError::from),
+        };
+        match (known, latest) {
+            (None, Latest::Sound) => proving.unsound(self),
+            (known, _) => Ok(known),
+        }
+    }
+}
+
+impl Repository {
+    /// The set that is meant; `proving` is how sets are read where only a sound one will do.
+    pub fn select(
+        &self,
+        selection: &Selection,
+        proving: &Proving<'_>,
+    ) -> Result<Selected<'_>, RepositoryError> {
+        let own = selection.set_id.as_deref();
+        let is_set = self.snapshots.sets().iter().any(|s| Some(s.manifest.id.as_str()) == own);
+        // An id that is a member's snapshot means that snapshot alone.
+        if !is_set && self.backups.snapshot(selection).is_some() {
+            let set = AnySet::Backup(Cow::Owned(self.backups.select(selection)?.set));
+            return Ok(Selected { set, passed_over: Vec::new(), gaps: Vec::new() });
+        }
+        let sets = self.sets();
+        let obstacle = |set: &AnySet<'_>| set.obstacle(selection.latest, proving);
+        let selected =
+            choose(&sets, selection, self.doubts(), obstacle).map_err(|error| match error {
+                RepositoryError::Catalog(error) => self.backups.or_unused(error.into()).into(),
+                error => error,
+            })?;
+        let passed_over = selected.passed_over.into_iter();
+        Ok(Selected {
+            set: selected.set.clone(),
+            passed_over: passed_over.map(|(set, why)| (set.key().candidate(), why)).collect(),
+            gaps: selected.gaps,
+        })
+    }
+
+    /// All sets, by source volume, generation and time.
+    pub fn sets(&self) -> Vec<AnySet<'_>> {
+        let files = self.snapshots.choices().into_iter().map(AnySet::Files);
+        let backups = self.backups.sets.iter().map(|set| AnySet::Backup(Cow::Borrowed(set)));
+        let mut sets: Vec<AnySet<'_>> = files.chain(backups).collect();
+        sets.sort_by(|a, b| {
+            let (a, b) = (a.key(), b.key());
+            let place = |key: &SetKey<'_>| (key.generation, key.time);
+            let volumes = a.source_volume_id.cmp(b.source_volume_id);
+            volumes.then(place(&a).cmp(&place(&b))).then_with(|| a.id.cmp(b.id))
+        });
+        sets
+    }
+
+    fn doubts(&self) -> Doubts<RepositoryError> {
+        let (files, backups) = (self.snapshots.doubts(), self.backups.doubts());
+        let either = |a: Option<CatalogError>, b: Option<BackupError>| {
+            a.map(RepositoryError::from).or(b.map(RepositoryError::from))
+        };
+        Doubts {
+            absent: either(files.absent, backups.absent),
+            machine: either(files.machine, backups.machine),
+            unidentified: either(files.unidentified, backups.unidentified),
+        }
+    }
+}
