@@ -6,11 +6,14 @@ use restore::{Volume, VolumeMember};
 use crate::args::{LayoutArgs, StackArgs};
 use crate::exit::Failure;
 use crate::members;
+use crate::output::note;
 
 /// A volume, and what is known of how its members make it.
 pub(crate) struct Joined {
     pub volume: Volume,
     pub assembly: Assembly,
+    /// What there is to be said of its content. It has been said on standard error; reports say it, too.
+    pub warnings: Vec<String>,
 }
 
 /// Whether members are laid together as they should be.
@@ -43,7 +46,7 @@ impl Assembly {
 
 impl From<Volume> for Joined {
     fn from(volume: Volume) -> Self {
-        Self { volume, assembly: Assembly::Sound }
+        Self { volume, assembly: Assembly::Sound, warnings: Vec::new() }
     }
 }
 
@@ -110,12 +113,21 @@ pub(crate) fn inside(volume: Volume, meant: &StackArgs) -> Result<Joined, Failur
     Ok(assemble(&Stack::chosen_on(&volume, &choice)?, &choice)?)
 }
 
+/// The one way from a stack to a volume: what is to be said of its content is said here, whatever the
+/// command does with it.
 fn assemble(stack: &Stack, choice: &Choice) -> Result<Joined, Unassembled> {
-    match stack.volume(choice, false) {
-        Err(doubt @ Unassembled::Problems { can_be_salvaged: true, .. }) => {
-            let volume = stack.volume(choice, true)?;
-            Ok(Joined { volume, assembly: Assembly::Doubtful(doubt) })
-        }
-        result => Ok(result?.into()),
+    let warnings: Vec<String> = match stack.choose(choice) {
+        Ok(no) => stack.remarks(no).iter().map(ToString::to_string).collect(),
+        Err(_) => Vec::new(),
+    };
+    for warning in &warnings {
+        note(&format!("warning: {warning}"));
     }
+    let (volume, assembly) = match stack.volume(choice, false) {
+        Err(doubt @ Unassembled::Problems { can_be_salvaged: true, .. }) => {
+            (stack.volume(choice, true)?, Assembly::Doubtful(doubt))
+        }
+        result => (result?, Assembly::Sound),
+    };
+    Ok(Joined { volume, assembly, warnings })
 }

@@ -27,6 +27,8 @@ pub(crate) struct Subject {
     pub volume: Volume,
     /// Whether they are laid together as they should be.
     pub assembly: Assembly,
+    /// What there is to be said of them.
+    pub warnings: Vec<String>,
 }
 
 /// Where a volume is from.
@@ -41,15 +43,15 @@ pub(crate) enum Origin {
 
 impl Subject {
     pub(crate) fn new(origin: Origin, joined: Joined) -> Self {
-        let Joined { volume, assembly } = joined;
-        Self { origin, volume, assembly }
+        let Joined { volume, assembly, warnings } = joined;
+        Self { origin, volume, assembly, warnings }
     }
 
     /// The members of a set, however they make a volume.
     pub(crate) fn of_members(set: BackupSet) -> Result<Self, Failure> {
         let (backup, members) = Backup::open(set)?;
         let assembly = if members.len() > 1 { Assembly::Apart } else { Assembly::Sound };
-        let joined = Joined { volume: members::apart(members)?, assembly };
+        let joined = Joined { assembly, ..members::apart(members)?.into() };
         Ok(Self::new(Origin::Backup(backup), joined))
     }
 
@@ -60,12 +62,12 @@ impl Subject {
 
     /// Refuses what is known to be damaged, too, before anything of it is read.
     pub(crate) fn undamaged(self) -> Result<Self, Failure> {
-        let Self { origin, volume, assembly } = self.proved()?;
-        let origin = match origin {
+        let proved = self.proved()?;
+        let origin = match proved.origin {
             Origin::Backup(backup) => Origin::Backup(backup.undamaged()?),
-            Origin::Set { .. } | Origin::Raw(_) => origin,
+            origin @ (Origin::Set { .. } | Origin::Raw(_)) => origin,
         };
-        Ok(Self { origin, volume, assembly })
+        Ok(Self { origin, ..proved })
     }
 
     /// Says what a salvage goes on with.

@@ -171,6 +171,20 @@ fn fields(value: &Value, at: &str, out: &mut BTreeSet<String>) {
 
 /// Runs every command on sound and on damaged files, so that each field is there at least once.
 fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
+    let mut all = plain_documents()?;
+    // Half a mirror, of which there is something to be said.
+    let scratch = Scratch::new()?;
+    let half = Samples::new(&scratch, "mdraid/raid1-2x")?.disks("gen0")?.remove(0);
+    for command in ["verify", "restore", "plan", "read"] {
+        let call = Call::new(command).arg(&half);
+        let is_verify = command == "verify";
+        let call = if is_verify { call } else { call.option("-o", scratch.path(command)) };
+        all.entry(command).or_default().push(call.json()?);
+    }
+    Ok(all)
+}
+
+fn plain_documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
     let scratch = Scratch::new()?;
     let demo = root().join("testdata/demo");
     let (damaged, cut) = (scratch.path("damaged"), scratch.path("cut"));
@@ -234,12 +248,18 @@ fn attached_documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
     let scratch = Scratch::new()?;
     let (demo, at) = (root().join("testdata/demo"), scratch.dir("at")?);
     let attachment = Attachment::by(|name| attach(&demo, name).option("--mount", &at))?;
+    let half = Samples::new(&scratch, "mdraid/raid1-2x")?.disks("gen0")?.remove(0);
+    let of_half = Attachment::by(|name| attach(&half, name))?;
     let documents = BTreeMap::from([
-        ("attach", vec![attachment.document.clone()]),
-        ("attached", vec![serde_json::json!({ "attached": [attachment.listed()?] })]),
+        ("attach", vec![attachment.document.clone(), of_half.document.clone()]),
+        (
+            "attached",
+            vec![serde_json::json!({ "attached": [attachment.listed()?, of_half.listed()?] })],
+        ),
         ("detach", vec![attachment.detach().json()?]),
     ]);
     attachment.is_gone()?;
+    of_half.detach().succeeds()?;
     Ok(documents)
 }
 

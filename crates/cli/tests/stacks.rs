@@ -3,6 +3,8 @@
 
 #[path = "stacks/containers.rs"]
 mod containers;
+#[path = "stacks/current.rs"]
+mod current;
 #[path = "stacks/examined.rs"]
 mod examined;
 #[allow(
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         restored::trials(),
         refused::trials(),
         inspected::trials(),
+        current::trials(),
         examined::trials(),
         mirrored::trials(),
         nested::trials(),

@@ -275,3 +275,17 @@ fn a_physical_volume_with_a_superblock_left_behind_it() {
         assert_eq!(sha256_of(found.volume(&Choice::default(), false).unwrap()), expected);
     }
 }
+
+/// A physical volume on an array that lacks a member is missing, and that may be why.
+#[test]
+fn a_physical_volume_on_an_array_without_a_member() {
+    let mut disks = support::disks("lvm2/linear-3pv", "gen1");
+    let halves = striped(&disks[1].1, Forged::RAID0.chunk, 2);
+    disks[1] = ("half".into(), Forged::RAID0.member(1, 7, &halves[1]));
+    let found = stack(&named(&disks));
+    let of = Of::LogicalVolume { group: "vg_lin".into(), name: "data".into() };
+    let refused = found.volume(&Choice { of, partition: None }, false).unwrap_err().to_string();
+    for words in ["physical volume pv1", "member 0 of the array a5a5a5a5", "is missing"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use foreign::Limits;
 use foreign::backup::BackupSet;
 use foreign::repository::{AnySet, Proving, Repository};
-use foreign::stack::{Choice, LvName, Of, Stack};
+use foreign::stack::{Choice, LvName, Of, Stack, Unassembled};
 use restore::catalog::{FileSet, Instant, Latest, Lookup, Selection};
 use restore::reader::Options;
 use restore::{ByteSize, Progress, Volume};
@@ -121,8 +121,7 @@ impl Parameters {
         if self.choice == Choice::default() {
             return Ok(Arc::new(volume));
         }
-        let stack = Stack::chosen_on(&volume, &self.choice)?;
-        Ok(Arc::new(stack.volume(&self.choice, false)?))
+        Ok(Arc::new(self.on(&Stack::chosen_on(&volume, &self.choice)?)?))
     }
 
     /// What is written on several members says how they make the volume.
@@ -130,8 +129,18 @@ impl Parameters {
         let members = set.open(&Limits::DEFAULT)?;
         match members.as_slice() {
             [one] if self.choice == Choice::default() => Ok(Volume::of_one(one.clone())?),
-            _ => Ok(Stack::of_members(members)?.volume(&self.choice, false)?),
+            _ => Ok(self.on(&Stack::of_members(members)?)?),
         }
+    }
+
+    /// The volume that is meant. What is to be said of it is said on standard error, as nbdkit's own
+    /// messages are.
+    fn on(&self, stack: &Stack) -> Result<Volume, Unassembled> {
+        let volume = stack.volume(&self.choice, false)?;
+        for remark in stack.remarks(stack.choose(&self.choice)?) {
+            say(&format!("warning: {remark}"));
+        }
+        Ok(volume)
     }
 
     /// How it is read.

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let held = place.held.as_ref();
     let plan = Plan {
         go: true,
-        set: SetName::of(&subject.origin).under(args.overlay.as_deref()),
+        set: SetName::of(subject).under(args.overlay.as_deref()),
         target: output_path(args).into(),
         logical_size: subject.volume.size(),
         range: [extent.range.start, extent.range.end],

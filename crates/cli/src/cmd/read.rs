@@ -39,6 +39,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
         check_stdout(output)?;
     }
     let subject = Given::look(&args.set, common)?.subject()?;
+    let set = SetName::of(&subject);
     let volume = Arc::new(subject.volume);
     let range = range_of(args.offset, args.length, volume.size())?;
     let options = Options { threads: common.jobs(), ..Options::default() };
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
     result.map_err(|error| Failure::Extract { error, target: target.to_owned(), terminated })?;
     if let Some(path) = path {
         let read = Read {
-            set: SetName::of(&subject.origin),
+            set,
             output: path.into(),
             logical_size: volume.size(),
             range: [range.start, range.end],

@@ -1,4 +1,4 @@
-//! Which set a report is of.
+//! Which set a report is of, and what there is to be said of it.
 
 use std::fmt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use restore::snapfmt::{SetContentId, SetId};
 use serde::Serialize;
 
 use crate::output::{PathView, name};
-use crate::subject::Origin;
+use crate::subject::{Origin, Subject};
 
 /// A set as reports name it; raw members are of none.
 #[derive(Clone, Debug, Serialize)]
@@ -15,6 +15,8 @@ pub(crate) struct SetName {
     pub set_id: Option<SetId>,
     /// Backups of other systems have none, nor has what was written over a set.
     pub content_id: Option<SetContentId>,
+    /// What there is to be said of the volume's content.
+    pub warnings: Vec<String>,
     /// What was written over the set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlay: Option<Overlaid>,
@@ -28,13 +30,13 @@ pub(crate) struct Overlaid {
 }
 
 impl SetName {
-    pub(crate) fn of(origin: &Origin) -> Self {
-        let (set_id, content_id) = match origin {
+    pub(crate) fn of(subject: &Subject) -> Self {
+        let (set_id, content_id) = match &subject.origin {
             Origin::Set { manifest, open } => (Some(manifest.id.clone()), Some(open.content)),
             Origin::Backup(backup) => (Some(backup.set.id.clone()), None),
             Origin::Raw(_) => (None, None),
         };
-        Self { set_id, content_id, overlay: None }
+        Self { set_id, content_id, warnings: subject.warnings.clone(), overlay: None }
     }
 
     /// With what is written in `overlay` over it, if that is given.

@@ -78,6 +78,22 @@ impl Samples {
     }
 }
 
+/// The disks of a sample of `testdata/stacks/faults`, sorted by name.
+pub(crate) fn fault(scratch: &Scratch, name: &str) -> Outcome<Vec<PathBuf>> {
+    let packed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/stacks/faults");
+    let (tar, dir) = (scratch.path(&format!("{name}.tar")), scratch.dir(name)?);
+    let args = ["-dq", "--long=27", "-o"].map(OsString::from).into_iter();
+    let packed = Path::new(packed).join(format!("{name}.tar.zst"));
+    tool::run("zstd", args.chain([tar.clone().into_os_string(), packed.into_os_string()]))?;
+    tool::run("tar", [Path::new("-xSf"), &tar, Path::new("-C"), &dir])?;
+    let mut disks = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        disks.push(entry?.path());
+    }
+    disks.sort();
+    Ok(disks)
+}
+
 /// What running lvm2 takes.
 pub(crate) const LVM2: [Need; 4] =
     [Need::Root, Need::Tool("losetup"), Need::LoopDevice, Need::Tool("lvm")];

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use restore::snapfmt::ReadAt;
 
 use super::group::{Group, PvState};
-use super::segment::{AreaRef, Leg, On, Segment, SegmentKind};
+use super::legs::{LegNote, Lost};
+use super::segment::{AreaRef, On, Segment, SegmentKind};
 use super::thin::{self, ThinError};
 use super::vg::LogicalVolume;
 use crate::Limits;
@@ -53,11 +54,21 @@ pub enum Unreadable {
         /// Which logical volume.
         lv: String,
     },
-    /// None of its legs is whole.
-    #[error("no leg of {lv:?} is there and in sync")]
+    /// It is a mirror without the leg that counts.
+    #[error("{lv:?} is a mirror that has no leg")]
     NoLeg {
         /// Which logical volume.
         lv: String,
+    },
+    /// Two of its legs each went on without the other.
+    #[error("legs {one} and {other} of {lv:?} each say that the other failed")]
+    Contradiction {
+        /// Which logical volume.
+        lv: String,
+        /// The one.
+        one: u32,
+        /// The other.
+        other: u32,
     },
     /// Logical volumes are on each other in a circle, or too deep.
     #[error("{lv:?} is nested too deep")]
@@ -85,6 +96,16 @@ pub enum Unreadable {
     },
 }
 
+/// What logical volumes lie on beside the group's physical volumes.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// A part of a logical volume that others were not taken apart for. It lies on physical volumes and
+    /// on parts before it.
+    Kept(Arc<Pieces>),
+    /// Bytes that are not there.
+    Lost(Lost),
+}
+
 /// Maps the logical volumes of one group.
 pub struct Mapper<'g> {
     group: &'g Group,
@@ -96,7 +117,9 @@ pub struct Mapper<'g> {
     /// The bytes of the physical volumes, and of what was kept, for what must be read to know where a
     /// volume is.
     devices: Vec<Option<Arc<dyn ReadAt>>>,
-    kept: Vec<Arc<Pieces>>,
+    parts: Vec<Part>,
+    /// What there is to be said of legs.
+    notes: Vec<LegNote>,
     /// What was found of each volume, failures too: many others may be on it.
     done: BTreeMap<String, Result<Arc<Pieces>, Unreadable>>,
     made: usize,
@@ -126,7 +149,8 @@ impl<'g> Mapper<'g> {
             snapshots: BTreeMap::new(),
             merging: BTreeSet::new(),
             devices: usable.collect(),
-            kept: Vec::new(),
+            parts: Vec::new(),
+            notes: Vec::new(),
             done: BTreeMap::new(),
             made: 0,
         };
@@ -142,7 +166,7 @@ impl<'g> Mapper<'g> {
     }
 
     /// Where the bytes of the logical volume `name` are: on physical volumes by their place in the
-    /// group's list, and on what is [kept](Self::kept) by numbers after these. Whether these can be
+    /// group's list, and on [other parts](Self::parts) by numbers after these. Whether these can be
     /// used is not looked at unless there is a choice.
     pub fn map(&mut self, name: &str) -> Result<Arc<Pieces>, Unreadable> {
         let lv = name.to_owned();
@@ -155,13 +179,35 @@ impl<'g> Mapper<'g> {
         self.at_depth(name, 0)
     }
 
-    /// Parts of logical volumes that others were not taken apart for. Each lies on physical volumes
-    /// and on those before it.
-    pub fn kept(&self) -> &[Arc<Pieces>] {
-        &self.kept
+    /// What mapped volumes lie on beside physical volumes.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
-    fn at_depth(&mut self, name: &str, depth: u32) -> Result<Arc<Pieces>, Unreadable> {
+    /// What there is to be said of the legs of mapped volumes that `name` lies on.
+    pub fn notes_on(&self, name: &str) -> Vec<LegNote> {
+        let parts = self.group.vg.parts_of(name);
+        self.notes.iter().filter(|note| parts.contains(note.lv.as_str())).cloned().collect()
+    }
+
+    pub(super) fn note(&mut self, note: LegNote) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    pub(super) fn volume_of(&self, name: &str) -> Option<&'g LogicalVolume> {
+        self.group.vg.logical_volumes.get(name)
+    }
+
+    /// Makes bytes that are not there a device that volumes can be on.
+    pub(super) fn lost(&mut self, lost: Lost) -> usize {
+        self.devices.push(None);
+        self.parts.push(Part::Lost(lost));
+        self.devices.len() - 1
+    }
+
+    pub(super) fn at_depth(&mut self, name: &str, depth: u32) -> Result<Arc<Pieces>, Unreadable> {
         if let Some(done) = self.done.get(name) {
             return done.clone();
         }
@@ -204,13 +250,14 @@ impl<'g> Mapper<'g> {
             SegmentKind::Striped { stripe, areas } => {
                 self.striped(*stripe, areas, segment.length, depth, out).map_err(|e| e.of(lv))
             }
-            SegmentKind::Mirror { areas } => {
-                let area = self.mirror(lv, areas, segment.length, depth)?;
+            SegmentKind::Mirror { areas, log } => {
+                let range = segment.start..segment.start.saturating_add(segment.length);
+                let area = self.mirror(lv, areas, log, &range, depth)?;
                 out.push_slice(&area, &(0..area.size())).map_err(failed)
             }
             SegmentKind::Raid1 { legs } => {
-                let image = self.leg(lv, legs, depth)?;
-                out.push_slice(&image, &(0..segment.length)).map_err(failed)
+                let image = self.raid1(lv, legs, segment.length, depth)?;
+                out.push_slice(&image, &(0..image.size())).map_err(failed)
             }
             SegmentKind::Zero => out.push_zeros(segment.length).map_err(failed),
             SegmentKind::Thin { pool, device, external_origin, merging } => {
@@ -260,12 +307,17 @@ impl<'g> Mapper<'g> {
     fn keep(&mut self, pieces: &Arc<Pieces>) -> usize {
         let bytes = self.usable(pieces).then(|| Arc::new(self.bytes(pieces)) as Arc<dyn ReadAt>);
         self.devices.push(bytes);
-        self.kept.push(Arc::clone(pieces));
+        self.parts.push(Part::Kept(Arc::clone(pieces)));
         self.devices.len() - 1
     }
 
     /// The `length` bytes from where an area starts.
-    fn area(&mut self, area: &AreaRef, length: u64, depth: u32) -> Result<Pieces, Nested> {
+    pub(super) fn area(
+        &mut self,
+        area: &AreaRef,
+        length: u64,
+        depth: u32,
+    ) -> Result<Pieces, Nested> {
         let mut pieces = Pieces::new();
         match &area.on {
             On::Pv(device) => {
@@ -278,74 +330,6 @@ impl<'g> Mapper<'g> {
             }
         }
         Ok(pieces)
-    }
-
-    /// The first area that can be read; that is also the one a mirror is copied from.
-    fn mirror(
-        &mut self,
-        lv: &LogicalVolume,
-        areas: &[AreaRef],
-        length: u64,
-        depth: u32,
-    ) -> Result<Pieces, Unreadable> {
-        let mut fault = None;
-        for area in areas {
-            match self.area(area, length, depth).map_err(|e| e.of(lv)) {
-                Ok(pieces) if self.usable(&pieces) => return Ok(pieces),
-                Ok(_) => {}
-                Err(error) => fault = fault.or(Some(error)),
-            }
-        }
-        Err(fault.unwrap_or_else(|| Unreadable::NoLeg { lv: lv.name.clone() }))
-    }
-
-    /// The leg of a RAID 1 that can be read and has seen most. One that lvm2 gave up lies on nothing,
-    /// which is no fault of the others.
-    fn leg(
-        &mut self,
-        lv: &LogicalVolume,
-        legs: &[Leg],
-        depth: u32,
-    ) -> Result<Arc<Pieces>, Unreadable> {
-        let mut best: Option<(u64, Arc<Pieces>)> = None;
-        let mut fault = None;
-        for leg in legs {
-            match self.events_of(leg, depth) {
-                Ok(Some((events, image))) => {
-                    if best.as_ref().is_none_or(|(most, _)| events > *most) {
-                        best = Some((events, image));
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => fault = fault.or(Some(error)),
-            }
-        }
-        let none = || fault.unwrap_or_else(|| Unreadable::NoLeg { lv: lv.name.clone() });
-        best.map(|(_, image)| image).ok_or_else(none)
-    }
-
-    /// A leg and how much it has seen; `None` where it is not there or not in sync.
-    fn events_of(
-        &mut self,
-        leg: &Leg,
-        depth: u32,
-    ) -> Result<Option<(u64, Arc<Pieces>)>, Unreadable> {
-        let image = self.group.vg.logical_volumes.get(&leg.image);
-        if image.is_some_and(|lv| lv.rebuilding) {
-            return Ok(None);
-        }
-        let image = self.at_depth(&leg.image, depth + 1)?;
-        if !self.usable(&image) {
-            return Ok(None);
-        }
-        let events = match &leg.meta {
-            Some(meta) => {
-                let meta = self.at_depth(meta, depth + 1)?;
-                if self.usable(&meta) { raid_events(&self.bytes(&meta)) } else { None }
-            }
-            None => Some(0),
-        };
-        Ok(events.map(|events| (events, image)))
     }
 
     /// What a thin pool's metadata says of one device.
@@ -372,43 +356,23 @@ impl<'g> Mapper<'g> {
             .map_err(|source| Unreadable::Thin { lv: lv.name.clone(), source: Arc::new(source) })
     }
 
-    fn usable(&self, pieces: &Pieces) -> bool {
+    pub(super) fn usable(&self, pieces: &Pieces) -> bool {
         pieces.devices().into_iter().all(|no| matches!(self.devices.get(no), Some(Some(_))))
     }
 
-    fn bytes(&self, pieces: &Arc<Pieces>) -> PieceBytes {
+    pub(super) fn bytes(&self, pieces: &Arc<Pieces>) -> PieceBytes {
         PieceBytes::new(Arc::clone(pieces), self.devices.clone())
     }
 }
 
-/// How much a leg has seen, by its superblock (`drivers/md/dm-raid.c`, `struct dm_raid_superblock`):
-/// `None` if it failed or is not in sync.
-fn raid_events(meta: &dyn ReadAt) -> Option<u64> {
-    use crate::fields::{le32, le64};
-    const MAGIC: u32 = 0x6452_6d44;
-    let mut bytes = [0; 512];
-    meta.read_exact_at(&mut bytes, 0).ok()?;
-    if bytes == [0; 512] {
-        // It was never activated: no leg has seen anything.
-        return Some(0);
-    }
-    let position = le32(&bytes, 12)?;
-    let failed = 1_u64.checked_shl(position).map(|bit| le64(&bytes, 24).unwrap_or(0) & bit);
-    let recovered = le64(&bytes, 32)? == u64::MAX;
-    // Until all were in sync for the first time, the others are copied from the first.
-    let synced = position == 0 || le64(&bytes, 40)? == u64::MAX;
-    let good = le32(&bytes, 0)? == MAGIC && failed.unwrap_or(0) == 0 && recovered && synced;
-    if good { le64(&bytes, 16) } else { None }
-}
-
 /// An error within a logical volume, whose name is not known yet.
-enum Nested {
+pub(super) enum Nested {
     Below(Unreadable),
     Pieces(PiecesError),
 }
 
 impl Nested {
-    fn of(self, lv: &LogicalVolume) -> Unreadable {
+    pub(super) fn of(self, lv: &LogicalVolume) -> Unreadable {
         match self {
             Self::Below(error) => error,
             Self::Pieces(source) => Unreadable::Pieces { lv: lv.name.clone(), source },

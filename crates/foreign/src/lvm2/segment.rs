@@ -33,6 +33,17 @@ pub struct Leg {
     pub meta: Option<String>,
 }
 
+/// What says which areas of a mirror are in sync.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MirrorLog {
+    /// The logical volume with a bit for each region; without one, only memory had them.
+    pub volume: Option<String>,
+    /// Bytes of a region.
+    pub region: u64,
+    /// Bytes that pvmove has moved to the second area, if it is pvmove's.
+    pub moved: Option<u64>,
+}
+
 /// How a segment's bytes are stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SegmentKind {
@@ -43,10 +54,12 @@ pub enum SegmentKind {
         /// The areas in order, at least one.
         areas: Vec<AreaRef>,
     },
-    /// The same bytes in every area; the first one is complete at any time.
+    /// The same bytes in every area, as far as they are in sync.
     Mirror {
         /// The areas, at least one.
         areas: Vec<AreaRef>,
+        /// What says how far that is.
+        log: MirrorLog,
     },
     /// The same bytes in every leg that is in sync.
     Raid1 {
@@ -165,7 +178,7 @@ impl Reader<'_> {
             "mirror" => {
                 let areas = self.areas("mirrors")?;
                 self.check_areas(&areas, length)?;
-                SegmentKind::Mirror { areas }
+                SegmentKind::Mirror { areas, log: self.mirror_log()? }
             }
             "raid1" => SegmentKind::Raid1 { legs: self.legs()? },
             "zero" => SegmentKind::Zero,
@@ -190,6 +203,18 @@ impl Reader<'_> {
                 SegmentKind::Snapshot { origin, store, merging }
             }
             other => SegmentKind::Other(other.to_owned()),
+        })
+    }
+
+    fn mirror_log(&self) -> Result<MirrorLog, TextFault> {
+        let moved = self
+            .text
+            .int("extents_moved")
+            .map(|extents| self.extents.bytes(extents).ok_or_else(|| self.too_long()));
+        Ok(MirrorLog {
+            volume: self.text.text("mirror_log").map(str::to_owned),
+            region: self.text.int("region_size").unwrap_or(0).saturating_mul(SECTOR),
+            moved: moved.transpose()?,
         })
     }
 

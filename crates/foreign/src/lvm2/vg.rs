@@ -47,6 +47,7 @@ pub struct PvEntry {
 
 /// A logical volume.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own in the metadata")]
 pub struct LogicalVolume {
     /// Its name.
     pub name: String,
@@ -56,6 +57,10 @@ pub struct LogicalVolume {
     pub visible: bool,
     /// Whether it waits for being rebuilt from others.
     pub rebuilding: bool,
+    /// Whether it is to be read only where no other copy is there.
+    pub write_mostly: bool,
+    /// Whether its copies were never made equal.
+    pub not_synced: bool,
     /// Size in bytes.
     pub size: u64,
     /// Its segments, which follow each other.
@@ -163,6 +168,36 @@ impl VolumeGroup {
         Ok(())
     }
 
+    /// A logical volume and all that it is on.
+    pub fn parts_of<'g>(&'g self, name: &'g str) -> BTreeSet<&'g str> {
+        let mut all = BTreeSet::new();
+        let mut open = vec![name];
+        while let Some(name) = open.pop() {
+            let Some(lv) = self.logical_volumes.get(name) else { continue };
+            if all.insert(name) {
+                open.extend(lv.segments.iter().flat_map(|segment| below(&segment.kind)));
+            }
+        }
+        all
+    }
+
+    /// The physical volumes that a logical volume and all that it is on lie on.
+    pub fn pvs_of(&self, name: &str) -> BTreeSet<usize> {
+        let parts = self.parts_of(name);
+        let volumes = parts.iter().filter_map(|name| self.logical_volumes.get(*name));
+        let areas = volumes.flat_map(|lv| &lv.segments).flat_map(|segment| match &segment.kind {
+            SegmentKind::Striped { areas, .. } | SegmentKind::Mirror { areas, .. } => {
+                areas.as_slice()
+            }
+            _ => &[],
+        });
+        let on = areas.filter_map(|area| match area.on {
+            On::Pv(number) => Some(number),
+            On::Lv(_) => None,
+        });
+        on.collect()
+    }
+
     /// The physical volume with this id, by its place in the list.
     pub fn pv(&self, id: LvmId) -> Option<usize> {
         self.physical_volumes.iter().position(|pv| pv.id == id)
@@ -172,7 +207,7 @@ impl VolumeGroup {
 /// The logical volumes that a segment names.
 fn below<'k>(kind: &'k SegmentKind) -> Vec<&'k str> {
     match kind {
-        SegmentKind::Striped { areas, .. } | SegmentKind::Mirror { areas } => {
+        SegmentKind::Striped { areas, .. } | SegmentKind::Mirror { areas, .. } => {
             let name = |area: &'k super::segment::AreaRef| match &area.on {
                 On::Pv(_) => None,
                 On::Lv(name) => Some(name.as_str()),
@@ -259,11 +294,15 @@ fn logical_volume(
         }
         size = segment.start.saturating_add(segment.length);
     }
+    // Which of the two lists has a flag depends on the version of lvm2.
+    let has = |flag| ["status", "flags"].iter().any(|key| text.has_flag(key, flag));
     Ok(LogicalVolume {
         name: name.to_owned(),
         id: id(name, text)?,
         visible: text.has_flag("status", "VISIBLE"),
-        rebuilding: text.has_flag("status", "REBUILD"),
+        rebuilding: has("REBUILD"),
+        write_mostly: has("WRITEMOSTLY"),
+        not_synced: has("NOTSYNCED"),
         size,
         segments,
     })

@@ -9,8 +9,8 @@ use restore::partitions::Table;
 use restore::signature::Contents;
 use restore::snapfmt::{ReadAt, VolumeId};
 
-use super::{Device, DeviceNo, GroupNode, Holds, Origin, Problem, Stack, Warning};
-use crate::lvm2::{self, FoundPv, Group, LvmId, Mapper, PvLabel, PvState};
+use super::{Device, DeviceNo, Holds, Origin, Problem, Stack, Warning};
+use crate::lvm2::{FoundPv, LvmId, PvLabel};
 use crate::md::{ArrayId, FoundMember, MdError, Superblock, Version};
 use crate::pieces::{MAX_PIECES, Pieces, PiecesError};
 
@@ -32,7 +32,7 @@ const SECTOR: u32 = 512;
 pub(super) struct Progress {
     open: VecDeque<DeviceNo>,
     pub(super) arrays: BTreeSet<ArrayId>,
-    groups: BTreeSet<LvmId>,
+    pub(super) groups: BTreeSet<LvmId>,
     /// Bytes of metadata text that were read.
     text: usize,
 }
@@ -228,130 +228,6 @@ impl Stack {
         }
     }
 
-    /// Puts groups together that were not yet: those without a fault, or one of the others.
-    fn assemble_groups(&mut self, progress: &mut Progress, whole: bool) -> bool {
-        let mut found = false;
-        for group in lvm2::groups(&self.physical_volumes) {
-            let is_whole = group.members.iter().all(|m| m.state == PvState::Usable);
-            if is_whole != whole || !progress.groups.insert(group.vg.id) {
-                continue;
-            }
-            self.assemble_group(group, progress);
-            found = true;
-            if !whole && self.holds_members(progress) {
-                break;
-            }
-        }
-        found
-    }
-
-    fn assemble_group(&mut self, group: Group, progress: &mut Progress) {
-        let members = group.members.iter().filter_map(|member| member.device);
-        let depth = members.map(|no| self.depth(DeviceNo(no))).max().unwrap_or(0).saturating_add(1);
-        let none = || Arc::new(Vec::new()) as Arc<dyn ReadAt>;
-        let bytes = |no| self.bytes(DeviceNo(no)).map_or_else(none, |bytes| Arc::new(bytes) as _);
-        let mut mapper = Mapper::within(&group, &self.limits, bytes);
-        let volumes = group.vg.logical_volumes.values().filter(|lv| lv.visible);
-        let found: Vec<_> =
-            volumes.map(|lv| (lv.shown_name().to_owned(), mapper.map(lv.shown_name()))).collect();
-        let kept = mapper.kept().to_vec();
-        let number = self.groups.len();
-        let mut volumes = Vec::new();
-        for (name, pieces) in found {
-            let mut problems = Vec::new();
-            if !group.contradicting.is_empty() {
-                let devices = group.contradicting.iter().copied().map(DeviceNo).collect();
-                let (name, seqno) = (group.vg.name.clone(), group.vg.seqno);
-                problems.push(Problem::Contradiction { group: name, seqno, devices });
-            }
-            let pieces = match pieces {
-                Ok(pieces) => self.on_physical_volumes(&group, &kept, &pieces, &mut problems),
-                Err(refused) => Err(Problem::LogicalVolume(refused)),
-            };
-            let origin = Origin::LogicalVolume { group: number, name };
-            let no = self.add_and_open(origin, pieces, depth, progress);
-            self.update(no, |d| d.problems.extend(problems.into_iter().map(Arc::new)));
-            volumes.push(no);
-        }
-        for no in &group.unlisted {
-            self.warn(DeviceNo(*no), Warning::Unlisted { group: group.vg.name.clone() });
-        }
-        self.groups.push(GroupNode { group, volumes });
-    }
-
-    /// A logical volume's pieces on bases, and what is wrong with the physical volumes they are on;
-    /// `kept` are the parts of the group's volumes that have numbers after those.
-    fn on_physical_volumes(
-        &mut self,
-        group: &Group,
-        kept: &[Arc<Pieces>],
-        pieces: &Pieces,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Pieces, Problem> {
-        let count = group.members.len();
-        let mut needed: BTreeSet<usize> = pieces.devices().into_iter().collect();
-        for (number, part) in (count..count + kept.len()).zip(kept).rev() {
-            if needed.contains(&number) {
-                needed.extend(part.devices());
-            }
-        }
-        let mut below = Vec::new();
-        for number in 0..count {
-            below.push(if needed.contains(&number) {
-                self.physical_volume(group, number, problems)?
-            } else {
-                Arc::default()
-            });
-        }
-        for (number, part) in (count..).zip(kept) {
-            below.push(if needed.contains(&number) {
-                Arc::new(self.put_over(part, &below)?)
-            } else {
-                Arc::default()
-            });
-        }
-        self.put_over(pieces, &below)
-    }
-
-    /// The pieces of a physical volume, and what is wrong with it.
-    fn physical_volume(
-        &mut self,
-        group: &Group,
-        number: usize,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Arc<Pieces>, Problem> {
-        let none = || Problem::Pieces(PiecesError::Size);
-        let pv = group.vg.physical_volumes.get(number).ok_or_else(none)?;
-        let member = group.members.get(number).ok_or_else(none)?;
-        let name = format!("missing-{}", pv.id);
-        let mut device = match &member.state {
-            PvState::Usable | PvState::Short { .. } => self.below(member.device, problems)?,
-            _ => self.nothing(&name, pv.end)?,
-        };
-        if device.size() < pv.end {
-            // What is cut off is missing.
-            let tail = self.nothing(&name, pv.end)?;
-            let mut longer = (*device).clone();
-            longer.push_slice(&tail, &(device.size()..pv.end)).map_err(Problem::Pieces)?;
-            device = Arc::new(longer);
-        }
-        if member.state != PvState::Usable {
-            let doubled = match &member.state {
-                PvState::Doubled { devices } => devices.clone(),
-                _ => Vec::new(),
-            };
-            problems.push(Problem::PhysicalVolume {
-                name: pv.name.clone(),
-                id: pv.id,
-                group: group.vg.name.clone(),
-                seqno: group.vg.seqno,
-                state: member.state.clone(),
-                devices: claimants(member.device, &doubled),
-            });
-        }
-        Ok(device)
-    }
-
     /// The pieces of a device that others are on, and whether it has problems of its own.
     pub(super) fn below(
         &self,
@@ -374,21 +250,6 @@ impl Stack {
         let volume_id: VolumeId = name.parse().map_err(bad)?;
         let base = self.missing(volume_id, size);
         Pieces::whole(base, size).map(Arc::new).map_err(Problem::Pieces)
-    }
-
-    fn warn_of_old_copies(&mut self) {
-        let mut warnings = Vec::new();
-        for node in &self.groups {
-            let newest = node.group.vg.seqno;
-            for copy in &node.group.older {
-                let (offset, seqno) = (copy.offset, copy.seqno);
-                let warning = Warning::OldMetadata { offset, seqno, newest };
-                warnings.push((DeviceNo(copy.device), warning));
-            }
-        }
-        for (no, warning) in warnings {
-            self.warn(no, warning);
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod arrays;
 mod choice;
 mod discover;
+mod groups;
 mod inner;
 mod missing;
 mod problem;
@@ -30,7 +31,7 @@ pub use choice::{Choice, Chosen, LvName, NotAnLvName, NotChosen, Of};
 pub use inner::InnerVolume;
 pub use missing::MissingSource;
 pub use problem::{Problem, Warning};
-pub use volume::{Doubt, Unassembled};
+pub use volume::{Doubt, Remark, Unassembled};
 
 /// A device of a stack, by its place in [`Stack::devices`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

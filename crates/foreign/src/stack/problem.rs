@@ -3,7 +3,7 @@
 use restore::partitions::{Flaw, TableError};
 
 use super::DeviceNo;
-use crate::lvm2::{LvmError, LvmId, PvState, Unreadable};
+use crate::lvm2::{LegNote, LegState, LvmError, LvmId, PvState, Unreadable};
 use crate::md::{ArrayId, MdError, MemberState, Refused};
 use crate::pieces::PiecesError;
 
@@ -40,6 +40,14 @@ pub enum Problem {
         state: PvState,
         /// The devices that say they are it.
         devices: Vec<DeviceNo>,
+    },
+    /// Bytes of a logical volume have no copy that is there and current.
+    #[error("no copy of all of {lv:?} is there and in sync: {}", legs_listed(.legs))]
+    NoCopy {
+        /// The volume with the copies.
+        lv: String,
+        /// What is known of each.
+        legs: Vec<LegState>,
     },
     /// Copies of the group's metadata contradict each other.
     #[error("copies of the metadata of group {group:?} are both at {seqno} and differ")]
@@ -140,6 +148,9 @@ pub enum Warning {
     /// Copies in its array may differ.
     #[error("the array was not stopped cleanly: where it was being written to, copies may differ")]
     NotClean,
+    /// A leg of a mirror that it lies on is not whole and current.
+    #[error("{0}")]
+    Leg(LegNote),
     /// Copies in its array are equal as far as a number says.
     #[error(
         "the array was being resynced: only up to byte {up_to} of each member are its copies known to be equal"
@@ -203,6 +214,7 @@ impl Warning {
     pub const fn is_of_content(&self) -> bool {
         match self {
             Self::NotClean
+            | Self::Leg(_)
             | Self::Resyncing { .. }
             | Self::Degraded { .. }
             | Self::CutMember { .. }
@@ -247,7 +259,7 @@ impl Problem {
                     ..
                 }
                 | Self::Array(Refused::UnknownSize(_))
-                | Self::LogicalVolume(Unreadable::NoLeg { .. })
+                | Self::NoCopy { .. }
         )
     }
 
@@ -256,6 +268,7 @@ impl Problem {
         match self {
             Self::PhysicalVolume { .. }
             | Self::Member { .. }
+            | Self::NoCopy { .. }
             | Self::FilesystemCut { .. }
             | Self::FilesystemBroken { .. }
             | Self::Below(_) => true,
@@ -316,6 +329,11 @@ fn degraded(place: usize, of: usize, listed: bool, state: &MemberState, events: 
         }
         state => format!("member {place} of {of} is not read: it {}", member_state(state, events)),
     }
+}
+
+fn legs_listed(legs: &[LegState]) -> String {
+    let leg = |(n, state): (usize, &LegState)| format!("leg {n} {state}");
+    legs.iter().enumerate().map(leg).collect::<Vec<_>>().join(", ")
 }
 
 fn halves_listed(halves: &[Vec<usize>]) -> String {

@@ -42,6 +42,21 @@ pub enum Unassembled {
     System(#[from] io::Error),
 }
 
+/// What there is to be said of a device's content, although nothing speaks against it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remark {
+    /// The device.
+    pub on: Chosen,
+    /// What is to be said.
+    pub text: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.on, self.text)
+    }
+}
+
 /// What speaks against a device, with the names of what it is about.
 #[derive(Clone, Debug)]
 pub struct Doubt {
@@ -126,6 +141,25 @@ impl Stack {
                     _ => found.push((no, problem)),
                 }
             }
+        }
+        found
+    }
+
+    /// What there is to be said of the content of a device, and of all that it lies on, whatever it is read
+    /// for.
+    pub fn remarks(&self, no: DeviceNo) -> Vec<Remark> {
+        let mut found: Vec<Remark> = Vec::new();
+        let mut open = vec![no];
+        let mut seen = vec![];
+        while let Some(no) = open.pop() {
+            if seen.contains(&no) {
+                continue;
+            }
+            seen.push(no);
+            let Some(device) = self.device(no) else { continue };
+            open.extend(device.below.iter().rev());
+            let said = device.warnings.iter().filter(|warning| warning.is_of_content());
+            found.extend(said.map(|w| Remark { on: self.name(no), text: w.to_string() }));
         }
         found
     }

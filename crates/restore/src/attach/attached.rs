@@ -229,6 +229,7 @@ mod tests {
             pid: 0,
             set_id: None,
             content_id: None,
+            warnings: Vec::new(),
             file: place.raw(),
             size: 0,
             writable: false,

@@ -43,6 +43,8 @@ pub struct Options {
     pub place: Place,
     /// The set it is of, and that set's content id, for others to read.
     pub set: Option<(String, Option<String>)>,
+    /// What there is to be said of its content, for others to read.
+    pub warnings: Vec<String>,
     /// When the volume was at this state.
     pub modified: SystemTime,
     /// The loop devices wanted; the first shows the whole volume. None for users without root.
@@ -110,6 +112,7 @@ impl Server {
             pid: std::process::id(),
             set_id: options.set.as_ref().map(|(id, _)| id.clone()),
             content_id: options.set.and_then(|(_, content)| content),
+            warnings: options.warnings,
             file: place.raw(),
             size: disk.image().size(),
             writable,

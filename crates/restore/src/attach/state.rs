@@ -22,6 +22,9 @@ pub struct State {
     pub set_id: Option<String>,
     /// That set's content id.
     pub content_id: Option<String>,
+    /// What there is to be said of its content.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The raw file.
     pub file: PathBuf,
     /// Its size in bytes.

@@ -32,7 +32,7 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     };
     let checked = Checked::new(args, &given, &subject)?;
     let place = home()?.place(args.name.clone().unwrap_or_else(|| Name::of_id(subject.id())));
-    let SetName { set_id, content_id, overlay: _ } = SetName::of(&subject.origin);
+    let SetName { set_id, content_id, warnings, overlay: _ } = SetName::of(&subject);
     let set = set_id.map(|id| (id.to_string(), content_id.map(|id| id.to_string())));
     let (time, sector_size) = (subject.time(), subject.sector_size()?);
     // From here on there is something to take down.
@@ -48,6 +48,7 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     let options = Options {
         place: place.clone(),
         set,
+        warnings,
         modified: time.map_or(SystemTime::UNIX_EPOCH, SystemTime::from),
         devices,
         workers: common.jobs().max(LEAST_WORKERS),

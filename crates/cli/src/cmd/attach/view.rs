@@ -16,6 +16,7 @@ pub(crate) struct AttachedView {
     writable: bool,
     set_id: Option<String>,
     content_id: Option<String>,
+    warnings: Vec<String>,
     pid: u32,
     mounts: Vec<MountView>,
 }
@@ -54,6 +55,7 @@ impl AttachedView {
             writable: state.writable,
             set_id: state.set_id.clone(),
             content_id: state.content_id.clone(),
+            warnings: state.warnings.clone(),
             pid: state.pid,
             mounts: state.mounts.iter().map(MountView::new).collect(),
         }

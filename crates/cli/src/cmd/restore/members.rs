@@ -181,7 +181,7 @@ fn restore_member(
     let result = request.run(watch.progress());
     let terminated = watch.finish();
     let restored = result.map_err(|unfinished| Failure::unfinished(unfinished, terminated))?;
-    let set = SetName::of(&subject.origin);
+    let set = SetName::of(subject);
     let mut view = Restored::new(set, image.into(), volume.size(), &restored.report);
     view.method = restored.method.to_string();
     view.target_verified = args.proof.verify_target;

@@ -164,7 +164,7 @@ fn to_target(
         result.map_err(|unfinished| Failure::Unfinished { unfinished, in_place, terminated })?;
     let (size, report) = (subject.volume.size(), &restored.report);
     let named = path.clone().unwrap_or_else(|| PathBuf::from("-"));
-    let set = SetName::of(&subject.origin).under(args.overlay.as_deref());
+    let set = SetName::of(&subject).under(args.overlay.as_deref());
     let mut view = Restored::new(set, (&named).into(), size, report);
     view.range = [extent.range.start, extent.range.end];
     view.target_size = extent.len();

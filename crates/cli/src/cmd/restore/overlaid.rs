@@ -22,7 +22,7 @@ pub(super) fn overlaid(
     subject: Subject,
     word: &str,
 ) -> Result<(Subject, String), Failure> {
-    let Subject { origin, volume, assembly } = subject;
+    let Subject { origin, volume, assembly, warnings } = subject;
     let below = Reader::new(Arc::new(volume), &Options::default()).map_err(Failure::System)?;
     // Nobody writes to it from here on.
     let image = Overlay::read_only(path, word, Arc::new(below))?;
@@ -35,5 +35,5 @@ pub(super) fn overlaid(
     let source = Arc::new(ImageSource::new(image, path));
     let volume = Volume::of_one(VolumeMember { volume_id, source });
     let volume = volume.map_err(|e| Failure::Layout(e.into()))?;
-    Ok((Subject { origin, volume, assembly }, word))
+    Ok((Subject { origin, volume, assembly, warnings }, word))
 }

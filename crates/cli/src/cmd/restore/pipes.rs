@@ -51,7 +51,8 @@ pub(super) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let method = sink.method().to_string();
     let target = target_of(args);
     Box::new(sink).finish().map_err(|error| unfinished(target, error))?;
-    let set = SetName { set_id: Some(manifest.id), content_id: Some(content_id), overlay: None };
+    let (set_id, content_id) = (Some(manifest.id), Some(content_id));
+    let set = SetName { set_id, content_id, warnings: Vec::new(), overlay: None };
     let view = Restored::new(set, target.into(), manifest.logical_size, &streamed.report);
     let view = Restored { method, seconds: start.elapsed().as_secs_f64(), ..view };
     tell(args, output, &view)?;

@@ -84,7 +84,7 @@ struct Reading {
 impl Reading {
     fn new(subject: &Subject, target: Option<&Path>, start: Instant) -> Self {
         Self {
-            set: SetName::of(&subject.origin),
+            set: SetName::of(subject),
             target: target.map(PathView::from),
             logical_size: subject.volume.size(),
             differs: Vec::new(),

@@ -1,0 +1,325 @@
+//! Which legs of a mirror hold what the volume holds: those that metadata proves to be current.
+//!
+//! `lib/mirror/mirrored.c` and `lib/raid/raid.c` of lvm2 say which legs the kernel is given,
+//! `drivers/md/dm-raid1.c` and `dm-raid.c` which of them it reads.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::mapping::{Mapper, Unreadable};
+use super::mirror_log;
+use super::raid::{self, Record};
+use super::segment::{AreaRef, Leg, MirrorLog};
+use super::vg::LogicalVolume;
+use crate::pieces::{Pieces, PiecesError, Spot};
+
+/// What is known of a leg.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LegState {
+    /// It has all that the volume has.
+    Current,
+    /// Not all of its physical volumes are there.
+    Missing,
+    /// It was split off, and is a volume of its own.
+    Split,
+    /// It is to be written anew.
+    Rebuilding,
+    /// Nothing tells what it has seen: its superblock is missing, or none.
+    Unknown,
+    /// It, or another that is as new, says that it failed.
+    Failed,
+    /// It was never made equal to the first (`--nosync`).
+    NeverSynced,
+    /// Only its first bytes are in sync.
+    Syncing {
+        /// How many.
+        good: u64,
+    },
+    /// No log on disk says which parts of it are in sync.
+    Unlogged,
+    /// The log on disk does not have all of it in sync.
+    PartlyLogged,
+}
+
+impl fmt::Display for LegState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Current => "is in sync",
+            Self::Missing => "is missing",
+            Self::Split => "was split off",
+            Self::Rebuilding => "was to be rebuilt",
+            Self::Unknown => "has no superblock that says what it has seen",
+            Self::Failed => "has failed",
+            Self::NeverSynced => "was never made equal to the first",
+            Self::Syncing { good } => return write!(f, "is in sync up to byte {good} only"),
+            Self::Unlogged => "may not be in sync: no log on disk says so",
+            Self::PartlyLogged => "is not in sync everywhere, as the log on disk says",
+        })
+    }
+}
+
+/// A leg that is not whole and current.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LegNote {
+    /// The volume whose leg it is.
+    pub lv: String,
+    /// Which.
+    pub leg: usize,
+    /// How many there are.
+    pub of: usize,
+    /// What is known of it.
+    pub state: LegState,
+}
+
+impl fmt::Display for LegNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lv, leg, of, state } = self;
+        write!(f, "leg {leg} of {of} of {lv:?} {state}")
+    }
+}
+
+/// Bytes of which no copy is there and current.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lost {
+    /// The volume that has them.
+    pub lv: String,
+    /// What its legs are.
+    pub legs: Vec<LegState>,
+    /// Size of the volume: they are counted from its first byte.
+    pub size: u64,
+}
+
+/// What is known of the leg of a RAID 1.
+struct Found {
+    image: Option<Arc<Pieces>>,
+    state: LegState,
+    events: u64,
+    is_slow: bool,
+}
+
+impl Mapper<'_> {
+    /// The leg that the others are copied from, or what a log proves to be the same elsewhere.
+    pub(super) fn mirror(
+        &mut self,
+        lv: &LogicalVolume,
+        areas: &[AreaRef],
+        log: &MirrorLog,
+        range: &Range<u64>,
+        depth: u32,
+    ) -> Result<Pieces, Unreadable> {
+        let length = range.end.saturating_sub(range.start);
+        let mut legs = Vec::new();
+        let mut fault = None;
+        for area in areas {
+            match self.area(area, length, depth).map_err(|e| e.of(lv)) {
+                Ok(pieces) => legs.push(Some(pieces)),
+                Err(error) => {
+                    fault = fault.or(Some(error));
+                    legs.push(None);
+                }
+            }
+        }
+        // What pvmove is done with is written to the second leg only.
+        let first = usize::from(log.moved == Some(length));
+        let Some(Some(primary)) = legs.get(first).cloned() else {
+            return Err(fault.unwrap_or_else(|| Unreadable::NoLeg { lv: lv.name.clone() }));
+        };
+        let proved = self.proved(lv, log, range, depth).filter(|_| first == 0);
+        let is_whole = matches!(proved.as_deref(), Some([all]) if *all == (0..length));
+        let other = match (&proved, is_whole) {
+            (None, _) => LegState::Unlogged,
+            (_, true) => LegState::Current,
+            (_, false) => LegState::PartlyLogged,
+        };
+        let mut states = Vec::new();
+        for (n, leg) in legs.iter().enumerate() {
+            let is_there = leg.as_ref().is_some_and(|leg| self.usable(leg));
+            states.push(if !is_there {
+                LegState::Missing
+            } else if n == first {
+                LegState::Current
+            } else {
+                other
+            });
+        }
+        self.note_legs(lv, &states);
+        if self.usable(&primary) {
+            return Ok(primary);
+        }
+        let mut others = legs.iter().enumerate().filter(|(n, _)| *n != first);
+        let other = others.find_map(|(_, leg)| leg.as_ref().filter(|leg| self.usable(leg)));
+        let proved = if other.is_some() { proved.unwrap_or_default() } else { Vec::new() };
+        let lost = self.lost(Lost { lv: lv.name.clone(), legs: states, size: lv.size });
+        let failed = |source| Unreadable::Pieces { lv: lv.name.clone(), source };
+        let spot = Spot { device: lost, offset: range.start };
+        self.patched(&primary, other, &proved, spot).map_err(failed)
+    }
+
+    /// The ranges that a log proves to be the same on all legs; `None` where there is no such log.
+    fn proved(
+        &mut self,
+        lv: &LogicalVolume,
+        log: &MirrorLog,
+        range: &Range<u64>,
+        depth: u32,
+    ) -> Option<Vec<Range<u64>>> {
+        // A log is of one mirror; and of one made with --nosync it only says what it was told.
+        if lv.not_synced || *range != (0..lv.size) {
+            return None;
+        }
+        let log_volume = self.at_depth(log.volume.as_deref()?, depth + 1).ok()?;
+        if !self.usable(&log_volume) {
+            return None;
+        }
+        mirror_log::in_sync(&self.bytes(&log_volume), lv.size, log.region)
+    }
+
+    /// `primary` with what is not there taken from `other` where that is proved to be the same, and lost
+    /// elsewhere, from `lost` on.
+    fn patched(
+        &self,
+        primary: &Pieces,
+        other: Option<&Pieces>,
+        proved: &[Range<u64>],
+        lost: Spot,
+    ) -> Result<Pieces, PiecesError> {
+        let mut out = Pieces::new();
+        for piece in primary.list() {
+            let range = piece.start..piece.start.saturating_add(piece.length);
+            let mut alone = Pieces::new();
+            alone.push_slice(primary, &range)?;
+            if self.usable(&alone) {
+                out.push_slice(&alone, &(0..alone.size()))?;
+                continue;
+            }
+            let mut at = range.start;
+            let first = proved.partition_point(|proved| proved.end <= at);
+            for proved in proved.iter().skip(first).take_while(|proved| proved.start < range.end) {
+                let proved = proved.start.max(at)..proved.end.min(range.end);
+                push_lost(&mut out, lost, at..proved.start)?;
+                if let Some(other) = other {
+                    out.push_slice(other, &proved)?;
+                }
+                at = proved.end;
+            }
+            push_lost(&mut out, lost, at..range.end)?;
+        }
+        Ok(out)
+    }
+
+    /// The leg of a RAID 1 that has most of what is current, and how much of it. One that lvm2 gave up lies
+    /// on nothing, which is no fault of the others.
+    pub(super) fn raid1(
+        &mut self,
+        lv: &LogicalVolume,
+        legs: &[Leg],
+        length: u64,
+        depth: u32,
+    ) -> Result<Pieces, Unreadable> {
+        let records: Vec<Option<Record>> =
+            (0..).zip(legs).map(|(place, leg)| self.record(leg, place, depth)).collect();
+        let all: Vec<Record> = records.iter().flatten().cloned().collect();
+        let (mut found, mut fault) = (Vec::new(), None);
+        for (leg, record) in legs.iter().zip(&records) {
+            let image = self.at_depth(&leg.image, depth + 1);
+            let image = image.map_err(|error| fault = fault.take().or(Some(error))).ok();
+            found.push(self.found(lv, leg, image, record.as_ref(), &all)?);
+        }
+        let states: Vec<LegState> = found.iter().map(|found| found.state).collect();
+        self.note_legs(lv, &states);
+        let good = |found: &Found| match found.state {
+            LegState::Current | LegState::NeverSynced => length,
+            LegState::Syncing { good } => good.min(length),
+            _ => 0,
+        };
+        let order = |(n, found): &(usize, &Found)| {
+            let is_equal = found.state == LegState::Current;
+            (good(found), is_equal, found.events, !found.is_slow, std::cmp::Reverse(*n))
+        };
+        let best = found.iter().enumerate().filter(|(_, found)| good(found) > 0).max_by_key(order);
+        let failed = |source| Unreadable::Pieces { lv: lv.name.clone(), source };
+        let mut pieces = Pieces::new();
+        let mut end = 0;
+        if let Some((_, best)) = best
+            && let Some(image) = &best.image
+        {
+            end = good(best);
+            pieces.push_slice(image, &(0..end)).map_err(failed)?;
+        } else if let Some(fault) = fault {
+            return Err(fault);
+        }
+        if end < length {
+            let device = self.lost(Lost { lv: lv.name.clone(), legs: states, size: length });
+            let lost = Spot { device, offset: 0 };
+            push_lost(&mut pieces, lost, end..length).map_err(failed)?;
+        }
+        Ok(pieces)
+    }
+
+    /// What the superblock of a leg says, where one is there. That of a leg that is none counts for
+    /// nothing.
+    fn record(&mut self, leg: &Leg, place: u32, depth: u32) -> Option<Record> {
+        let image = self.volume_of(&leg.image)?;
+        if image.visible || image.rebuilding {
+            return None;
+        }
+        let meta = self.at_depth(leg.meta.as_deref()?, depth + 1).ok()?;
+        if !self.usable(&meta) {
+            return None;
+        }
+        Record::read(&self.bytes(&meta), place)
+    }
+
+    fn found(
+        &self,
+        lv: &LogicalVolume,
+        leg: &Leg,
+        image: Option<Arc<Pieces>>,
+        record: Option<&Record>,
+        all: &[Record],
+    ) -> Result<Found, Unreadable> {
+        let volume = self.volume_of(&leg.image);
+        let is_slow = volume.is_some_and(|volume| volume.write_mostly);
+        let image = image.filter(|image| self.usable(image));
+        let contradiction = |found: raid::Contradiction| Unreadable::Contradiction {
+            lv: lv.name.clone(),
+            one: found.0,
+            other: found.1,
+        };
+        let state = match (volume, record) {
+            // lvm2 leaves out what it shows: it was split off with --trackchanges.
+            (Some(volume), _) if volume.visible => LegState::Split,
+            (Some(volume), _) if volume.rebuilding => LegState::Rebuilding,
+            (_, Some(record)) => raid::state(record, all).map_err(contradiction)?,
+            _ => LegState::Unknown,
+        };
+        let state = match state {
+            _ if image.is_none() => LegState::Missing,
+            LegState::Current if lv.not_synced && record.is_some_and(|r| r.place != 0) => {
+                LegState::NeverSynced
+            }
+            state => state,
+        };
+        let events = record.map_or(0, |record| record.events);
+        Ok(Found { image, state, events, is_slow })
+    }
+
+    /// Keeps what there is to be said of legs that are not whole and current. That a mirror without a
+    /// log on disk has only one leg that is surely so says nothing of this one.
+    fn note_legs(&mut self, lv: &LogicalVolume, states: &[LegState]) {
+        let of = states.len();
+        for (leg, state) in states.iter().enumerate() {
+            if !matches!(state, LegState::Current | LegState::Unlogged) {
+                self.note(LegNote { lv: lv.name.clone(), leg, of, state: *state });
+            }
+        }
+    }
+}
+
+/// Appends bytes of the volume that are lost.
+fn push_lost(out: &mut Pieces, lost: Spot, range: Range<u64>) -> Result<(), PiecesError> {
+    let length = range.end.saturating_sub(range.start);
+    let offset = lost.offset.checked_add(range.start).ok_or(PiecesError::Size)?;
+    out.push_linear(Spot { offset, ..lost }, length)
+}
