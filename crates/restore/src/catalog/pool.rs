@@ -12,10 +12,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lru::LruCache;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use snapfmt::ReadAt;
 
-/// Files that stay open between reads. With fewer descriptors there are fewer of them.
+/// The most files that stay open between reads.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+
+/// How many stay open: most descriptors are left to others, who do not know of the pool.
+fn capacity() -> NonZeroUsize {
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let share = usize::try_from(allowed / 4).ok().and_then(NonZeroUsize::new);
+    share.map_or(NonZeroUsize::MIN, |share| share.min(CAPACITY))
+}
 
 /// The open ones of any number of files.
 pub(super) struct FilePool {
@@ -25,7 +33,7 @@ pub(super) struct FilePool {
 
 impl Default for FilePool {
     fn default() -> Self {
-        Self { open: Mutex::new(LruCache::new(CAPACITY)), next: AtomicU64::new(0) }
+        Self { open: Mutex::new(LruCache::new(capacity())), next: AtomicU64::new(0) }
     }
 }
 
@@ -155,7 +163,7 @@ mod tests {
             file.read_exact_at(&mut found, 0).unwrap();
             assert_eq!(found, *format!("{n:08}").as_bytes());
         }
-        assert_eq!(pool.lock().len(), CAPACITY.get());
+        assert_eq!(pool.lock().len(), super::capacity().get());
         // The first was closed meanwhile; another file takes its name.
         let path = directory.path().join("0");
         fs::rename(directory.path().join("1"), &path).unwrap();
