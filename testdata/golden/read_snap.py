@@ -98,7 +98,7 @@ class Snapshot:
         for segment in tables[0]:
             start, length, stripe, column, width, kind = struct.unpack("<QQIIIB3x", segment)
             need(start == end and length and column == first, "segment")
-            need(kind == min(width, 2) and (stripe > 0) == (kind == 2), "segment")
+            need(kind == min(width, 2) and (stripe >= 512 if kind == 2 else stripe == 0), "segment")
             need(kind != 2 or length % (stripe * width) == 0, "striped segment")
             end, first = start + length, column + width
             self.segments.append((start, length, stripe, columns[column:first]))

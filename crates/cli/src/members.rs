@@ -178,12 +178,14 @@ fn extent_map(args: &LayoutArgs, sizes: &[(VolumeId, u64)]) -> Result<ExtentMap,
         return layout_file::read(path, sizes, &limits).map_err(|e| named(e, path));
     }
     if let Some(stripe) = args.stripe {
-        let bytes = u32::try_from(stripe.0).ok().filter(|s| *s > 0 && sizes.len() > 1);
+        let bytes = u32::try_from(stripe.0)
+            .ok()
+            .filter(|s| *s >= limits.shortest_stripe && sizes.len() > 1);
         return match bytes {
             Some(bytes) => layout_file::striped(bytes, sizes, &limits).map_err(Failure::Layout),
             None => Err(Failure::Usage {
                 message:
-                    "a stripe has from 1 byte to less than 4 GiB, and goes over two or more members"
+                    "a stripe has from 512 bytes to less than 4 GiB, and goes over two or more members"
                         .into(),
                 hint: "for example --stripe 64K",
             }),

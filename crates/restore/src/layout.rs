@@ -210,6 +210,24 @@ impl ColumnView {
         })
     }
 
+    /// The columns that have bytes of the logical bytes `window` of the segment, which is not empty: no
+    /// more than it has stripes, however wide the segment is.
+    pub(crate) fn below<'s>(
+        segment: &'s Segment<'s>,
+        window: &Range<u64>,
+    ) -> impl Iterator<Item = Self> + 's {
+        let width = columns(segment).len();
+        let stripe = match segment.mapping {
+            Mapping::Striped { stripe, .. } => u64::from(stripe).max(1),
+            _ => segment.length.max(1),
+        };
+        let first = (window.start - segment.start) / stripe;
+        let stripes = (window.end - 1 - segment.start) / stripe - first + 1;
+        (first..first + stripes.min(width as u64))
+            .filter_map(move |n| usize::try_from(n % width as u64).ok())
+            .filter_map(|place| Self::new(segment, place))
+    }
+
     /// The member bytes behind the logical bytes `window` of the segment.
     pub(crate) fn member_range(&self, window: &Range<u64>) -> Range<u64> {
         self.member_bytes_before(window.start)..self.member_bytes_before(window.end)
@@ -299,7 +317,8 @@ mod tests {
             },
         });
         let sizes: Vec<u64> = free.iter().map(|f| f + 3).collect();
-        (Layout::new(ExtentMap::new(start, &sizes, segments, &Limits::DEFAULT).unwrap()), sizes)
+        let limits = Limits { shortest_stripe: 1, ..Limits::DEFAULT };
+        (Layout::new(ExtentMap::new(start, &sizes, segments, &limits).unwrap()), sizes)
     }
 
     proptest! {

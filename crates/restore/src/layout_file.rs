@@ -324,10 +324,10 @@ mod tests {
 
     #[test]
     fn a_layout_is_read_back_from_its_text() {
-        let pair = members(&[1000, 1000]);
+        let pair = members(&[8000, 8000]);
         for map in [
             linear(&pair, &Limits::DEFAULT).unwrap(),
-            striped(64, &pair, &Limits::DEFAULT).unwrap(),
+            striped(512, &pair, &Limits::DEFAULT).unwrap(),
         ] {
             let text = render(&map, &pair);
             assert_eq!(
@@ -340,10 +340,12 @@ mod tests {
 
     #[test]
     fn tails_of_striped_members_follow_in_turn() {
-        let map = striped(64, &members(&[100, 100]), &Limits::DEFAULT).unwrap();
+        let map = striped(512, &members(&[800, 800]), &Limits::DEFAULT).unwrap();
         let shape: Vec<_> = map.segments().map(|s| (s.start, s.length)).collect();
-        assert_eq!(shape, [(0, 128), (128, 36), (164, 36)]);
-        assert!(striped(64, &members(&[100, 101]), &Limits::DEFAULT).is_err());
+        assert_eq!(shape, [(0, 1024), (1024, 288), (1312, 288)]);
+        assert!(striped(512, &members(&[800, 801]), &Limits::DEFAULT).is_err());
+        let short = striped(511, &members(&[800, 800]), &Limits::DEFAULT).unwrap_err().to_string();
+        assert!(short.contains("stripes of 511 bytes, 512 is the least"), "{short}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod layout;
 pub mod layout_file;
 mod lock;
 pub mod mapfile;
-mod memory;
+pub mod memory;
 mod mmap;
 mod mounts;
 pub mod overlay;

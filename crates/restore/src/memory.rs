@@ -14,6 +14,15 @@ pub(crate) fn total() -> u64 {
     limit(&groups, Path::new("/sys/fs/cgroup")).map_or(machine, |limit| limit.min(machine))
 }
 
+/// The most bytes of memory that this process has had so far, its program and libraries among them;
+/// 0 where `/proc` does not say.
+pub fn most_so_far() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = most.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
 /// The least of the limits of the `groups` a process is in, and of the groups around them.
 fn limit(groups: &str, root: &Path) -> Option<u64> {
     let limits = groups.lines().filter_map(|line| {

@@ -16,6 +16,9 @@ pub struct Limits {
     pub segments: u32,
     /// Most columns in an extent map.
     pub columns: u32,
+    /// Shortest stripe of a striped segment, in bytes. What is read of one row is a piece of its own for
+    /// each stripe: shorter ones than a sector would cost more memory than the bytes themselves.
+    pub shortest_stripe: u32,
     /// Most chunks in a member.
     pub chunks: u32,
     /// Largest chunk, in bytes.
@@ -34,6 +37,7 @@ impl Limits {
         logical_size: 1 << 62,
         segments: 1 << 18,
         columns: 1 << 19,
+        shortest_stripe: 512,
         chunks: 1 << 28,
         chunk_size: 16 << 20,
         chain: 1024,

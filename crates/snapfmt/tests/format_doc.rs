@@ -87,6 +87,7 @@ fn entries_in_a_full_page(kind: u16, entry: usize) -> usize {
 #[test]
 fn limits_are_those_of_the_code() {
     let Limits { manifest_bytes, members, logical_size, segments, columns, .. } = Limits::DEFAULT;
+    let Limits { shortest_stripe, .. } = Limits::DEFAULT;
     let Limits { chunks, chunk_size, chain, footers, .. } = Limits::DEFAULT;
     let expected = [
         ("manifest_bytes", manifest_bytes.into()),
@@ -94,6 +95,7 @@ fn limits_are_those_of_the_code() {
         ("logical_size", logical_size),
         ("segments", segments.into()),
         ("columns", columns.into()),
+        ("shortest_stripe", shortest_stripe.into()),
         ("chunks", chunks.into()),
         ("chunk_size", chunk_size.into()),
         ("chain", chain.into()),

@@ -64,6 +64,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     ready.look_at_what_is_left(args)?;
     let Ready { subject, extent, counts, place, .. } = &ready;
     let options = Options { on_damage: on_damage(args), ..Options::new(common.jobs()) };
+    let memory = memory(&subject.volume, args, common);
     let trial = Trial::of(&subject.volume, extent, &options)?;
     let held = place.held.as_ref();
     let plan = Plan {
@@ -84,12 +85,21 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         available_bytes: place.room.and_then(|room| room.available),
         overwrites: held.map(|held| format!("{}: {}", held.identity(), held.contents())),
         sector_size: held.map(restore::interlock::Held::sector_size),
-        memory: engine::memory(&subject.volume, common.jobs(), args.target.delta),
+        memory,
         decode_bytes_per_second: trial.rate(),
         decode_seconds: trial.seconds_for(counts.data),
     };
     output.result(&plan, Plan::text)?;
     Ok(Exit::Done)
+}
+
+/// The most memory that the restore will take, all told.
+fn memory(volume: &Volume, args: &RestoreArgs, common: &Common) -> u64 {
+    let buffers = |reads_back| engine::memory(volume, common.jobs(), reads_back);
+    let reads_back = args.target.delta || args.proof.verify_target;
+    let buffers = if reads_back { buffers(true).max(buffers(false)) } else { buffers(false) };
+    // What is open now is open then as well.
+    restore::memory::most_so_far().saturating_add(buffers)
 }
 
 /// How much was decoded in how much time.

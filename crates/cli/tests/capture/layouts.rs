@@ -46,7 +46,7 @@ fn one_at_a_time() -> Outcome {
     // A stripe needs something to go over.
     let single = Call::new("capture").option("-o", &stage.out).member("vol-a", a);
     stage.refuses(single.option("--stripe", "64K"), 2, &["stripe"])?;
-    for stripe in ["0", "4G", "1T", "64X", ""] {
+    for stripe in ["0", "511", "4G", "1T", "64X", ""] {
         stage.refuses(call().option("--stripe", stripe), 2, &["stripe"])?;
     }
     Ok(())

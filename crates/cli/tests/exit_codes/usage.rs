@@ -170,6 +170,13 @@ fn bad_layouts() -> Outcome {
         ("an unknown member", whole(&segment(0, 131_072, "vol-z", 0))),
         ("no columns", whole(striped)),
         (
+            "stripes shorter than a sector",
+            whole(&format!(
+                "{striped}columns = [ {{ member = \"vol-a\", offset = 0 }}, {{ member = \"vol-a\", offset = 65536 }} ]\n"
+            ))
+            .replace("stripe = 65536", "stripe = 256"),
+        ),
+        (
             "not whole rows",
             whole(&format!(
                 "{striped}columns = [ {{ member = \"vol-a\", offset = 0 }}, {{ member = \"vol-a\", offset = 65536 }}, \

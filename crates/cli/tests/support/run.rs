@@ -79,6 +79,12 @@ impl Call {
         self
     }
 
+    /// The same arguments for another subcommand.
+    pub(crate) fn as_command(mut self, subcommand: &str) -> Self {
+        self.args[0] = subcommand.into();
+        self
+    }
+
     /// Another copy of the binary, where the built one cannot be reached.
     pub(crate) fn with_binary(mut self, binary: &Path) -> Self {
         binary.clone_into(&mut self.binary);

@@ -15,7 +15,7 @@ use crate::support::noise::noise;
 use crate::support::run::Call;
 use crate::support::scratch::{Scratch, flip_bit, make_dir, read, write};
 use crate::support::stage::Stage;
-use crate::support::{Outcome, ensure};
+use crate::support::{Outcome, ensure, tool};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let unshare = [&LOOP_MOUNT[..], &[Need::Tool("unshare")]].concat();
@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_plan_fails_as_the_restore", &[], fails_alike),
         trial("a_plan_fails_as_the_restore_of_a_device", &LOOP, device_fails_alike),
         trial("a_plan_fails_for_what_is_left", &[], left_in_the_way),
+        trial("a_plan_names_no_less_memory_than_is_taken", &[Need::Tool("time")], memory),
         trial("a_plan_onto_a_full_filesystem", &LOOP_MOUNT, full_filesystem),
         trial("a_plan_of_too_large_a_file", &Filesystem::Ext4.needs(), too_large_a_file),
     ]
@@ -100,6 +101,52 @@ fn new_file() -> Outcome {
     }
     ensure!(report["stored_bytes"] == whole["stored_bytes"], "{report} {whole}");
     Ok(())
+}
+
+/// Whatever the shape of the volume, and whatever is asked of the restore.
+fn memory() -> Outcome {
+    let scratch = Scratch::new()?;
+    let out = scratch.path("volume.img");
+    for (columns, chunk, stripe) in
+        [(1, "16M", None), (4, "16M", Some("512")), (16, "1M", Some("512")), (64, "4K", Some("4K"))]
+    {
+        let dir = scratch.dir(&format!("{columns}-columns"))?;
+        let mut raw = Call::new("restore");
+        for n in 0..columns {
+            let member = dir.join(format!("{n}.raw"));
+            write(&member, &noise(n, (32 << 20) / usize::try_from(columns)?))?;
+            raw = raw.member(&format!("vol-{n}"), &member);
+        }
+        raw = raw.args(stripe.iter().flat_map(|stripe| ["--stripe", stripe]));
+        let sets = dir.join("sets");
+        let capture = raw.clone().as_command("capture").option("-o", &sets);
+        capture.option("--chunk-size", chunk).succeeds()?;
+        let set = Call::new("restore").arg(&sets);
+        let (many, compared) = (["-j", "6"], ["--verify-target", "--force"]);
+        let kept = ["--delta", "--in-place"];
+        for call in [
+            raw.arg("--force"),
+            set.clone().arg("--force"),
+            set.clone().args(many).arg("--force"),
+            set.clone().args(compared),
+            set.args(kept),
+        ] {
+            let call = call.option("-o", &out);
+            let plan = call.clone().as_command("plan").json()?;
+            let promised = plan["memory"].as_u64().unwrap_or(0) >> 10;
+            let peak = scratch.path("peak");
+            let timed = format!("exec {} -f %M -o {}", time()?, peak.display());
+            let ran = call.within(&timed).succeeds()?;
+            let taken: u64 = String::from_utf8(read(&peak)?)?.trim().parse()?;
+            ensure!(taken <= promised, "{taken} KiB, {promised} promised: {}", ran.describe());
+        }
+    }
+    Ok(())
+}
+
+fn time() -> Outcome<String> {
+    let time = tool::find("time").ok_or("time(1) is not there")?;
+    Ok(time.display().to_string())
 }
 
 fn overwritten() -> Outcome {

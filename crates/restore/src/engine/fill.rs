@@ -25,6 +25,10 @@ impl Worker<'_, '_> {
         }
         let _permit = self.job.permits.take();
         for place in 0..columns(segment).len() {
+            // A row of many large chunks takes seconds.
+            if self.job.is_over() {
+                return Err(RunError::Interrupted);
+            }
             let Some(view) = ColumnView::new(segment, place) else { continue };
             let range = view.member_range(window);
             if !range.is_empty() {

@@ -2,13 +2,15 @@
 
 use std::num::NonZeroUsize;
 
-use snapfmt::Mapping;
+use snapfmt::{Limits, Mapping};
 
 use super::Options;
 use super::carry::MAX_KEPT;
+use super::window::Piece;
 use crate::layout::columns;
 use crate::plan::window_bytes;
 use crate::sink::{ReadBack, Sink};
+use crate::source::Extent;
 use crate::volume::Volume;
 
 /// Writers, and windows for them; or workers that may wait for what the target has while as many as
@@ -16,6 +18,15 @@ use crate::volume::Volume;
 const SPARE: u64 = 4;
 /// Most bytes that those take: wide stripes need large windows, which decode long enough.
 const SPARE_BYTES: u64 = 12 << 20;
+
+/// The shortest run of bytes of one kind that is counted with: a sector, which no stripe is shorter than.
+const SHORTEST_RUN: u64 = 512;
+/// The shortest chunk.
+const SHORTEST_CHUNK: u64 = 4 << 10;
+/// What a thread has beside its buffers: a decompressor, its stack, what the allocator keeps for it.
+const THREAD: u64 = 512 << 10;
+/// What all share: index pages, the plan, what has been proved and found.
+const SHARED: u64 = 12 << 20;
 
 /// The threads of a job.
 pub(super) struct Crew {
@@ -51,14 +62,26 @@ impl Crew {
     }
 }
 
-/// The most memory that the buffers of a job take, in bytes. One that keeps or compares what a target
-/// holds `reads_back`.
+/// The most memory that a job takes, in bytes, beside what its volume takes already. One that keeps or
+/// compares what a target holds `reads_back`.
 pub fn memory(volume: &Volume, jobs: NonZeroUsize, reads_back: bool) -> u64 {
     let need = Need::of(volume);
     let crew = Crew::new(&need, jobs, reads_back, true);
-    let windows = if reads_back { 2 * crew.workers } else { crew.workers + crew.windows };
-    let chunks = need.chunks.saturating_mul(crew.workers as u64);
-    need.window.saturating_mul(windows as u64).saturating_add(chunks)
+    let (workers, windows) = (crew.workers as u64, (crew.workers + crew.windows) as u64);
+    // What the target has of a window, and the chunk of it that is compared.
+    let held = if reads_back { need.window.saturating_add(need.chunks) } else { 0 };
+    let worker =
+        need.chunks.saturating_add(lists(need.window, SHORTEST_CHUNK, size_of::<Extent>()));
+    let window = need.window.saturating_add(lists(need.window, SHORTEST_RUN, size_of::<Piece>()));
+    let of_workers = worker.saturating_add(held).saturating_mul(workers);
+    let threads = THREAD.saturating_mul(windows);
+    window.saturating_mul(windows).saturating_add(of_workers).saturating_add(threads + SHARED)
+}
+
+/// The most that a list takes with one entry of `entry` bytes for each `run` of a window: it has grown by
+/// doubling, and then there are the old one and the new one.
+const fn lists(window: u64, run: u64, entry: usize) -> u64 {
+    window.div_ceil(run).next_power_of_two().saturating_mul(entry as u64).saturating_mul(3) / 2
 }
 
 /// The most bytes that buffers take.
@@ -78,13 +101,14 @@ impl Need {
             let chunks =
                 columns(&segment).iter().map(|c| volume.member(c.member).source.largest_chunk());
             let chunk = u64::from(chunks.max().unwrap_or(0));
+            let stored = u32::try_from(chunk).map_or(chunk, |c| Limits::stored_bytes(c).into());
             let whole = match segment.mapping {
                 Mapping::Striped { columns, .. } => chunk.saturating_mul(columns.len() as u64),
                 _ => chunk,
             };
             Self {
                 window: most.window.max(window_bytes(volume, &segment)),
-                chunks: most.chunks.max(whole.min(MAX_KEPT as u64).max(chunk) + chunk),
+                chunks: most.chunks.max(whole.min(MAX_KEPT as u64).max(chunk) + stored),
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use snapfmt::MemberNo;
+use snapfmt::{Mapping, MemberNo};
 
 use super::Options;
 use super::cache::{Cache, Claim, Found as InCache, Key, Loaded, Plain};
@@ -11,10 +11,10 @@ use super::damage::Found;
 use super::tally::{Counts, Tally};
 use super::turns::Turns;
 use crate::image::{ImageError, Run};
-use crate::layout::MemberRange;
+use crate::layout::ColumnView;
 use crate::report::Damage;
 use crate::runs::Runs;
-use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, Scratch, clip, length};
+use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, Scratch, clip};
 use crate::volume::Volume;
 
 /// A volume, its cache, and what was found out on the way.
@@ -80,7 +80,8 @@ impl Core {
         run.map_err(|(byte, error)| self.unlisted(byte.member, &byte.range, error))
     }
 
-    /// Stretch by stretch, each contiguous in its member.
+    /// Segment by segment, and there column by column: a read over many short stripes asks for each
+    /// chunk below it once, not once for each stripe.
     fn pieces(
         &self,
         offset: u64,
@@ -88,37 +89,38 @@ impl Core {
         in_sequence: bool,
         desk: &mut Desk,
     ) -> Result<(), ImageError> {
+        let map = self.volume.layout().map();
         let (mut at, mut rest) = (offset, out);
         while !rest.is_empty() {
-            let place = self.volume.layout().to_member(at);
-            let run = match &place {
-                Some(place) => length(&place.range),
-                None => self.volume.layout().segment_end(at).saturating_sub(at).max(1),
+            let Some(segment) = map.find(at).and_then(|n| map.segment(n)) else {
+                rest.fill(0);
+                break;
             };
-            let len = usize::try_from(run).unwrap_or(usize::MAX).min(rest.len());
-            let (piece, behind) = std::mem::take(&mut rest).split_at_mut(len);
-            match place {
-                Some(MemberRange { member, range: Range { start, .. } }) => {
-                    self.member(member, start, piece, in_sequence, desk)?;
-                }
-                None => piece.fill(0),
+            let left = usize::try_from(segment.end() - at).unwrap_or(usize::MAX).min(rest.len());
+            let (part, behind) = std::mem::take(&mut rest).split_at_mut(left);
+            let window = at..at + part.len() as u64;
+            if segment.mapping == Mapping::Unmapped {
+                part.fill(0);
             }
-            at += len as u64;
+            for view in ColumnView::below(&segment, &window) {
+                self.column(&view, &window, part, in_sequence, desk)?;
+            }
+            at = window.end;
             rest = behind;
         }
         Ok(())
     }
 
-    /// The bytes of a member from `start`.
-    fn member(
+    /// The bytes that a column has of the logical bytes `window`, which `out` is for.
+    fn column(
         &self,
-        member: MemberNo,
-        start: u64,
+        view: &ColumnView,
+        window: &Range<u64>,
         out: &mut [u8],
         in_sequence: bool,
         desk: &mut Desk,
     ) -> Result<(), ImageError> {
-        let range = start..start + out.len() as u64;
+        let (member, range) = (view.member, view.member_range(window));
         let Desk { extents, scratch } = desk;
         extents.clear();
         self.volume
@@ -126,13 +128,17 @@ impl Core {
             .map_err(|error| self.unlisted(member, &range, error))?;
         for extent in extents.iter() {
             let wanted = clip(&extent.range, &range);
-            let place = within(start, &wanted);
             match &extent.kind {
-                ExtentKind::Zero | ExtentKind::Hole => out[place].fill(0),
+                ExtentKind::Zero | ExtentKind::Hole => view.scatter(&wanted, |_, logical| {
+                    out[within(window.start, &logical)].fill(0);
+                }),
                 ExtentKind::Data(chunk) => {
                     let plain = self.chunk(member, chunk, scratch);
                     let plain = plain.map_err(|error| self.lost(member, &chunk.range, error))?;
-                    out[place].copy_from_slice(&plain.bytes()[within(chunk.range.start, &wanted)]);
+                    view.scatter(&wanted, |part, logical| {
+                        let bytes = &plain.bytes()[within(chunk.range.start, &part)];
+                        out[within(window.start, &logical)].copy_from_slice(bytes);
+                    });
                     if in_sequence && wanted.end == chunk.range.end {
                         self.cache.pass(Key::new(member, chunk));
                     }

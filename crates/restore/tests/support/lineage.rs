@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use restore::Progress;
 use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
 use restore::source::{RawSource, Source};
-use snapfmt::Consistency;
+use snapfmt::{Consistency, Limits};
 use tempfile::TempDir;
 
 use super::hand::{Chunk, HandMember, HandSet};
@@ -347,7 +347,7 @@ fn lay(pieces: &[Piece], members: &[MemberModel]) -> Vec<Part> {
                 }
                 let each = columns.iter().map(|m| room(&free, *m)).min().unwrap_or(0);
                 let stripe = u64::from(piece.stripe).min(each);
-                if width > 1 && stripe > 0 {
+                if width > 1 && stripe >= Limits::DEFAULT.shortest_stripe.into() {
                     let rows = (each / stripe).min(piece.length.max(1));
                     let places = columns.iter().map(|m| (*m, free[*m])).collect();
                     layout.push(Part::Striped(rows, u32::try_from(stripe).unwrap(), places));

@@ -31,8 +31,8 @@ fn piece(chunk: usize) -> impl Strategy<Value = Piece> {
         Just(4096),
         Just(most / 2),
         // Neither powers of two nor multiples of a sector.
-        1..=most,
-        1..2000_u32,
+        512..=most.max(512),
+        512..2000_u32,
     ];
     let length = prop_oneof![1..4_u64, 1..=4 * chunk as u64];
     let skip = prop_oneof![Just(0), 0..chunk as u64];

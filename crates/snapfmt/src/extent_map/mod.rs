@@ -103,6 +103,16 @@ pub enum LayoutError {
         /// Its columns.
         columns: u32,
     },
+    /// A striped segment's stripes are shorter than a sector.
+    #[error("segment {segment} has stripes of {stripe} bytes, {min} is the least")]
+    ShortStripe {
+        /// Which segment.
+        segment: u32,
+        /// Its stripe size in bytes.
+        stripe: u32,
+        /// The least that is possible.
+        min: u32,
+    },
     /// A column names a member that is not there.
     #[error("segment {segment} names member {member} of {members}")]
     NoMember {
@@ -227,7 +237,7 @@ impl ExtentMap {
             }
             let end = segment.start.checked_add(segment.length);
             next = end.ok_or(LayoutError::Size { found: u64::MAX, expected: self.size })?;
-            check_segment(no, &segment, member_sizes, &mut used)?;
+            check_segment(no, &segment, member_sizes, limits, &mut used)?;
         }
         if next != self.size {
             return Err(LayoutError::Size { found: next, expected: self.size });
@@ -288,6 +298,7 @@ fn check_segment(
     no: u32,
     segment: &Segment<'_>,
     member_sizes: &[u64],
+    limits: &Limits,
     used: &mut Vec<(MemberNo, Range<u64>, u32)>,
 ) -> std::result::Result<(), LayoutError> {
     let (columns, per_column): (&[Column], u64) = match &segment.mapping {
@@ -302,6 +313,10 @@ fn check_segment(
                     stripe: *stripe,
                     columns: index_u32(columns.len()),
                 });
+            }
+            if *stripe < limits.shortest_stripe {
+                let (stripe, min) = (*stripe, limits.shortest_stripe);
+                return Err(LayoutError::ShortStripe { segment: no, stripe, min });
             }
             (columns, segment.length / columns.len() as u64)
         }

@@ -363,13 +363,14 @@ fn extent_map_claims() {
     for (name, at, bytes, expected) in root {
         assert_refused(name, apply(MAP_ROOT, at, bytes), expected);
     }
-    let segments: [(&str, usize, &[u8], &str); 12] = [
+    let segments: [(&str, usize, &[u8], &str); 13] = [
         ("gap", 32, &[1], "starts at 16385, expected 16384"),
         ("no length", 8, &[0; 8], "segment 0 has no length"),
         ("longest", 8, &max8, "segment 0: 18446744073709551615 bytes in stripes"),
         ("sum beyond u64", 40, &max8, "segments end at 18446744073709551615"),
         ("beyond the member", 40, &(1_u64 << 40).to_le_bytes(), "reaches byte"),
         ("no stripe", 16, &[0; 4], "must fit its columns and stripe"),
+        ("short stripe", 16, &256_u32.to_le_bytes(), "stripes of 256 bytes, 512 is the least"),
         ("longest stripe", 16, &max4, "in stripes of 4294967295"),
         ("broken row", 16, &1025_u32.to_le_bytes(), "whole rows"),
         ("first column", 20, &max4, "columns stand in the order of segments"),
