@@ -54,6 +54,8 @@ pub enum Exit {
     TargetFailed = 7,
     /// SIGINT.
     Interrupted = 130,
+    /// The reader of standard output has gone: as SIGPIPE ends other programs.
+    ReaderGone = 141,
     /// SIGTERM.
     Terminated = 143,
 }
@@ -70,6 +72,7 @@ impl Exit {
             Self::Incomplete,
             Self::TargetFailed,
             Self::Interrupted,
+            Self::ReaderGone,
             Self::Terminated,
         ];
         let code = status.code().or_else(|| Some(128 + status.signal()?));

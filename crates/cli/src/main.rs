@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     };
     raise_file_limit();
     let output = Output::new(&cli.common);
+    cli.common.note_jobs();
     let result = run(cli, output);
     match result {
         Ok(exit) => exit,

@@ -78,7 +78,7 @@ impl Damage {
     pub(crate) fn join(&mut self, next: &Self) -> bool {
         let goes_on = self.member == next.member
             && self.range.end == next.range.start
-            && self.cause.to_string() == next.cause.to_string();
+            && self.cause.is_like(&next.cause);
         if goes_on {
             self.range.end = next.range.end;
             for range in &next.logical {

@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::source::{
     Chain, Extent, ExtentKind, NativeSource, PageCache, ReadError, Source, length,
 };
+use crate::threads;
 
 pub use snapfmt::verify::Depth;
 
@@ -77,7 +78,7 @@ pub fn verify(
     for chain in &chains {
         progress.expect(chain.iter().take(1).map(|l| l.snapshot.file().len()).sum());
     }
-    let pool = pool(jobs.get()).map_err(RunError::Start)?;
+    let pool = pool(jobs.min(threads::most()).get()).map_err(RunError::Start)?;
     let pages = Arc::new(PageCache::default());
     let mut reports = Vec::new();
     for chain in chains {

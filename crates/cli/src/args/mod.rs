@@ -8,8 +8,10 @@ mod set;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use ::restore::ByteSize;
+use ::restore::{ByteSize, threads};
 use clap::{Args, Parser, Subcommand};
+
+use crate::output::note;
 
 pub(crate) use attach::{AttachArgs, DetachArgs};
 pub(crate) use capture::CaptureArgs;
@@ -56,8 +58,15 @@ pub(crate) struct Common {
 impl Common {
     /// How many workers to take.
     pub(crate) fn jobs(&self) -> NonZeroUsize {
-        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        NonZeroUsize::new(self.jobs).unwrap_or_else(cores)
+        NonZeroUsize::new(self.jobs).map_or_else(threads::cores, |jobs| jobs.min(threads::most()))
+    }
+
+    /// Says so where fewer workers are taken than were asked for.
+    pub(crate) fn note_jobs(&self) {
+        let most = threads::most();
+        if self.jobs > most.get() {
+            note(&format!("-j {}: {most} threads are the most that are of use here", self.jobs));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use restore::extract::{Output as Extracted, extract};
+use restore::extract::{ExtractError, Output as Extracted, extract};
 use restore::reader::{Options, Reader};
 use serde::Serialize;
 
@@ -53,6 +53,13 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
     let watch = Watch::start(common, "reading");
     let result = extract(&reader, range.clone(), out, watch.progress());
     let terminated = watch.finish();
+    // Who has read enough is not told so: `read … | head`.
+    if path.is_none()
+        && let Err(ExtractError::Output(error)) = &result
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        return Ok(Exit::ReaderGone);
+    }
     result.map_err(|error| Failure::Extract { error, target: target.to_owned(), terminated })?;
     if let Some(path) = path {
         let read = Read {

@@ -10,7 +10,10 @@ use rustix::fs::OFlags;
 
 use crate::support::attachment::{ATTACH, Attachment};
 use crate::support::frames::{Anatomy, middle};
+use crate::support::mapfile;
 use crate::support::needs::trial;
+use crate::support::run::Call;
+use crate::support::sample::Captured;
 use crate::support::scratch::{self, flip_bit};
 use crate::support::stage::Stage;
 use crate::support::{Outcome, ensure};
@@ -18,7 +21,10 @@ use crate::support::{Outcome, ensure};
 const PAGE: usize = 4096;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("damage_is_an_error_for_its_bytes_alone", &ATTACH, damage)]
+    vec![
+        trial("damage_is_an_error_for_its_bytes_alone", &ATTACH, damage),
+        trial("bad_sectors_of_a_raw_member_cost_themselves_alone", &ATTACH, bad_sectors),
+    ]
 }
 
 fn damage() -> Outcome {
@@ -77,4 +83,53 @@ fn is_bad_there_alone(path: &Path, truth: &[u8], bad: &[Range<u64>]) -> Outcome 
 
 fn touches(bad: &[Range<u64>], read: &Range<u64>) -> bool {
     bad.iter().any(|bad| bad.start < read.end && read.start < bad.end)
+}
+
+/// A medium with bad sectors: the raw file of an attached set of which some chunks of a page are damaged. All that
+/// reads it as a raw member loses these pages, and not a byte beside them.
+fn bad_sectors() -> Outcome {
+    let stage = Stage::new()?;
+    let sets = stage.scratch.path("pages");
+    let call = Call::new("capture").member("vol", &stage.sample.logical).option("-o", &sets);
+    let set = Captured::of(&call.option("--chunk-size", "4K"))?;
+    let snapshot = &set.file("vol")?.path;
+    let mut bad: Vec<Range<u64>> = Vec::new();
+    // Two that follow each other, and one further on.
+    for nth in [3, 4, 40] {
+        let anatomy = Anatomy::of(snapshot)?;
+        let frame = anatomy.data().nth(nth).ok_or("not so many data frames")?;
+        match bad.last_mut() {
+            Some(last) if last.end == frame.plain.start => last.end = frame.plain.end,
+            _ => bad.push(frame.plain.clone()),
+        }
+        flip_bit(snapshot, middle(frame))?;
+    }
+    let medium = Attachment::of(&sets)?;
+    let truth = scratch::read(&stage.sample.logical)?;
+    let out = stage.target();
+    let map = stage.out.join("map");
+    let restore = Call::new("restore").member("vol", &medium.file()?).arg("--salvage");
+    let report = restore.option("-o", &out).option("--map", &map).json_exits(3)?;
+    let lost: Vec<_> =
+        bad.iter().map(|range| serde_json::json!([range.start, range.end])).collect();
+    let found: Vec<_> = report["damage"].as_array().into_iter().flatten().collect();
+    let found: Vec<_> = found.iter().map(|damage| damage["member_range"].clone()).collect();
+    ensure!(found == lost, "{lost:?} were bad: {report}");
+    ensure!(
+        mapfile::bad_ranges(&map, truth.len() as u64)? == bad,
+        "the map: {}",
+        String::from_utf8_lossy(&scratch::read(&map)?)
+    );
+    let mut expected = truth.clone();
+    for range in &bad {
+        expected[usize::try_from(range.start)?..usize::try_from(range.end)?].fill(0);
+    }
+    ensure!(scratch::read(&out)? == expected, "what is good is not all there");
+    let file = medium.file()?;
+    let over = Attachment::by(|name| {
+        Call::new("attach").member("vol", &file).option("--name", name).option("--cache", "1")
+    })?;
+    is_bad_there_alone(&over.file()?, &truth, &bad)?;
+    over.detach_cleanly()?;
+    medium.detach_cleanly()
 }

@@ -80,7 +80,7 @@ impl Call {
     }
 
     /// The same arguments for another subcommand.
-    pub(crate) fn as_command(mut self, subcommand: &str) -> Self {
+    pub(crate) fn instead(mut self, subcommand: &str) -> Self {
         self.args[0] = subcommand.into();
         self
     }

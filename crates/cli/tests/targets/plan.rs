@@ -119,7 +119,7 @@ fn memory() -> Outcome {
         }
         raw = raw.args(stripe.iter().flat_map(|stripe| ["--stripe", stripe]));
         let sets = dir.join("sets");
-        let capture = raw.clone().as_command("capture").option("-o", &sets);
+        let capture = raw.clone().instead("capture").option("-o", &sets);
         capture.option("--chunk-size", chunk).succeeds()?;
         let set = Call::new("restore").arg(&sets);
         let (many, compared) = (["-j", "6"], ["--verify-target", "--force"]);
@@ -132,7 +132,7 @@ fn memory() -> Outcome {
             set.args(kept),
         ] {
             let call = call.option("-o", &out);
-            let plan = call.clone().as_command("plan").json()?;
+            let plan = call.clone().instead("plan").json()?;
             let promised = plan["memory"].as_u64().unwrap_or(0) >> 10;
             let peak = scratch.path("peak");
             let timed = format!("exec {} -f %M -o {}", time()?, peak.display());

@@ -8,8 +8,9 @@ use libtest_mimic::Trial;
 use super::ranges::{RANGES, truth, with_range};
 use crate::support::frames::{Anatomy, middle};
 use crate::support::needs::trial;
+use crate::support::noise::noise;
 use crate::support::run::Call;
-use crate::support::scratch::{flip_bit, read, write};
+use crate::support::scratch::{Scratch, flip_bit, read, write};
 use crate::support::stage::Stage;
 use crate::support::{Outcome, ensure};
 
@@ -19,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("read_of_raw_members", &[], of_raw_members),
         trial("read_stops_at_damage", &[], stops_at_damage),
         trial("read_refuses", &[], refuses),
+        trial("read_into_a_pipe_that_ends_is_quiet", &[], ends_with_its_reader),
     ]
 }
 
@@ -94,4 +96,17 @@ fn refuses() -> Outcome {
     stage.refuses(to_file().option("--offset", "1").option("--length", "1618432"), 2, &[])?;
     stage.refuses(to_file().option("--set-id", "dsnap-1"), 6, &[])?;
     stage.refuses(of(&stage).option("-o", stage.out.join("nowhere/file")), 7, &["nowhere/file"])
+}
+
+/// As other programs do: nothing is said, and the code is that of SIGPIPE.
+fn ends_with_its_reader() -> Outcome {
+    let scratch = Scratch::new()?;
+    let raw = scratch.path("raw");
+    write(&raw, &noise(3, 4 << 20))?;
+    let call = Call::new("read").member("vol", &raw);
+    let piped =
+        call.within("exec 3>&1; { \"$@\"; echo $? >&3; } | head -c 1000 >/dev/null; exit; ");
+    let ran = piped.succeeds()?;
+    ensure!(ran.stdout == b"141\n" && ran.stderr.is_empty(), "{}", ran.describe());
+    Ok(())
 }

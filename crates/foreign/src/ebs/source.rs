@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use restore::source::{
     BackupFault, Checksum, ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch,
-    Source, StoredAt,
+    Sectors, Source, StoredAt,
 };
 use sha2::{Digest, Sha256};
 
@@ -124,6 +124,29 @@ impl Source for BlockSource {
             Some(expected) => proved(&path, &range, out, &expected),
             None => Ok(Proof::None),
         }
+    }
+
+    /// A block with a checksum is proved as a whole or not at all.
+    fn sector(&self, chunk: &ChunkRef) -> Option<u32> {
+        let block = u32::try_from(chunk.range.start / BLOCK_SIZE).ok()?;
+        let proved = self.checksum(block).map_or(true, |checksum| checksum.is_some());
+        let (file, _) =
+            (!proved).then(|| opened(&self.blocks.path(block), &chunk.range).ok())??;
+        Some(Sectors::of(&file).size())
+    }
+
+    fn read_part(
+        &self,
+        chunk: &ChunkRef,
+        part: Range<u64>,
+        out: &mut [u8],
+    ) -> Result<(), ReadError> {
+        let block = u32::try_from(chunk.range.start / BLOCK_SIZE).unwrap_or(u32::MAX);
+        let path = self.blocks.path(block);
+        let (file, _) = opened(&path, &chunk.range)?;
+        let offset = part.start - chunk.range.start;
+        let read = Sectors::of(&file).read(&file, offset, out);
+        read.map_err(|source| ReadError::new(&path, ReadCause::Io { offset, source }))
     }
 }
 

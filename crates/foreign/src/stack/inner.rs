@@ -13,6 +13,9 @@ use restore::source::{
 };
 use restore::{Volume, VolumeMember};
 
+/// The reader below gives any bytes that it can read.
+const SECTOR: u32 = 512;
+
 /// A volume as a member of another, read through its own layout.
 ///
 /// A chunk of it is what one chunk of one of its own members has in one stripe: damage costs no more
@@ -182,6 +185,15 @@ impl Source for InnerVolume {
         let read = self.reader.read_at(chunk.range.start, out);
         read.map_err(|error| ReadError::new(&self.name, error))?;
         Ok(Proof::None)
+    }
+
+    fn sector(&self, _: &ChunkRef) -> Option<u32> {
+        Some(SECTOR)
+    }
+
+    fn read_part(&self, _: &ChunkRef, part: Range<u64>, out: &mut [u8]) -> Result<(), ReadError> {
+        let read = self.reader.read_at(part.start, out);
+        read.map_err(|error| ReadError::new(&self.name, error))
     }
 }
 

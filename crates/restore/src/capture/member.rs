@@ -20,6 +20,7 @@ use super::{CaptureError, CaptureRequest, CapturedFile, ChunkCounts};
 use crate::engine::{Carry, pool};
 use crate::progress::Progress;
 use crate::source::{Extent, ExtentKind, ReadCause, ReadError, Source, clip, length};
+use crate::threads;
 use crate::volume::Volume;
 
 /// Equal chunks are found among this many different ones.
@@ -55,12 +56,12 @@ pub(super) fn write(
     };
     let source = &*volume.member(no).source;
     let mut feed = Feed { source, geometry, parent, at: 0, extents: Vec::new() };
-    let pool = pool(request.jobs.get()).map_err(CaptureError::Start)?;
+    let jobs = request.jobs.min(threads::most()).get();
+    let pool = pool(jobs).map_err(CaptureError::Start)?;
     let each = (BATCH_BYTES / geometry.chunk_size().bytes()).clamp(2, 256) as usize;
-    let tools =
-        (0..request.jobs.get()).map(|_| Tools::new(request.level, geometry).map(Mutex::new));
+    let tools = (0..jobs).map(|_| Tools::new(request.level, geometry).map(Mutex::new));
     let tools: Vec<_> = tools.collect::<Result<_, _>>().map_err(CaptureError::Start)?;
-    let mut batches = [0; 2].map(|_| Batch::new(request.jobs.get() * each));
+    let mut batches = [0; 2].map(|_| Batch::new(jobs * each));
     // One batch is compressed while the one before it is written.
     while !feed.is_done() {
         if progress.is_cancelled() {

@@ -1,9 +1,10 @@
 //! Whole chunks that only partly belong to a window: decoded once, kept until the next window.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
-use crate::source::{ChunkRef, Proof, ReadError, Scratch, Source};
+use crate::source::{ChunkRef, Proof, ReadError, Scratch, Source, read_around};
 
 /// Most bytes of chunks one worker keeps.
 pub(super) const MAX_KEPT: usize = 32 << 20;
@@ -12,6 +13,23 @@ pub(super) const MAX_KEPT: usize = 32 << 20;
 pub(crate) struct Carry {
     pub(crate) scratch: Scratch,
     slots: Vec<Slot>,
+    /// The last chunk that was read around bad sectors.
+    damaged: Damaged,
+}
+
+/// A chunk that its medium gave only in part.
+#[derive(Default)]
+struct Damaged {
+    key: Option<(usize, u32, u64)>,
+    plain: Vec<u8>,
+    lost: Vec<Lost>,
+}
+
+/// Bytes of a member that could not be read.
+#[derive(Clone)]
+pub(crate) struct Lost {
+    pub(crate) range: Range<u64>,
+    pub(crate) cause: Arc<ReadError>,
 }
 
 #[derive(Default)]
@@ -40,7 +58,7 @@ impl Whole<'_> {
 
 impl Carry {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { scratch: Scratch::new()?, slots: Vec::new() })
+        Ok(Self { scratch: Scratch::new()?, slots: Vec::new(), damaged: Damaged::default() })
     }
 
     /// The chunk of column `place`, decoded now or still held.
@@ -69,11 +87,35 @@ impl Carry {
         Ok(Whole { plain: &slot.plain, proof, stored: chunk.at.len.into() })
     }
 
+    /// What can be read of a chunk of column `place` that its medium could not give, and what cannot.
+    /// `None` where only whole chunks can be checked.
+    pub(crate) fn around(
+        &mut self,
+        place: usize,
+        source: &dyn Source,
+        chunk: &ChunkRef,
+    ) -> Option<(&[u8], &[Lost])> {
+        source.sector(chunk)?;
+        let slot = &mut self.damaged;
+        let key = Some((place, chunk.layer, chunk.range.start));
+        if slot.key != key {
+            slot.lost.clear();
+            slot.plain.resize(chunk.len(), 0);
+            read_around(source, chunk, &chunk.range, &mut slot.plain, |range, error| {
+                slot.lost.push(Lost { range, cause: Arc::new(error) });
+                ControlFlow::Continue(())
+            });
+            slot.key = key;
+        }
+        Some((&slot.plain, &slot.lost))
+    }
+
     /// Forgets what is held: the columns are another segment's now.
     pub(crate) fn forget(&mut self) {
         for slot in &mut self.slots {
             slot.key = None;
         }
+        self.damaged.key = None;
     }
 }
 

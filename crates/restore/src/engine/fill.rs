@@ -1,9 +1,12 @@
 //! Filling a window from the members below it: every byte is read and checked here, or given up.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use snapfmt::Segment;
 
+use super::carry::{Lost, Whole};
+use super::held::Held;
 use super::window::Window;
 use super::worker::Worker;
 use super::{OnDamage, RunError};
@@ -125,17 +128,12 @@ impl Worker<'_, '_> {
                 direct = (part == *wanted).then_some(logical);
             });
         }
-        let place_piece = |filled: &mut Window, logical: Range<u64>| {
-            let right =
-                held.as_ref().is_some_and(|held| held.bytes(&logical) == filled.bytes(&logical));
-            filled.push(logical, right);
-        };
         let read = match direct {
             Some(logical) => {
                 let out = filled.bytes_mut(&logical);
                 let proof = source.read(chunk, out, &mut self.carry.scratch);
                 proof.map(|proof| {
-                    place_piece(filled, logical);
+                    place_piece(filled, held.as_ref(), logical);
                     (proof, u64::from(chunk.at.len))
                 })
             }
@@ -143,7 +141,7 @@ impl Worker<'_, '_> {
                 view.scatter(wanted, |part, logical| {
                     let bytes = whole.slice(chunk.range.start, &part);
                     filled.bytes_mut(&logical).copy_from_slice(bytes);
-                    place_piece(filled, logical);
+                    place_piece(filled, held.as_ref(), logical);
                 });
                 (whole.proof, whole.stored)
             }),
@@ -154,8 +152,47 @@ impl Worker<'_, '_> {
                 self.findings.counts.stored += stored;
                 Ok(())
             }
-            Err(error) => self.damaged(view, wanted.clone(), error),
+            Err(error) => self.unread(place, view, wanted, chunk, error),
         }
+    }
+
+    /// A chunk that could not be read: lost as a whole, or but for its good sectors.
+    fn unread(
+        &mut self,
+        place: usize,
+        view: &ColumnView,
+        wanted: &Range<u64>,
+        chunk: &ChunkRef,
+        error: ReadError,
+    ) -> Result<(), RunError> {
+        let salvage = self.job.options.on_damage != OnDamage::Stop && error.is_of_the_medium();
+        let source = &*self.job.volume.member(view.member).source;
+        let around = salvage.then(|| self.carry.around(place, source, chunk)).flatten();
+        let Some((plain, lost)) = around else {
+            return self.damaged(view, wanted.clone(), error);
+        };
+        let lost: Vec<Lost> = lost
+            .iter()
+            .map(|lost| Lost { range: clip(&lost.range, wanted), cause: lost.cause.clone() })
+            .filter(|lost| !lost.range.is_empty())
+            .collect();
+        let whole = Whole { plain, proof: Proof::None, stored: 0 };
+        let (filled, held) = (&mut self.window, &self.held);
+        let mut good = 0;
+        let ends = lost.iter().map(|lost| lost.range.clone());
+        let mut at = wanted.start;
+        for bad in ends.chain([wanted.end..wanted.end]) {
+            let part = at..bad.start;
+            at = bad.end;
+            good += length(&part);
+            view.scatter(&part, |part, logical| {
+                filled.bytes_mut(&logical).copy_from_slice(whole.slice(chunk.range.start, &part));
+                place_piece(filled, held.as_ref(), logical);
+            });
+        }
+        self.brought(good, Proof::None);
+        self.findings.counts.stored += good;
+        lost.into_iter().try_for_each(|Lost { range, cause }| self.damaged(view, range, cause))
     }
 
     /// Whether the target has a chunk, all of which is in the window: then that is as good as
@@ -186,7 +223,7 @@ impl Worker<'_, '_> {
         &mut self,
         view: &ColumnView,
         range: Range<u64>,
-        cause: ReadError,
+        cause: impl Into<Arc<ReadError>>,
     ) -> Result<(), RunError> {
         let mut logical = Vec::new();
         view.scatter(&range, |_, piece| push_joined(&mut logical, piece));
@@ -211,4 +248,10 @@ impl Worker<'_, '_> {
             }
         }
     }
+}
+
+/// Takes bytes that were brought for a piece of the window, which the target may have already.
+fn place_piece(filled: &mut Window, held: Option<&Held<'_>>, logical: Range<u64>) {
+    let right = held.is_some_and(|held| held.bytes(&logical) == filled.bytes(&logical));
+    filled.push(logical, right);
 }

@@ -11,6 +11,7 @@ use crate::layout::columns;
 use crate::plan::window_bytes;
 use crate::sink::{ReadBack, Sink};
 use crate::source::Extent;
+use crate::threads;
 use crate::volume::Volume;
 
 /// Writers, and windows for them; or workers that may wait for what the target has while as many as
@@ -66,7 +67,7 @@ impl Crew {
 /// compares what a target holds `reads_back`.
 pub fn memory(volume: &Volume, jobs: NonZeroUsize, reads_back: bool) -> u64 {
     let need = Need::of(volume);
-    let crew = Crew::new(&need, jobs, reads_back, true);
+    let crew = Crew::new(&need, jobs.min(threads::most()), reads_back, true);
     let (workers, windows) = (crew.workers as u64, (crew.workers + crew.windows) as u64);
     // What the target has of a window, and the chunk of it that is compared.
     let held = if reads_back { need.window.saturating_add(need.chunks) } else { 0 };

@@ -5,7 +5,6 @@ mod carry;
 mod fill;
 mod held;
 mod memory;
-mod on_panic;
 mod options;
 mod permits;
 mod stage;
@@ -21,14 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::journal::Journal;
+use crate::on_panic::OnPanic;
 use crate::plan::{Known, Plan};
 use crate::progress::Progress;
 use crate::ranges::RangeSet;
 use crate::report::{Counts, Damage, Report};
 use crate::sink::{ReadBack, Sink};
+use crate::threads;
 use crate::volume::Volume;
 use held::Held;
-use on_panic::OnPanic;
 use permits::Permits;
 use stage::Stage;
 use turn::Turn;
@@ -116,6 +116,7 @@ pub fn run(
     options: &Options<'_>,
     progress: &Progress,
 ) -> Result<Report, RunError> {
+    let options = &Options { jobs: options.jobs.min(threads::most()), ..*options };
     let jobs = options.jobs.get();
     let range = range.start..range.end.min(volume.size());
     progress.expect(range.end.saturating_sub(range.start));
@@ -175,7 +176,7 @@ impl Job<'_> {
     /// One worker's life: shards until there are none, or until someone failed.
     fn work(&self) {
         let _at_work = self.stage.as_ref().map(Stage::worker);
-        let _guard = self.turn.as_ref().map(|turn| OnPanic(|| turn.abandon()));
+        let _guard = OnPanic(|| self.give_up());
         let mut worker = match Worker::new(self) {
             Ok(worker) => worker,
             Err(e) => return self.fail(RunError::Start(e)),
@@ -199,6 +200,7 @@ impl Job<'_> {
 
     /// One writer's life: what workers fill, until they have ended.
     fn write_filled(&self) {
+        let _guard = OnPanic(|| self.give_up());
         let mut findings = Findings::default();
         let Some(stage) = &self.stage else { return };
         stage.drain(|window| match self.write(window, None, &mut findings) {
@@ -250,6 +252,11 @@ impl Job<'_> {
     fn fail(&self, error: RunError) {
         // First why, then that: whoever sees the latter fails as well, and is not the reason.
         self.outcome().error.get_or_insert(error);
+        self.give_up();
+    }
+
+    /// No other thread needs to go on, or to wait for this one.
+    fn give_up(&self) {
         self.failed.store(true, Ordering::Relaxed);
         if let Some(turn) = &self.turn {
             turn.abandon();

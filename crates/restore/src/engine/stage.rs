@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::on_panic::OnPanic;
 use super::window::Window;
+use crate::on_panic::OnPanic;
 
 /// Between the workers, which fill windows, and the writers. A worker that goes on with another window
 /// stays on its processor; one that waited itself would find it taken when the disk is done.

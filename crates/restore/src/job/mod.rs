@@ -16,6 +16,7 @@ use crate::digests::Digests;
 use crate::engine::{self, Existing, OnDamage, Options, RunError};
 use crate::hydrate::{Foreground, LocalCopy};
 use crate::journal::{Journal, SyncError, SyncPoints};
+use crate::on_panic::OnPanic;
 use crate::progress::Progress;
 use crate::ranges::{RangeSet, steps};
 use crate::report::Report;
@@ -183,7 +184,10 @@ fn bring(
         return Ok(report);
     };
     let (ran, kept) = thread::scope(|scope| {
+        // The scope waits for the keeper, whatever becomes of the run.
+        let _guard = OnPanic(|| journal.close());
         let keeper = scope.spawn(|| {
+            let _guard = OnPanic(|| progress.cancel());
             let kept = journal.keep(opened.points, sink);
             if kept.is_err() {
                 // What is written from here on could not be proved any more.

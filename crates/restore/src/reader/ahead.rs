@@ -1,9 +1,10 @@
 //! Threads that read what will be asked for next.
 
 use std::collections::VecDeque;
-use std::io;
+use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::process;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use snapfmt::MemberNo;
@@ -21,9 +22,16 @@ const PART: u64 = 2;
 /// Most bytes to be ahead: more does not make it faster, and is read for nothing when a stream ends.
 const MOST: u64 = 32 << 20;
 
-/// The threads, which end when this is dropped.
+/// The threads, which begin with the first read in sequence and end when this is dropped.
 pub(super) struct Ahead {
+    threads: NonZeroUsize,
     board: Arc<Board>,
+    started: OnceLock<Started>,
+}
+
+/// The threads of a process: those that it forks have none.
+struct Started {
+    process: u32,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -40,35 +48,50 @@ struct State {
 }
 
 impl Ahead {
-    pub(super) fn start(core: &Arc<Core>, options: &Options) -> io::Result<Self> {
+    pub(super) fn new(core: &Core, options: &Options) -> Self {
         let streams = Streams::new(core.volume().size(), (options.cache / PART).min(MOST));
         let state = State { streams, chunks: VecDeque::new(), is_over: false };
         let board = Arc::new(Board { state: state.into(), changed: Condvar::new() });
-        // Those that were started end with it if one cannot be.
-        let mut ahead = Self { board, threads: Vec::new() };
-        for n in 0..options.threads.get() {
-            let (core, board) = (Arc::clone(core), Arc::clone(&ahead.board));
-            let thread = thread::Builder::new().name(format!("read-ahead-{n}"));
-            ahead.threads.push(thread.spawn(move || board.work(&core))?);
-        }
-        Ok(ahead)
+        Self { threads: options.threads, board, started: OnceLock::new() }
     }
 
     /// Takes note of a read; says whether it is one of a sequence.
-    pub(super) fn note(&self, range: &Range<u64>) -> bool {
+    pub(super) fn note(&self, core: &Arc<Core>, range: &Range<u64>) -> bool {
+        if self.started.get().is_some_and(|started| !started.is_here()) {
+            // A thread may have held the lock when the process forked; nobody would ever let it go.
+            return false;
+        }
         let in_sequence = self.board.lock().streams.note(range);
         if in_sequence {
+            self.started.get_or_init(|| self.start(core));
             self.board.changed.notify_one();
         }
         in_sequence
+    }
+
+    /// Starts as many threads as can be had: without any, nothing is read ahead.
+    fn start(&self, core: &Arc<Core>) -> Started {
+        let threads = (0..self.threads.get()).map_while(|n| {
+            let (core, board) = (Arc::clone(core), Arc::clone(&self.board));
+            let thread = thread::Builder::new().name(format!("read-ahead-{n}"));
+            thread.spawn(move || board.work(&core)).ok()
+        });
+        Started { process: process::id(), threads: threads.collect() }
+    }
+}
+
+impl Started {
+    fn is_here(&self) -> bool {
+        self.process == process::id()
     }
 }
 
 impl Drop for Ahead {
     fn drop(&mut self) {
+        let Some(started) = self.started.take().filter(Started::is_here) else { return };
         self.board.lock().is_over = true;
         self.board.changed.notify_all();
-        for thread in self.threads.drain(..) {
+        for thread in started.threads {
             // A thread that panicked has said so.
             let _ = thread.join();
         }

@@ -1,20 +1,22 @@
 //! Reading through layout, chain and cache: what those who ask and those who read ahead share.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use snapfmt::{Mapping, MemberNo};
 
 use super::Options;
 use super::cache::{Cache, Claim, Found as InCache, Key, Loaded, Plain};
-use super::damage::Found;
+use super::damage::{Failing, Found};
 use super::tally::{Counts, Tally};
 use super::turns::Turns;
 use crate::image::{ImageError, Run};
 use crate::layout::ColumnView;
 use crate::report::Damage;
 use crate::runs::Runs;
-use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, Scratch, clip};
+use crate::source::{
+    ChunkRef, Extent, ExtentKind, ReadCause, ReadError, Scratch, clip, read_around,
+};
 use crate::volume::Volume;
 
 /// A volume, its cache, and what was found out on the way.
@@ -23,8 +25,26 @@ pub(super) struct Core {
     cache: Cache,
     tally: Tally,
     found: Found,
+    failing: Failing,
     turns: Turns,
     desks: Mutex<Vec<Desk>>,
+}
+
+/// What was read of a chunk.
+enum Bytes {
+    Whole(Arc<Plain>),
+    /// From this byte of the member on.
+    Part(u64, Vec<u8>),
+}
+
+impl Bytes {
+    /// The bytes, and which of the member is the first.
+    fn bytes(&self, chunk: &ChunkRef) -> (u64, &[u8]) {
+        match self {
+            Self::Whole(plain) => (chunk.range.start, plain.bytes()),
+            Self::Part(first, bytes) => (*first, bytes),
+        }
+    }
 }
 
 /// What a thread needs for as long as it reads.
@@ -37,11 +57,15 @@ pub(super) struct Desk {
 
 impl Core {
     pub(super) fn new(volume: Arc<Volume>, options: &Options) -> Self {
+        let chunks = volume.members().iter().map(|m| u64::from(m.source.largest_chunk()));
+        // With less, a chunk would be decoded anew for each sector of it that is read.
+        let cache = options.cache.max(chunks.max().unwrap_or(0));
         Self {
             volume,
-            cache: Cache::new(options.cache),
+            cache: Cache::new(cache),
             tally: Tally::default(),
             found: Found::default(),
+            failing: Failing::default(),
             turns: Turns::new(options.threads),
             desks: Mutex::default(),
         }
@@ -133,10 +157,10 @@ impl Core {
                     out[within(window.start, &logical)].fill(0);
                 }),
                 ExtentKind::Data(chunk) => {
-                    let plain = self.chunk(member, chunk, scratch);
-                    let plain = plain.map_err(|error| self.lost(member, &chunk.range, error))?;
+                    let read = self.data(member, chunk, &wanted, scratch)?;
+                    let (first, bytes) = read.bytes(chunk);
                     view.scatter(&wanted, |part, logical| {
-                        let bytes = &plain.bytes()[within(chunk.range.start, &part)];
+                        let bytes = &bytes[within(first, &part)];
                         out[within(window.start, &logical)].copy_from_slice(bytes);
                     });
                     if in_sequence && wanted.end == chunk.range.end {
@@ -150,6 +174,42 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// The bytes `wanted` of a chunk and more: all of it or, where its medium cannot give that, their
+    /// sectors.
+    fn data(
+        &self,
+        member: MemberNo,
+        chunk: &ChunkRef,
+        wanted: &Range<u64>,
+        scratch: &mut Option<Scratch>,
+    ) -> Result<Bytes, ImageError> {
+        let key = Key::new(member, chunk);
+        let source = &*self.volume.member(member).source;
+        if !self.failing.has(&key) {
+            let error = match self.chunk(member, chunk, scratch) {
+                Ok(plain) => return Ok(Bytes::Whole(plain)),
+                Err(error) => error,
+            };
+            if !error.is_of_the_medium() || source.sector(chunk).is_none() {
+                return Err(self.lost(member, &chunk.range, error));
+            }
+            self.failing.add(key);
+        }
+        let sector = u64::from(source.sector(chunk).unwrap_or(1)).max(1);
+        let first = wanted.start - (wanted.start - chunk.range.start) % sector;
+        let len = (wanted.end - first).next_multiple_of(sector).min(chunk.range.end - first);
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        let mut lost = None;
+        read_around(source, chunk, &(first..first + len), &mut bytes, |range, error| {
+            lost = Some((range, error));
+            ControlFlow::Break(())
+        });
+        match lost {
+            None => Ok(Bytes::Part(first, bytes)),
+            Some((range, error)) => Err(self.lost(member, &range, Arc::new(error))),
+        }
     }
 
     /// A whole chunk, from the cache, from whoever is reading it just now, or from its file.
@@ -176,7 +236,11 @@ impl Core {
 
     /// Reads a chunk that nobody has asked for yet, unless that is done or going on.
     pub(super) fn load_ahead(&self, member: MemberNo, chunk: &ChunkRef) {
-        if let Some(claim) = self.cache.claim(Key::new(member, chunk)) {
+        let key = Key::new(member, chunk);
+        if self.failing.has(&key) {
+            return;
+        }
+        if let Some(claim) = self.cache.claim(key) {
             self.tally.read_ahead.add(1);
             // What is wrong with it is told to whoever asks for it.
             self.at_desk(|desk| drop(self.load(claim, member, chunk, &mut desk.scratch)));

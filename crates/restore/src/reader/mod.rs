@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::image::{Image, ImageError, Run};
-use crate::memory;
 use crate::report::Damage;
 use crate::volume::Volume;
+use crate::{memory, threads};
 use ahead::Ahead;
 use core::Core;
 
@@ -31,7 +31,7 @@ pub use tally::Counts;
 /// How a volume is read on demand.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Most bytes of decoded chunks to keep. Chunks that are being decoded come on top of that, one
+    /// Most bytes of decoded chunks to keep, but one chunk at least. Chunks that are being decoded come on top of that, one
     /// for each thread.
     pub cache: u64,
     /// How many threads read ahead, and how many chunks are decoded at a time.
@@ -67,8 +67,9 @@ impl Reader {
     ///
     /// When the system has no more threads.
     pub fn new(volume: Arc<Volume>, options: &Options) -> io::Result<Self> {
+        let options = &Options { threads: options.threads.min(threads::most()), ..*options };
         let core = Arc::new(Core::new(volume, options));
-        let ahead = Ahead::start(&core, options)?;
+        let ahead = Ahead::new(&core, options);
         Ok(Self { core, ahead })
     }
 
@@ -96,7 +97,7 @@ impl Image for Reader {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ImageError> {
         let end = ImageError::check_range(offset, out.len() as u64, self.size())?;
-        let in_sequence = self.ahead.note(&(offset..end));
+        let in_sequence = self.ahead.note(&self.core, &(offset..end));
         self.core.read(offset, out, in_sequence)
     }
 

@@ -140,4 +140,20 @@ impl Source for Chain {
         };
         layer.source.read(chunk, out, scratch)
     }
+
+    fn sector(&self, chunk: &ChunkRef) -> Option<u32> {
+        self.layers.get(chunk.layer as usize)?.source.sector(chunk)
+    }
+
+    fn read_part(
+        &self,
+        chunk: &ChunkRef,
+        part: Range<u64>,
+        out: &mut [u8],
+    ) -> Result<(), ReadError> {
+        match self.layers.get(chunk.layer as usize) {
+            Some(layer) => layer.source.read_part(chunk, part, out),
+            None => unreachable!("a chunk is read from the chain that named it"),
+        }
+    }
 }

@@ -12,6 +12,8 @@ use crate::image::{Image, ImageError};
 /// Data is given in chunks of this many bytes: what is damaged below costs no more than that around
 /// it. The image has a cache, or reads from a file.
 const UNIT: u64 = 64 << 10;
+/// An image gives any bytes that it can read.
+const SECTOR: u32 = 512;
 
 /// An image as a source. Its data is [`Proof::None`]: what is written over an image has no digest, and
 /// nobody says which bytes those are.
@@ -84,5 +86,13 @@ impl Source for ImageSource {
     fn read(&self, chunk: &ChunkRef, out: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
         self.image.read_at(chunk.range.start, out).map_err(|e| self.failed(e))?;
         Ok(Proof::None)
+    }
+
+    fn sector(&self, _: &ChunkRef) -> Option<u32> {
+        Some(SECTOR)
+    }
+
+    fn read_part(&self, _: &ChunkRef, part: Range<u64>, out: &mut [u8]) -> Result<(), ReadError> {
+        self.image.read_at(part.start, out).map_err(|e| self.failed(e))
     }
 }

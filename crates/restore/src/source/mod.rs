@@ -1,5 +1,6 @@
 //! One member's content at one generation, whatever stored it.
 
+mod around;
 mod chain;
 mod fault;
 mod image;
@@ -7,6 +8,7 @@ mod native;
 mod pages;
 mod raw;
 mod repeats;
+mod sectors;
 
 use std::io;
 use std::ops::Range;
@@ -16,6 +18,7 @@ use crate::catalog::is_of_machine;
 use crate::image::ImageError;
 use snapfmt::{Decoder, Digest, Fault, FormatError};
 
+pub(crate) use around::read_around;
 pub use chain::Chain;
 pub use fault::{BackupFault, Checksum};
 pub use image::ImageSource;
@@ -23,6 +26,7 @@ pub use native::NativeSource;
 pub use pages::PageCache;
 pub use raw::{NotRaw, RawSource};
 use repeats::Repeats;
+pub use sectors::Sectors;
 
 /// One member at one generation: its size, what is where, and verified reads.
 ///
@@ -51,6 +55,23 @@ pub trait Source: Send + Sync {
         out: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<Proof, ReadError>;
+
+    /// The least that can be read by itself of a chunk that its medium cannot give as a whole, in bytes.
+    /// `None` where only whole chunks can be checked: then a chunk is good or lost.
+    fn sector(&self, _chunk: &ChunkRef) -> Option<u32> {
+        None
+    }
+
+    /// Reads some bytes of a chunk, whole sectors of it, as [`Source::sector`] says.
+    fn read_part(
+        &self,
+        _chunk: &ChunkRef,
+        part: Range<u64>,
+        _out: &mut [u8],
+    ) -> Result<(), ReadError> {
+        let source = io::ErrorKind::Unsupported.into();
+        Err(ReadError::new(Path::new(""), ReadCause::Io { offset: part.start, source }))
+    }
 }
 
 /// A run of a member's bytes with one kind of content.

@@ -6,11 +6,12 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{Advice, fadvise};
 use snapfmt::PreadFile;
 
+use super::sectors::Sectors;
 use super::{
     ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt, length,
 };
@@ -26,6 +27,8 @@ pub struct RawSource {
     unit: u32,
     /// The run of data that was found last: some filesystems look for its end page by page.
     run: Mutex<Range<u64>>,
+    /// For a medium that fails.
+    sectors: OnceLock<Sectors>,
 }
 
 /// Why a file or device is no raw member.
@@ -62,7 +65,14 @@ impl RawSource {
         device::check_kind(&std::fs::metadata(path)?)?;
         let file = File::open(path)?;
         let size = device::size(&file)?;
-        Ok(Self { path: path.to_owned(), file, size, unit, run: Mutex::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            size,
+            unit,
+            run: Mutex::default(),
+            sectors: OnceLock::new(),
+        })
     }
 
     fn failed(&self, offset: u64, source: io::Error) -> ReadError {
@@ -78,6 +88,10 @@ impl RawSource {
 
     fn run(&self) -> MutexGuard<'_, Range<u64>> {
         self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sectors(&self) -> &Sectors {
+        self.sectors.get_or_init(|| Sectors::of(&self.file))
     }
 
     /// The chunk that holds byte `offset`.
@@ -134,5 +148,14 @@ impl Source for RawSource {
         let offset = chunk.range.start;
         self.file.read_exact_at(out, offset).map_err(|e| self.failed(offset, e))?;
         Ok(Proof::None)
+    }
+
+    fn sector(&self, _: &ChunkRef) -> Option<u32> {
+        Some(self.sectors().size())
+    }
+
+    fn read_part(&self, _: &ChunkRef, part: Range<u64>, out: &mut [u8]) -> Result<(), ReadError> {
+        let read = self.sectors().read(&self.file, part.start, out);
+        read.map_err(|e| self.failed(part.start, e))
     }
 }
