@@ -95,15 +95,22 @@ pub struct Report {
     /// Bytes by kind.
     pub counts: Counts,
     /// What was found damaged, in logical order; a run of a member's bytes with which the same is wrong
-    /// is one.
+    /// is one. The first [`Report::KEPT`] of them.
     pub damage: Vec<Damage>,
+    /// How many more there are.
+    pub more_damage: u64,
+    /// All logical bytes that are lost.
+    pub lost: RangeSet,
     /// Logical bytes that a target was found not to hold as it should.
     pub mismatches: RangeSet,
 }
 
 impl Report {
+    /// So many places with damage are kept with all that is known of them. Others are counted.
+    pub const KEPT: usize = 1000;
+
     /// The damaged logical bytes.
     pub fn damaged_ranges(&self) -> RangeSet {
-        self.damage.iter().flat_map(|d| d.logical.iter().cloned()).collect()
+        self.lost.clone()
     }
 }

@@ -1,6 +1,7 @@
 //! The deep check of a set: every file it needs, every byte of them, and that each chain adds up to
 //! the state its files name.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -63,8 +64,81 @@ pub struct FileReport {
     pub stored_bytes: u64,
     /// Chunks its records cover.
     pub chunks: u64,
-    /// What is wrong with it.
+    /// What is wrong with it: the first [`KEPT`] things that were found, by place.
     pub findings: Vec<Finding>,
+    /// What else is.
+    pub more: More,
+}
+
+/// Findings of a file that are kept. Others are counted by where they are, and told: a file that is all
+/// noise has one for each of its chunks.
+pub const KEPT: usize = 1000;
+
+/// Findings beyond those that are kept, by the part of the file that they are in.
+#[derive(Clone, Debug, Default)]
+pub struct More {
+    len: u64,
+    counts: [u64; Self::PARTS],
+}
+
+impl More {
+    const PARTS: usize = 32;
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Bytes of the file with such findings in them, and how many.
+    pub fn ranges(&self) -> Vec<(Range<u64>, u64)> {
+        let mut ranges: Vec<(Range<u64>, u64)> = Vec::new();
+        for (n, count) in (0..).zip(self.counts).filter(|(_, count)| *count > 0) {
+            let part = self.part();
+            let range = n * part..((n + 1) * part).min(self.len);
+            match ranges.last_mut() {
+                Some((last, sum)) if last.end == range.start => {
+                    last.end = range.end;
+                    *sum += count;
+                }
+                _ => ranges.push((range, count)),
+            }
+        }
+        ranges
+    }
+
+    const fn part(&self) -> u64 {
+        let part = self.len.div_ceil(Self::PARTS as u64);
+        if part == 0 { 1 } else { part }
+    }
+
+    fn add(&mut self, at: u64) {
+        let part = usize::try_from(at / self.part()).unwrap_or(usize::MAX);
+        if let Some(count) = self.counts.get_mut(part.min(Self::PARTS - 1)) {
+            *count += 1;
+        }
+    }
+}
+
+/// Hears of every finding when it is found: of which file, and what.
+pub type Told<'t> = dyn Fn(&Path, &dyn fmt::Display) + Sync + 't;
+
+/// What is found in one file, while it is checked.
+struct Found<'f> {
+    path: &'f Path,
+    told: &'f Told<'f>,
+    kept: Vec<FormatError>,
+    more: More,
+}
+
+impl Found<'_> {
+    fn add(&mut self, error: FormatError) {
+        (self.told)(self.path, &error);
+        if self.kept.len() < KEPT {
+            self.kept.push(error);
+        } else {
+            self.more.add(error.at);
+        }
+    }
 }
 
 /// Checks every file a set needs.
@@ -73,6 +147,17 @@ pub fn verify(
     depth: Depth,
     jobs: NonZeroUsize,
     progress: &Progress,
+) -> Result<Vec<FileReport>, RunError> {
+    verify_and_tell(set, depth, jobs, progress, &|_, _| ())
+}
+
+/// The same, and `told` hears of every finding at once.
+pub fn verify_and_tell(
+    set: &OpenSet,
+    depth: Depth,
+    jobs: NonZeroUsize,
+    progress: &Progress,
+    told: &Told<'_>,
 ) -> Result<Vec<FileReport>, RunError> {
     let chains = each_file_once(set);
     for chain in &chains {
@@ -83,9 +168,12 @@ pub fn verify(
     let mut reports = Vec::new();
     for chain in chains {
         let Some(link) = chain.first() else { continue };
-        let mut findings = check_file(link, depth, &pool, progress)?;
-        if chain.len() > 1 {
-            findings.extend(check_chain(chain, &pages).err());
+        let (mut findings, more) = check_file(link, depth, &pool, progress, told)?;
+        if chain.len() > 1
+            && let Err(finding) = check_chain(chain, &pages)
+        {
+            told(&link.path, &finding);
+            findings.push(finding);
         }
         let manifest = link.snapshot.manifest();
         reports.push(FileReport {
@@ -95,6 +183,7 @@ pub fn verify(
             stored_bytes: link.snapshot.file().len(),
             chunks: link.snapshot.index().totals.chunks(),
             findings,
+            more,
         });
     }
     Ok(reports)
@@ -121,11 +210,14 @@ fn check_file(
     depth: Depth,
     pool: &rayon::ThreadPool,
     progress: &Progress,
-) -> Result<Vec<Finding>, RunError> {
+    told: &Told<'_>,
+) -> Result<(Vec<Finding>, More), RunError> {
     let snapshot = &*link.snapshot;
-    let mut findings = Vec::new();
-    findings.extend(check_structure(snapshot).err());
-    findings.extend(check_state(snapshot).err());
+    let more = More { len: snapshot.file().len(), ..More::default() };
+    let mut findings = Found { path: &link.path, told, kept: Vec::new(), more };
+    for check in [check_structure(snapshot), check_state(snapshot)] {
+        check.err().into_iter().for_each(|error| findings.add(error));
+    }
     let rest = snapshot.file().len() - (snapshot.footer().index - snapshot.footer().records);
     progress.advance(rest, 0);
     let queue = Mutex::new(units(snapshot));
@@ -143,9 +235,9 @@ fn check_file(
     if let Some(error) = lock(&error).take() {
         return Err(error);
     }
-    let mut findings = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    findings.sort_by_key(|e| e.at);
-    Ok(findings.into_iter().map(Finding::Format).collect())
+    let Found { mut kept, more, .. } = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    kept.sort_by_key(|e| e.at);
+    Ok((kept.into_iter().map(Finding::Format).collect(), more))
 }
 
 /// One worker: takes units until there are none.
@@ -153,7 +245,7 @@ fn check_units<I: Iterator<Item = Result<Unit, FormatError>>>(
     link: &SnapshotFile,
     depth: Depth,
     queue: &Mutex<I>,
-    found: &Mutex<Vec<FormatError>>,
+    found: &Mutex<Found<'_>>,
     progress: &Progress,
 ) -> Result<(), RunError> {
     let mut decoder = Decoder::strict().map_err(RunError::Start)?;
@@ -165,11 +257,11 @@ fn check_units<I: Iterator<Item = Result<Unit, FormatError>>>(
         let Some(unit) = lock(queue).next() else { return Ok(()) };
         match unit {
             Ok(unit) => {
-                let mut report = |e| lock(found).push(e);
+                let mut report = |e| lock(found).add(e);
                 check_unit(&link.snapshot, &unit, depth, &mut decoder, &mut plain, &mut report);
                 progress.advance(unit.bytes(), unit.bytes());
             }
-            Err(e) => lock(found).push(e),
+            Err(e) => lock(found).add(e),
         }
     }
 }

@@ -108,6 +108,9 @@ pub(crate) struct VerifyArgs {
     /// Compare this image or device with the volume instead, byte by byte from its medium
     #[arg(long, value_name = "PATH")]
     pub target: Option<PathBuf>,
+    /// Write all that is found to this new file, a JSON document in each line
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    pub report: Option<PathBuf>,
     /// Which set. Last, for its help heading counts for all that follows.
     #[command(flatten)]
     pub set: SetArgs,

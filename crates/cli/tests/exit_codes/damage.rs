@@ -7,10 +7,11 @@ use libtest_mimic::Trial;
 
 use crate::support::frames::{Anatomy, Frame, frames, middle};
 use crate::support::hash::same_sha256;
+use crate::support::mapfile;
 use crate::support::needs::{Need, trial};
 use crate::support::noise::noise;
 use crate::support::run::Call;
-use crate::support::sample::restore;
+use crate::support::sample::{Captured, restore};
 use crate::support::scratch::{Scratch, copy, flip_bit, len, read, set_len, write};
 use crate::support::stage::Stage;
 use crate::support::unfinished::{goes_on, is_left};
@@ -37,6 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("code_4_something_after_the_end", &[], something_after_the_end),
         trial("code_4_not_a_snapshot", &[], not_a_snapshot),
         trial("code_4_cannot_be_opened", &[], cannot_be_opened),
+        trial("code_4_more_damage_than_is_listed", &[], more_than_is_listed),
         trial("code_4_another_content_id", &[], another_content_id),
         trial("the_tests_frame_walk_agrees_with_zstd", &[Need::Tool("zstd")], frame_walk),
     ]
@@ -249,4 +251,38 @@ fn frame_walk() -> Outcome {
     ensure!(walked == sizes, "walked {walked:?}, expected {sizes:?}");
     ensure!(found.last().map(|f| f.stored.end) == Some(all.len() as u64), "not to the end");
     tool::run("zstd", [Path::new("-tq"), &stored]).map(drop)
+}
+
+/// The first thousand places are listed, the others counted by where they are; a report has every one of them.
+fn more_than_is_listed() -> Outcome {
+    let scratch = Scratch::new()?;
+    let (raw, sets) = (scratch.path("raw"), scratch.path("sets"));
+    write(&raw, &noise(1, 6 << 20))?;
+    let capture = Call::new("capture").member("vol", &raw).option("-o", &sets);
+    let set = Captured::of(&capture.option("--chunk-size", "4K"))?;
+    let file = &set.file("vol")?.path;
+    let data: Vec<Frame> = Anatomy::of(file)?.data().cloned().collect();
+    for frame in &data {
+        flip_bit(file, middle(frame))?;
+    }
+    let report = scratch.path("report");
+    let verify = Call::new("verify").arg(&sets).arg("--json").option("-j", "100000");
+    let ran = verify.option("--report", &report).exits(4)?;
+    ensure!(ran.stderr.contains("-j 100000"), "{}", ran.describe());
+    let document: serde_json::Value = serde_json::from_slice(&ran.stdout)?;
+    let listed = document["damage"].as_array().map_or(0, Vec::len);
+    let more = document["more_damage"].as_array().into_iter().flatten();
+    let more: u64 = more.filter_map(|more| more["count"].as_u64()).sum();
+    ensure!(listed == 1000, "{listed} are listed");
+    ensure!(listed as u64 + more == data.len() as u64, "{more} more of {}", data.len());
+    let lines = String::from_utf8(read(&report)?)?;
+    ensure!(lines.lines().count() == data.len(), "{} lines", lines.lines().count());
+    let out = scratch.path("out");
+    let salvage = restore(&[&sets], &out).arg("--salvage").json_exits(3)?;
+    let listed = salvage["damage"].as_array().map_or(0, Vec::len) as u64;
+    let more = salvage["more_damage"].as_u64().unwrap_or(0);
+    ensure!(listed == 1000 && listed + more == data.len() as u64, "{listed} and {more}");
+    let lost = mapfile::bad_ranges(&scratch.path("out.map"), 6 << 20)?;
+    ensure!(lost == std::iter::once(0..6 << 20).collect::<Vec<_>>(), "the map: {lost:?}");
+    Ok(())
 }

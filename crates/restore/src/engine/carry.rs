@@ -102,7 +102,12 @@ impl Carry {
             slot.lost.clear();
             slot.plain.resize(chunk.len(), 0);
             read_around(source, chunk, &chunk.range, &mut slot.plain, |range, error| {
-                slot.lost.push(Lost { range, cause: Arc::new(error) });
+                match slot.lost.last_mut() {
+                    Some(last) if last.range.end == range.start && last.cause.is_like(&error) => {
+                        last.range.end = range.end;
+                    }
+                    _ => slot.lost.push(Lost { range, cause: Arc::new(error) }),
+                }
                 ControlFlow::Continue(())
             });
             slot.key = key;

@@ -243,7 +243,7 @@ impl Worker<'_, '_> {
         match self.job.options.on_damage {
             OnDamage::Stop => Err(RunError::Damaged(Box::new(damage))),
             OnDamage::Salvage { .. } => {
-                self.findings.damage.push(damage);
+                self.findings.damaged(damage);
                 Ok(())
             }
         }

@@ -99,6 +99,8 @@ pub(crate) struct Job<'a> {
 struct Outcome {
     counts: Counts,
     damage: Vec<Damage>,
+    more_damage: u64,
+    lost: RangeSet,
     mismatches: RangeSet,
     error: Option<RunError>,
 }
@@ -145,15 +147,18 @@ pub fn run(
             scope.spawn(|_| job.write_filled());
         }
     });
-    let outcome = job.result.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(error) = outcome.error {
+    let mut outcome = job.result.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = outcome.error.take() {
         return Err(error);
     }
-    let mut damage = outcome.damage;
+    let mut damage = std::mem::take(&mut outcome.damage);
     damage.sort_by_key(|d| (d.member, d.range.start));
     damage.dedup_by(|next, last| last.join(next));
     damage.sort_by_key(|d| d.logical.first().map_or(u64::MAX, |r| r.start));
-    Ok(Report { counts: outcome.counts, damage, mismatches: outcome.mismatches })
+    let more_damage = outcome.more_damage + damage.len().saturating_sub(Report::KEPT) as u64;
+    damage.truncate(Report::KEPT);
+    let Outcome { counts, lost, mismatches, .. } = outcome;
+    Ok(Report { counts, damage, more_damage, lost, mismatches })
 }
 
 /// The bytes of a target in `range` that are not zeros, to the MiB.
@@ -211,10 +216,12 @@ impl Job<'_> {
     }
 
     fn found(&self, findings: Findings) {
-        let Findings { counts, damage, mismatches } = findings;
+        let Findings { counts, damage, more_damage, lost, mismatches } = findings;
         let mut outcome = self.outcome();
         outcome.counts.add(&counts);
         outcome.damage.extend(damage);
+        outcome.more_damage += more_damage;
+        outcome.lost.extend(lost.iter().cloned());
         outcome.mismatches.extend(mismatches.iter().cloned());
     }
 

@@ -8,7 +8,7 @@ use super::window::Window;
 use super::{Carry, Job, RunError};
 use crate::plan::{Shard, Step, Task};
 use crate::ranges::{RangeSet, steps};
-use crate::report::{Counts, Damage};
+use crate::report::{Counts, Damage, Report};
 use crate::source::{Extent, length};
 
 /// Zeros handed to the target in one step.
@@ -30,7 +30,25 @@ pub(super) struct Worker<'w, 'j> {
 pub(super) struct Findings {
     pub(super) counts: Counts,
     pub(super) damage: Vec<Damage>,
+    pub(super) more_damage: u64,
+    pub(super) lost: RangeSet,
     pub(super) mismatches: RangeSet,
+}
+
+impl Findings {
+    /// Keeps the first of what is found damaged, and of all of it which bytes are lost.
+    pub(super) fn damaged(&mut self, damage: Damage) {
+        self.lost.extend(damage.logical.iter().cloned());
+        let goes_on = self.damage.last_mut().is_some_and(|last| last.join(&damage));
+        if goes_on {
+            return;
+        }
+        if self.damage.len() < Report::KEPT {
+            self.damage.push(damage);
+        } else {
+            self.more_damage += 1;
+        }
+    }
 }
 
 impl<'w, 'j> Worker<'w, 'j> {

@@ -29,6 +29,7 @@ pub(crate) struct Restored {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hashes: BTreeMap<&'static str, String>,
     pub damage: Vec<DamageView>,
+    pub more_damage: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map: Option<PathView>,
     pub seconds: f64,
@@ -79,6 +80,7 @@ impl Restored {
             target_verified: false,
             hashes: BTreeMap::new(),
             damage: report.damage.iter().map(DamageView::new).collect(),
+            more_damage: report.more_damage,
             map: None,
             seconds: 0.0,
         }
@@ -133,6 +135,10 @@ impl Restored {
                 d.member_range[1],
                 line(&d.message)
             );
+        }
+        if self.more_damage > 0 {
+            let _ =
+                writeln!(out, "  lost: {} more places; the map has all bytes", self.more_damage);
         }
         out
     }

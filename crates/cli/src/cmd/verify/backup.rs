@@ -27,6 +27,9 @@ pub(super) struct Verification {
     mode: &'static str,
     members: Vec<MemberView>,
     pub damage: Vec<DamageView>,
+    /// Places beyond those listed.
+    #[serde(rename = "more_damage")]
+    pub more: u64,
     seconds: f64,
 }
 
@@ -46,11 +49,12 @@ pub(super) fn run(
     start: Instant,
     common: &Common,
 ) -> Result<Verification, Failure> {
-    let (mut members, mut damage) = (Vec::new(), Vec::new());
+    let (mut members, mut damage, mut more) = (Vec::new(), Vec::new(), 0);
     for (no, member) in (0..).zip(&backup.set.members) {
         let alone = volume.alone(MemberNo(no)).map_err(|e| Failure::Layout(e.into()))?;
         let report = if is_quick { Report::default() } else { read(&alone, common)? };
         damage.extend(report.damage.iter().map(|damage| of(&damage.cause)));
+        more += report.more_damage;
         members.push(MemberView::new(member, &alone, &report));
     }
     if is_quick {
@@ -62,6 +66,7 @@ pub(super) fn run(
         mode: if is_quick { "quick" } else { "full" },
         members,
         damage,
+        more,
         seconds: start.elapsed().as_secs_f64(),
     })
 }
@@ -107,6 +112,9 @@ impl Verification {
         }
         for damage in &self.damage {
             let _ = writeln!(out, "damage: {}: {}", damage.path, line(&damage.message));
+        }
+        if self.more > 0 {
+            let _ = writeln!(out, "damage: {} more places", self.more);
         }
         let unproved = self.members.iter().any(|member| member.proof.none > 0);
         let verdict = match (self.damage.is_empty(), self.mode, unproved) {

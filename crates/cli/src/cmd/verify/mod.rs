@@ -1,6 +1,7 @@
 //! `verify`: every byte of a set and of the ancestors it needs.
 
 mod backup;
+mod lines;
 mod set;
 
 use std::fmt::{Display, Write};
@@ -19,6 +20,7 @@ use crate::output::{Output, PathView, note};
 use crate::subject::{Origin, Subject};
 use crate::view::set_name::SetName;
 use crate::watch::Watch;
+use lines::Lines;
 
 /// How many of the ranges that differ are shown to people.
 const SHOWN: usize = 20;
@@ -44,25 +46,33 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
         return against(target, &given.subject()?, start, common, output);
     }
     let subject = given.all_members()?;
-    match &subject.origin {
+    let lines = args.report.as_deref().map(Lines::create).transpose()?;
+    let lines = lines.as_ref();
+    let exit = match &subject.origin {
         Origin::Set { manifest, open } => {
-            let verification = set::run(&manifest.id, open, args.quick, start, common)?;
+            let how = set::How { is_quick: args.quick, start, lines };
+            let verification = set::run(&manifest.id, open, &how, common)?;
             output.result(&verification, set::Verification::text)?;
-            Ok(verdict(&verification.damage))
+            verdict(&verification.damage, verification.more())
         }
         Origin::Backup(backup) => {
             let verification = backup::run(backup, &subject.volume, args.quick, start, common)?;
+            if let Some(lines) = lines {
+                verification.damage.iter().for_each(|damage| lines.view(damage));
+            }
             output.result(&verification, backup::Verification::text)?;
-            Ok(verdict(&verification.damage))
+            verdict(&verification.damage, verification.more)
         }
-        Origin::Raw(_) => read_all(&subject, start, common, output),
-    }
+        Origin::Raw(_) => read_all(&subject, start, common, output)?,
+    };
+    lines.map_or(Ok(()), Lines::finish)?;
+    Ok(exit)
 }
 
 /// Names the first place where there is damage.
-fn verdict(damage: &[DamageView]) -> Exit {
+fn verdict(damage: &[DamageView], more: u64) -> Exit {
     let Some(first) = damage.first() else { return Exit::Done };
-    let others = match damage.len() {
+    let others = match damage.len() as u64 + more {
         1 => String::new(),
         found => format!(", the first of {found} places"),
     };

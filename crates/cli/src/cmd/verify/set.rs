@@ -1,14 +1,16 @@
 //! `verify` of a set of snapshot files.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::path::Path;
 use std::time::Instant;
 
 use restore::catalog::OpenSet;
 use restore::snapfmt::{SetContentId, SetId, VolumeId};
-use restore::verify::{Depth, FileReport, verify};
+use restore::verify::{Depth, FileReport, verify_and_tell};
 use serde::Serialize;
 
 use super::DamageView;
+use super::lines::Lines;
 use crate::args::Common;
 use crate::exit::Failure;
 use crate::output::{PathView, line, name, size};
@@ -22,6 +24,7 @@ pub(super) struct Verification {
     mode: &'static str,
     files: Vec<FileView>,
     pub damage: Vec<DamageView>,
+    more_damage: Vec<MoreView>,
     seconds: f64,
 }
 
@@ -34,17 +37,29 @@ struct FileView {
     chunks: u64,
 }
 
-/// Checks every byte of the set's files and of those it needs, or with `is_quick` only what is stored.
+/// How a set is checked.
+pub(super) struct How<'h> {
+    /// Only what is stored.
+    pub is_quick: bool,
+    pub start: Instant,
+    /// What takes all that is found.
+    pub lines: Option<&'h Lines>,
+}
+
+/// Checks every byte of the set's files and of those it needs.
 pub(super) fn run(
     set_id: &SetId,
     set: &OpenSet,
-    is_quick: bool,
-    start: Instant,
+    how: &How<'_>,
     common: &Common,
 ) -> Result<Verification, Failure> {
+    let How { is_quick, start, lines } = *how;
     let (depth, mode) = if is_quick { (Depth::Quick, "quick") } else { (Depth::Full, "full") };
     let watch = Watch::start(common, "verifying");
-    let result = verify(set, depth, common.jobs(), watch.progress());
+    let told = |path: &Path, what: &dyn Display| {
+        lines.into_iter().for_each(|lines| lines.add(path, what));
+    };
+    let result = verify_and_tell(set, depth, common.jobs(), watch.progress(), &told);
     let terminated = watch.finish();
     let reports = result.map_err(|error| Failure::Run { error, terminated })?;
     Ok(Verification {
@@ -52,14 +67,31 @@ pub(super) fn run(
         content_id: set.content,
         mode,
         damage: reports.iter().flat_map(damage).collect(),
+        more_damage: reports.iter().flat_map(more).collect(),
         files: reports.into_iter().map(FileView::from).collect(),
         seconds: start.elapsed().as_secs_f64(),
     })
 }
 
+/// Bytes of a file with more damage in them.
+#[derive(Serialize)]
+struct MoreView {
+    path: PathView,
+    file_range: [u64; 2],
+    count: u64,
+}
+
+fn more(report: &FileReport) -> impl Iterator<Item = MoreView> {
+    report.more.ranges().into_iter().map(|(range, count)| MoreView {
+        path: report.path.as_path().into(),
+        file_range: [range.start, range.end],
+        count,
+    })
+}
+
 impl From<FileReport> for FileView {
     fn from(report: FileReport) -> Self {
-        let FileReport { path, set_id, volume_id, stored_bytes, chunks, findings: _ } = report;
+        let FileReport { path, set_id, volume_id, stored_bytes, chunks, .. } = report;
         Self { path: path.into(), set_id, volume_id, stored_bytes, chunks }
     }
 }
@@ -69,6 +101,11 @@ fn damage(report: &FileReport) -> impl Iterator<Item = DamageView> {
 }
 
 impl Verification {
+    /// How many places with damage are not among those listed.
+    pub(super) fn more(&self) -> u64 {
+        self.more_damage.iter().map(|more| more.count).sum()
+    }
+
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
         for file in &self.files {
@@ -80,6 +117,10 @@ impl Verification {
         }
         for damage in &self.damage {
             let _ = writeln!(out, "damage: {}: {}", damage.path, line(&damage.message));
+        }
+        for more in &self.more_damage {
+            let MoreView { path, file_range: [start, end], count } = more;
+            let _ = writeln!(out, "damage: {path}: {count} more places, in bytes {start} to {end}");
         }
         let verdict = match (self.damage.is_empty(), self.mode) {
             (true, "quick") => {
