@@ -181,7 +181,7 @@ impl Worker<'_, '_> {
         let mut good = 0;
         let ends = lost.iter().map(|lost| lost.range.clone());
         let mut at = wanted.start;
-        for bad in ends.chain([wanted.end..wanted.end]) {
+        for bad in ends.chain(std::iter::once(wanted.end..wanted.end)) {
             let part = at..bad.start;
             at = bad.end;
             good += length(&part);
