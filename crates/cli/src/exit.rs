@@ -84,7 +84,7 @@ impl Exit {
     /// Its place among several that apply: the first one is given.
     pub(crate) const fn rank(self) -> u8 {
         match self {
-            Self::Interrupted | Self::Terminated => 0,
+            Self::Interrupted | Self::ReaderGone | Self::Terminated => 0,
             Self::Usage => 1,
             Self::Incomplete => 2,
             Self::TargetRefused => 3,

@@ -130,8 +130,9 @@ impl Source for BlockSource {
     fn sector(&self, chunk: &ChunkRef) -> Option<u32> {
         let block = u32::try_from(chunk.range.start / BLOCK_SIZE).ok()?;
         let proved = self.checksum(block).map_or(true, |checksum| checksum.is_some());
+        let path = self.blocks.path(block);
         let (file, _) =
-            (!proved).then(|| opened(&self.blocks.path(block), &chunk.range).ok())??;
+            (!proved).then(|| opened(&self.blocks.roots, &path, &chunk.range).ok())??;
         Some(Sectors::of(&file).size())
     }
 
@@ -143,7 +144,7 @@ impl Source for BlockSource {
     ) -> Result<(), ReadError> {
         let block = u32::try_from(chunk.range.start / BLOCK_SIZE).unwrap_or(u32::MAX);
         let path = self.blocks.path(block);
-        let (file, _) = opened(&path, &chunk.range)?;
+        let (file, _) = opened(&self.blocks.roots, &path, &chunk.range)?;
         let offset = part.start - chunk.range.start;
         let read = Sectors::of(&file).read(&file, offset, out);
         read.map_err(|source| ReadError::new(&path, ReadCause::Io { offset, source }))

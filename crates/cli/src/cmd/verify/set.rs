@@ -57,7 +57,9 @@ pub(super) fn run(
     let (depth, mode) = if is_quick { (Depth::Quick, "quick") } else { (Depth::Full, "full") };
     let watch = Watch::start(common, "verifying");
     let told = |path: &Path, what: &dyn Display| {
-        lines.into_iter().for_each(|lines| lines.add(path, what));
+        if let Some(lines) = lines {
+            lines.add(path, what);
+        }
     };
     let result = verify_and_tell(set, depth, common.jobs(), watch.progress(), &told);
     let terminated = watch.finish();
