@@ -27,7 +27,7 @@ use restore::layout_file::LayoutFileError;
 use restore::overlay::OverlayError;
 use restore::rebuild::RebuildError;
 use restore::room::NoRoom;
-use restore::snapfmt::WriteError;
+use restore::snapfmt::{Fault, WriteError};
 use restore::source::NotRaw;
 use restore::stream::StreamError;
 use restore::survey::SurveyError;
@@ -331,24 +331,7 @@ impl Failure {
                 "restore --salvage leaves damaged ranges out and lists them; another copy of the file may be whole"
             }
             Self::Capture { error, .. } => capture_hint(error),
-            Self::Rebuild(error) => match error {
-                RebuildError::Source { .. } => "what is left of the file does not say what it is",
-                RebuildError::Parent(_) => "verify the parent set first",
-                RebuildError::Lost { .. } => {
-                    "records or chunks themselves are lost, not only the index; look for another copy"
-                }
-                RebuildError::Unproved { .. } => {
-                    "give --sibling PATH: another member's file of the same set proves what is whole"
-                }
-                RebuildError::Mismatch { .. } => {
-                    "records are missing at the end; look for another copy"
-                }
-                RebuildError::Write { .. } | RebuildError::Target { .. } => {
-                    "make space or choose another place"
-                }
-                RebuildError::Exists { .. } => "choose another name for the output",
-                RebuildError::NoParent { .. } => "give --sibling PATH with the set it builds on",
-            },
+            Self::Rebuild(error) => rebuild_hint(error),
             Self::Layout(_) => "docs/FORMAT.md describes layout.toml",
             Self::NotRaw { why, .. } => match why {
                 NotRaw::Container(_) => "--raw takes the bytes of the file as they are",
@@ -363,6 +346,40 @@ impl Failure {
             Self::Report { .. } | Self::Stdout(_) => "the work was done, only its report is lost",
             Self::System(_) => "nothing more is known",
         }
+    }
+}
+
+fn rebuild_hint(error: &RebuildError) -> &'static str {
+    match error {
+        RebuildError::Source { source, .. } if matches!(source.fault, Fault::Io(_)) => {
+            "name a snapshot file that can be read"
+        }
+        RebuildError::Source { .. } => "what is left of the file does not say what it is",
+        RebuildError::Parent(_) => "verify the parent set first",
+        RebuildError::Lost { .. } => {
+            "records or chunks themselves are lost, not only the index; look for another copy"
+        }
+        RebuildError::Unproved { .. } => {
+            "give --sibling PATH: another member's file of the same set proves what is whole"
+        }
+        RebuildError::Mismatch { .. } => "records are missing at the end; look for another copy",
+        RebuildError::Target { source, .. } => place_hint(source),
+        RebuildError::Write { .. } => "make space or choose another place",
+        RebuildError::Exists { .. } => "choose another name for the output",
+        RebuildError::NoParent { .. } => "give --sibling PATH with the set it builds on",
+    }
+}
+
+/// What to do where a new file or directory cannot be made.
+fn place_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "nothing was left; the path leads through something that is no directory"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "nothing was left; choose a place that can be written to"
+        }
+        _ => "nothing was left under the set's name; make space or choose another place",
     }
 }
 
@@ -401,7 +418,7 @@ fn interlock_hint(refused: &Refused) -> &'static str {
 }
 
 /// What to try next where a capture stopped.
-const fn capture_hint(error: &CaptureError) -> &'static str {
+fn capture_hint(error: &CaptureError) -> &'static str {
     match error {
         CaptureError::Source(_) => "the member must be readable to its end; nothing was written",
         CaptureError::Parent(_) => "verify the parent set, or capture without --parent",
@@ -412,7 +429,8 @@ const fn capture_hint(error: &CaptureError) -> &'static str {
         | CaptureError::Write { source: WriteError::Limit { .. }, .. } => {
             "see docs/FORMAT.md for the bounds"
         }
-        CaptureError::Write { .. } | CaptureError::Target { .. } => {
+        CaptureError::Target { source, .. } => place_hint(source),
+        CaptureError::Write { .. } => {
             "nothing was left under the set's name; make space or choose another place"
         }
         CaptureError::Exists { .. } => "choose another --set-id or directory",

@@ -14,6 +14,21 @@ pub struct ByteSize(pub u64);
 #[error("not a size: a whole number of bytes, or one with K, M, G, T or P (powers of 1024)")]
 pub struct NotASize;
 
+impl ByteSize {
+    /// A place or length as a user says it: a size, or hexadecimal digits after `0x` as messages and dumps show
+    /// them.
+    pub fn of_place(text: &str) -> Result<Self, NotASize> {
+        match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            // The parser takes a sign.
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                u64::from_str_radix(digits, 16).map(Self).map_err(|_| NotASize)
+            }
+            Some(_) => Err(NotASize),
+            None => text.parse(),
+        }
+    }
+}
+
 impl FromStr for ByteSize {
     type Err = NotASize;
 
@@ -76,6 +91,18 @@ mod tests {
         for bad in ["", "K", "64KB", "1.5G", "-1", "99999999999P", "64 K"] {
             assert_eq!(bad.parse::<ByteSize>(), Err(NotASize), "{bad}");
         }
+    }
+
+    #[test]
+    fn places_in_both_ways() {
+        let places =
+            ["4096", "0x1000", "0X1f", "64K", "0"].map(|t| ByteSize::of_place(t).unwrap().0);
+        assert_eq!(places, [4096, 4096, 31, 65536, 0]);
+        for bad in ["0x", "0x+1", "0x1K", "1000h", "0x10000000000000000", "-0x1", "x1"] {
+            assert_eq!(ByteSize::of_place(bad), Err(NotASize), "{bad}");
+        }
+        // Sizes of a layout file are as its format has them.
+        assert_eq!("0x1000".parse::<ByteSize>(), Err(NotASize));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Bytes of an image in order, to a stream or a new file.
 
+use snapfmt::Offset;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -26,7 +27,7 @@ pub enum Output<'o> {
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
     /// The image cannot be read.
-    #[error("byte {at} cannot be read: {error}")]
+    #[error("byte {at} cannot be read: {error}", at = Offset(*at))]
     Image {
         /// The first byte that was not written.
         at: u64,

@@ -1,6 +1,7 @@
 //! A logical volume as a raw image that is read, and perhaps written, anywhere and at once: what is
 //! attached, served and read in pieces, as against restored from end to end.
 
+use snapfmt::Offset;
 use std::io;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub enum ImageError {
     #[error(transparent)]
     Damaged(Arc<ReadError>),
     /// What is written over the image, or its local copy, cannot be read or written.
-    #[error("{}: {action} at {offset:#x}: {source}", path.display())]
+    #[error("{}: {action} at {offset}: {source}", path.display(), offset = Offset(*offset))]
     Local {
         /// The file.
         path: std::path::PathBuf,
@@ -67,7 +68,7 @@ pub enum ImageError {
         source: Arc<io::Error>,
     },
     /// The range asked for is not within the image.
-    #[error("bytes {start:#x} to {end:#x} are beyond the end at {size:#x}")]
+    #[error("bytes {start} to {end} are beyond the end at {size}", start = Offset(*start), end = Offset(*end), size = Offset(*size))]
     Beyond {
         /// First byte asked for.
         start: u64,

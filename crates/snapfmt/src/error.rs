@@ -1,5 +1,6 @@
 //! What can be wrong with a snapshot file, and where.
 
+use crate::Offset;
 use std::fmt;
 use std::io;
 
@@ -99,7 +100,7 @@ pub enum Fault {
         found: Digest,
     },
     /// A frame says it stands elsewhere: it was moved, or belongs to another file.
-    #[error("says it stands at offset {claimed:#x}")]
+    #[error("says it stands at offset {claimed}", claimed = Offset(*claimed))]
     Misplaced {
         /// The offset the frame claims.
         claimed: u64,
@@ -231,7 +232,7 @@ pub struct FormatError {
 fn place(what: Structure, at: u64) -> String {
     match what {
         Structure::File => String::new(),
-        _ => format!("{what} at offset {at:#x}: "),
+        _ => format!("{what} at offset {}: ", Offset(at)),
     }
 }
 

@@ -34,6 +34,7 @@ mod input;
 mod json;
 mod limits;
 mod manifest;
+mod offset;
 mod read_at;
 mod reader;
 mod record;
@@ -58,6 +59,7 @@ pub use manifest::{
     BadId, CheckedManifest, Consistency, ExtentMapDigest, Format, Manifest, Member, Parent, SetId,
     SetManifest, VERSION, VolumeId,
 };
+pub use offset::Offset;
 pub use read_at::{PreadFile, ReadAt};
 pub use reader::{Snapshot, identify};
 pub use record::{Content, Record, RecordContext, Stored};

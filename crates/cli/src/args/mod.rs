@@ -120,10 +120,10 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
     /// First byte to read
-    #[arg(long, value_name = "BYTES", default_value = "0")]
+    #[arg(long, value_name = "BYTES", default_value = "0", value_parser = ByteSize::of_place)]
     pub offset: ByteSize,
     /// Read so many bytes [default: up to the end]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = ByteSize::of_place)]
     pub length: Option<ByteSize>,
     /// A new file for the bytes [default: -, standard output]
     #[arg(short, long, value_name = "FILE")]

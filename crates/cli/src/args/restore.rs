@@ -93,10 +93,10 @@ pub(crate) struct TargetArgs {
 #[command(next_help_heading = "Range")]
 pub(crate) struct ExtentArgs {
     /// First byte to restore; with --in-place also where it goes
-    #[arg(long, value_name = "BYTES", default_value = "0")]
+    #[arg(long, value_name = "BYTES", default_value = "0", value_parser = ByteSize::of_place)]
     pub offset: ByteSize,
     /// Restore so many bytes [default: up to the end]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = ByteSize::of_place)]
     pub length: Option<ByteSize>,
     /// Make the target this large; zeros follow the volume
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["offset", "length"])]

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use restore::extract::{ExtractError, Output as Extracted, extract};
 use restore::reader::{Options, Reader};
+use restore::snapfmt::Offset;
 use serde::Serialize;
 
 use super::restore::range_of;
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
 impl Read {
     fn text(&self, range: &Range<u64>) -> String {
         let bytes = size(range.end - range.start);
-        format!("{}: {bytes} from byte {} on", self.output, range.start)
+        format!("{}: {bytes} from byte {} on", self.output, Offset(range.start))
     }
 }
 

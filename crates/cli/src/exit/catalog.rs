@@ -43,6 +43,9 @@ pub(super) fn hint(error: &CatalogError) -> &'static str {
         CatalogError::Ambiguous { why: Ambiguity::Time, .. } => {
             "name the set by --set-id or --generation"
         }
+        CatalogError::Ambiguous { why: Ambiguity::Fork, .. } => {
+            "two sets build on the same one: choose with --set-id"
+        }
         CatalogError::Ambiguous { .. } => "choose with --set-id or --generation",
         CatalogError::NotFound { any: false } => {
             "directories are searched for *.snap; name other files directly"

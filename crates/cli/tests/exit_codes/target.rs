@@ -8,6 +8,7 @@ use crate::support::failure::Refusal;
 use crate::support::layout::Layout;
 use crate::support::loopmount::Tmpfs;
 use crate::support::needs::{LOOP_MOUNT, trial};
+use crate::support::run::Call;
 use crate::support::sample::restore;
 use crate::support::stage::Stage;
 use crate::support::{Outcome, ensure};
@@ -17,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("code_7_restore_fills_a_tmpfs", &LOOP_MOUNT, restore_fills_a_tmpfs),
         trial("code_7_capture_fills_a_tmpfs", &LOOP_MOUNT, capture_fills_a_tmpfs),
         trial("code_7_file_size_limit", &[], file_size_limit),
+        trial("hints_say_what_is_wrong_with_a_path", &[], hints_of_paths),
     ]
 }
 
@@ -55,4 +57,14 @@ fn file_size_limit() -> Outcome {
     let stage = stage()?;
     let call = stage.restore().within("trap '' XFSZ; ulimit -f 8192; exec");
     stage.refuses(call, 7, &["volume.img"])
+}
+
+/// To make space helps nobody whose path leads through a file.
+fn hints_of_paths() -> Outcome {
+    let stage = Stage::new()?;
+    let file = stage.out.join("bystander");
+    let call = stage.sample.capture(&file.join("sets"), "dsnap-1");
+    stage.refuses(call, 7, &["bystander", "something that is no directory"])?;
+    let call = Call::new("rebuild").arg(stage.out.join("nowhere")).option("-o", stage.target());
+    stage.refuses(call, 4, &["nowhere", "a snapshot file that can be read"])
 }

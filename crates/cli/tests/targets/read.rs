@@ -72,7 +72,7 @@ fn stops_at_damage() -> Outcome {
     let good = ran.stdout.len();
     ensure!(good > 0 && good < image.len(), "{good} bytes");
     ensure!(ran.stdout == image[..good], "wrong bytes before byte {good}");
-    for said in [format!("byte {good} cannot be read"), "1-vol-b.snap".into()] {
+    for said in [format!("byte {good} ({good:#x}) cannot be read"), "1-vol-b.snap".into()] {
         ensure!(ran.stderr.contains(&said), "no {said:?} in {}", ran.stderr);
     }
     of(&stage).option("-o", stage.target()).exits(4)?;
@@ -93,6 +93,7 @@ fn refuses() -> Outcome {
     of(&stage).arg("--json").exits(2)?;
     let to_file = || of(&stage).option("-o", stage.target());
     stage.refuses(to_file().option("--offset", "1618433"), 2, &["1618432"])?;
+    stage.refuses(to_file().option("--offset", "0x18b201"), 2, &["1618432"])?;
     stage.refuses(to_file().option("--offset", "1").option("--length", "1618432"), 2, &[])?;
     stage.refuses(to_file().option("--set-id", "dsnap-1"), 6, &[])?;
     stage.refuses(of(&stage).option("-o", stage.out.join("nowhere/file")), 7, &["nowhere/file"])

@@ -1,12 +1,13 @@
 //! What can be wrong with a physical volume and the metadata on it.
 
 use super::text::TextFault;
+use snapfmt::Offset;
 
 /// Why a label, an area or a text of LVM2 cannot be believed. Offsets are bytes of the device.
 #[derive(Debug, thiserror::Error)]
 pub enum LvmError {
     /// Reading failed.
-    #[error("cannot be read at {offset:#x}: {source}")]
+    #[error("cannot be read at {offset}: {source}", offset = Offset(*offset))]
     Io {
         /// Offset in bytes.
         offset: u64,
@@ -15,7 +16,7 @@ pub enum LvmError {
         source: std::io::Error,
     },
     /// A checksum does not match.
-    #[error("the {what} at {offset:#x} has the checksum {found:#010x}, expected {expected:#010x}")]
+    #[error("the {what} at {offset} has the checksum {found:#010x}, expected {expected:#010x}", offset = Offset(*offset))]
     Checksum {
         /// What it is of.
         what: &'static str,
@@ -27,7 +28,7 @@ pub enum LvmError {
         found: u32,
     },
     /// A field says what cannot be.
-    #[error("the {what} at {offset:#x} says {found} as {field}")]
+    #[error("the {what} at {offset} says {found} as {field}", offset = Offset(*offset))]
     Field {
         /// The structure.
         what: &'static str,
@@ -39,7 +40,7 @@ pub enum LvmError {
         found: u64,
     },
     /// The metadata is no text that lvm2 writes.
-    #[error("the metadata text of the area at {offset:#x}: {source}")]
+    #[error("the metadata text of the area at {offset}: {source}", offset = Offset(*offset))]
     Text {
         /// Where the area is, in bytes.
         offset: u64,

@@ -1,5 +1,6 @@
 //! The superblock on each member, in one form for all versions.
 
+use snapfmt::Offset;
 use std::fmt;
 
 use restore::snapfmt::ReadAt;
@@ -200,7 +201,7 @@ pub struct Superblock {
 #[derive(Debug, thiserror::Error)]
 pub enum MdError {
     /// Reading failed.
-    #[error("cannot be read at {offset:#x}: {source}")]
+    #[error("cannot be read at {offset}: {source}", offset = Offset(*offset))]
     Io {
         /// Offset in bytes.
         offset: u64,
@@ -210,8 +211,7 @@ pub enum MdError {
     },
     /// The checksum does not match.
     #[error(
-        "the RAID superblock at {offset:#x} has the checksum {found:#010x}, expected {expected:#010x}"
-    )]
+        "the RAID superblock at {offset} has the checksum {found:#010x}, expected {expected:#010x}", offset = Offset(*offset))]
     Checksum {
         /// Where it is.
         offset: u64,
@@ -221,7 +221,7 @@ pub enum MdError {
         found: u32,
     },
     /// A field says what cannot be.
-    #[error("the RAID superblock at {offset:#x} says {found} as {field}")]
+    #[error("the RAID superblock at {offset} says {found} as {field}", offset = Offset(*offset))]
     Field {
         /// Where it is.
         offset: u64,

@@ -1,6 +1,7 @@
 //! What speaks against a device of a stack.
 
 use restore::partitions::{Flaw, TableError};
+use snapfmt::Offset;
 
 use super::DeviceNo;
 use crate::lvm2::{LegNote, LegState, LvmError, LvmId, PvState, Unreadable};
@@ -98,8 +99,7 @@ pub enum Problem {
     },
     /// The copy of a filesystem's superblock is not where it must be.
     #[error(
-        "the {filesystem} on it has no copy of its superblock at {offset:#x}, where it must be"
-    )]
+        "the {filesystem} on it has no copy of its superblock at {offset}, where it must be", offset = Offset(*offset))]
     FilesystemBroken {
         /// What it calls itself.
         filesystem: &'static str,
@@ -121,7 +121,7 @@ pub enum Warning {
     #[error("{0}")]
     Metadata(LvmError),
     /// A copy of LVM's metadata on it is of an earlier moment.
-    #[error("the metadata at {offset:#x} is at {seqno}, the group is at {newest}")]
+    #[error("the metadata at {offset} is at {seqno}, the group is at {newest}", offset = Offset(*offset))]
     OldMetadata {
         /// Where it is, in bytes.
         offset: u64,
@@ -153,7 +153,7 @@ pub enum Warning {
     Leg(LegNote),
     /// Copies in its array are equal as far as a number says.
     #[error(
-        "the array was being resynced: only up to byte {up_to} of each member are its copies known to be equal"
+        "the array was being resynced: only up to byte {up_to} of each member are its copies known to be equal", up_to = Offset(*up_to)
     )]
     Resyncing {
         /// How far.
@@ -294,6 +294,7 @@ fn pv_state(state: &PvState, seqno: u64) -> String {
         }
         PvState::Elsewhere { group } => format!("says itself that it is of group {group:?}"),
         PvState::Short { size, needed } => {
+            let needed = Offset(*needed);
             format!("is cut off: its extents end at byte {needed}, the device has {size}")
         }
     }
@@ -310,9 +311,10 @@ fn member_state(state: &MemberState, events: u64) -> String {
         MemberState::LeftOut { .. } => "was given up by another that is as new".into(),
         MemberState::Split { .. } => "and another each say that the other failed".into(),
         MemberState::Recovering { up_to } => {
-            format!("is not yet in sync beyond byte {up_to} of its data")
+            format!("is not yet in sync beyond byte {} of its data", Offset(*up_to))
         }
         MemberState::Short { size, needed } => {
+            let needed = Offset(*needed);
             format!("is cut off: its data end at byte {needed}, the device has {size}")
         }
         MemberState::Differs { field } => format!("says something else than the others as {field}"),

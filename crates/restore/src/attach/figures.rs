@@ -1,5 +1,6 @@
 //! What a server has done so far, and what it has to say meanwhile.
 
+use snapfmt::Offset;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,8 +47,8 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { offset, length, error } => {
-                let end = offset.saturating_add(*length);
-                write!(f, "bytes {offset:#x} to {end:#x} cannot be read: {error}")
+                let (start, end) = (Offset(*offset), Offset(offset.saturating_add(*length)));
+                write!(f, "bytes {start} to {end} cannot be read: {error}")
             }
             Self::Unwritable { error } => write!(f, "cannot be written: {error}"),
             Self::Without { what, why } => write!(f, "going on without {what}: {why}"),

@@ -76,7 +76,7 @@ pub enum RunError {
 }
 
 fn at(offset: Option<u64>) -> String {
-    offset.map_or_else(String::new, |offset| format!(" at offset {offset:#x}"))
+    offset.map_or_else(String::new, |offset| format!(" at offset {}", snapfmt::Offset(offset)))
 }
 
 /// Everything the workers of one job share.

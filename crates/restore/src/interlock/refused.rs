@@ -1,5 +1,6 @@
 //! Why a target must not be overwritten.
 
+use snapfmt::Offset;
 use std::fmt;
 use std::fs::Metadata;
 use std::io;
@@ -104,7 +105,7 @@ pub enum Why {
         found: u64,
     },
     /// What is to be written does not start or end with a sector.
-    #[error("has sectors of {sector_size} bytes, but byte {offset} is not where one begins")]
+    #[error("has sectors of {sector_size} bytes, but byte {offset} is not where one begins", offset = Offset(*offset))]
     Misaligned {
         /// Where writing starts or ends.
         offset: u64,

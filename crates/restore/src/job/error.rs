@@ -1,5 +1,6 @@
 //! Why a restore did not reach its end, and what is left of it.
 
+use snapfmt::Offset;
 use std::io;
 use std::path::PathBuf;
 
@@ -51,9 +52,8 @@ pub enum JobError {
     },
     /// The medium does not hold what was written.
     #[error(
-        "{}: the medium does not hold what was written: {} bytes differ, the first at {:#x}",
-        path.display(), wrong.bytes(), wrong.next_from(0).unwrap_or(0)
-    )]
+        "{}: the medium does not hold what was written: {} bytes differ, the first at {}",
+        path.display(), wrong.bytes(), Offset(wrong.next_from(0).unwrap_or(0)))]
     Mismatch {
         /// The target.
         path: PathBuf,

@@ -1,5 +1,6 @@
 //! Why a journal cannot be used.
 
+use snapfmt::Offset;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -88,7 +89,10 @@ impl fmt::Display for Stranger {
             Self::Range { expected, found } => write!(
                 f,
                 "of bytes {} to {}, not {} to {}",
-                found.start, found.end, expected.start, expected.end
+                Offset(found.start),
+                Offset(found.end),
+                Offset(expected.start),
+                Offset(expected.end)
             ),
             Self::Target { expected, found } => {
                 write!(f, "onto {}, not {expected}", found.escape_debug())

@@ -4,6 +4,7 @@
 mod gpt;
 mod mbr;
 
+use snapfmt::Offset;
 use std::io;
 use std::ops::Range;
 
@@ -66,7 +67,7 @@ pub enum Flaw {
     #[error("the two copies of the partition table differ, the first was taken")]
     CopiesDiffer,
     /// A partition reaches beyond the disk and is left out.
-    #[error("partition {number} reaches to byte {end}, the disk has {size}")]
+    #[error("partition {number} reaches to byte {end}, the disk has {size}", end = Offset(*end))]
     BeyondEnd {
         /// Its number.
         number: u32,
@@ -95,7 +96,7 @@ pub enum TableError {
     #[error("both copies of the partition table are damaged")]
     Damaged,
     /// The extended partition's chain of tables is broken or has no end.
-    #[error("the chain of logical partitions is broken at byte {offset}")]
+    #[error("the chain of logical partitions is broken at byte {offset}", offset = Offset(*offset))]
     BrokenChain {
         /// Where the link is that leads nowhere.
         offset: u64,

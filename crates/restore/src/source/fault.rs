@@ -1,5 +1,6 @@
 //! What can be wrong with the data of another system's backup.
 
+use snapfmt::Offset;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -8,13 +9,13 @@ use std::ops::Range;
 #[derive(Debug, thiserror::Error)]
 pub enum BackupFault {
     /// The file that holds the bytes is not there.
-    #[error("is missing; it holds bytes {:#x} to {:#x}", range.start, range.end)]
+    #[error("is missing; it holds bytes {} to {}", Offset(range.start), Offset(range.end))]
     Missing {
         /// Bytes of the member.
         range: Range<u64>,
     },
     /// The file, or what it decompresses to, is shorter or longer than it must be.
-    #[error("has {found} bytes for {:#x} to {:#x}, {expected} are expected", range.start, range.end)]
+    #[error("has {found} bytes for {} to {}, {expected} are expected", Offset(range.start), Offset(range.end))]
     Length {
         /// Bytes of the member.
         range: Range<u64>,
@@ -25,9 +26,8 @@ pub enum BackupFault {
     },
     /// The bytes are not those that the checksum was made of.
     #[error(
-        "bytes {:#x} to {:#x} have {algorithm} {found}, {expected} is expected",
-        range.start, range.end
-    )]
+        "bytes {} to {} have {algorithm} {found}, {expected} is expected",
+        Offset(range.start), Offset(range.end))]
     Checksum {
         /// Bytes of the member.
         range: Range<u64>,
@@ -39,7 +39,7 @@ pub enum BackupFault {
         found: Checksum,
     },
     /// The compressed data is damaged.
-    #[error("bytes {:#x} to {:#x} cannot be decompressed: {source}", range.start, range.end)]
+    #[error("bytes {} to {} cannot be decompressed: {source}", Offset(range.start), Offset(range.end))]
     Compressed {
         /// Bytes of the member.
         range: Range<u64>,

@@ -10,6 +10,7 @@ mod raw;
 mod repeats;
 mod sectors;
 
+use snapfmt::Offset;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -191,7 +192,7 @@ pub enum ReadCause {
     #[error(transparent)]
     Below(#[from] ImageError),
     /// Reading failed.
-    #[error("cannot be read at offset {offset:#x}: {source}")]
+    #[error("cannot be read at offset {offset}: {source}", offset = Offset(*offset))]
     Io {
         /// Offset in bytes.
         offset: u64,
@@ -207,8 +208,7 @@ pub enum ReadCause {
     NoSuchChunk,
     /// A snapshot leaves bytes to a parent that does not have them.
     #[error(
-        "bytes {start:#x} to {end:#x} are inherited, the parent has whole chunks up to {parent:#x} only"
-    )]
+        "bytes {start} to {end} are inherited, the parent has whole chunks up to {parent} only", start = Offset(*start), end = Offset(*end), parent = Offset(*parent))]
     BeyondParent {
         /// First byte inherited.
         start: u64,
@@ -218,7 +218,7 @@ pub enum ReadCause {
         parent: u64,
     },
     /// Nothing says what the bytes are: they are left to a parent, and there is none in the chain.
-    #[error("bytes from {start:#x} are inherited, but the chain ends here")]
+    #[error("bytes from {start} are inherited, but the chain ends here", start = Offset(*start))]
     NoParent {
         /// First byte inherited.
         start: u64,

@@ -2,6 +2,7 @@
 
 mod stored;
 
+use crate::Offset;
 use std::ops::Range;
 
 use crate::geometry::MemberNo;
@@ -65,7 +66,7 @@ pub enum LayoutError {
     },
     /// A segment does not start where the one before ends.
     #[error(
-        "segment {segment} starts at {found}, expected {expected}: segments follow each other without gap or overlap (a gap is an unmapped segment)"
+        "segment {segment} starts at {found}, expected {expected}: segments follow each other without gap or overlap (a gap is an unmapped segment)", found = Offset(*found), expected = Offset(*expected)
     )]
     NotContiguous {
         /// Which segment.
@@ -124,7 +125,7 @@ pub enum LayoutError {
         members: u32,
     },
     /// A column reaches beyond its member's end.
-    #[error("segment {segment} reaches byte {end} of member {member}, which has {size}")]
+    #[error("segment {segment} reaches byte {end} of member {member}, which has {size}", end = Offset(*end))]
     OutOfRange {
         /// Which segment.
         segment: u32,
@@ -136,7 +137,7 @@ pub enum LayoutError {
         size: u64,
     },
     /// Two columns share bytes of a member.
-    #[error("segments {first} and {second} both use byte {offset} of member {member}")]
+    #[error("segments {first} and {second} both use byte {offset} of member {member}", offset = Offset(*offset))]
     Overlap {
         /// One segment.
         first: u32,

@@ -196,7 +196,7 @@ fn a_manifest_as_long_as_a_header_can_say() {
         let crc = crc32fast::hash(&head[..60]);
         head[60..].copy_from_slice(&crc.to_le_bytes());
         file[..64].copy_from_slice(&head);
-        assert_refused("alone", file.clone(), "manifest at offset 0x0");
+        assert_refused("alone", file.clone(), "manifest at offset 0 (0x0)");
         // The same with all those bytes there: a footer at the end of 2 TiB.
         let end = 2_u64 << 40;
         let at = file.len() - 232;
@@ -209,7 +209,7 @@ fn a_manifest_as_long_as_a_header_can_say() {
         long[at..at + 64].copy_from_slice(&support::forge::header(&footer, end - 232, &tag));
         long[at + 64..].copy_from_slice(&footer.payload);
         let error = refused("long", &(Arc::new(Long(long, end)) as Arc<dyn ReadAt>)).to_string();
-        assert!(error.starts_with("manifest at offset 0x0"), "{error}");
+        assert!(error.starts_with("manifest at offset 0 (0x0)"), "{error}");
     }
 }
 
@@ -364,7 +364,7 @@ fn extent_map_claims() {
         assert_refused(name, apply(MAP_ROOT, at, bytes), expected);
     }
     let segments: [(&str, usize, &[u8], &str); 13] = [
-        ("gap", 32, &[1], "starts at 16385, expected 16384"),
+        ("gap", 32, &[1], "starts at 16385 (0x4001), expected 16384 (0x4000)"),
         ("no length", 8, &[0; 8], "segment 0 has no length"),
         ("longest", 8, &max8, "segment 0: 18446744073709551615 bytes in stripes"),
         ("sum beyond u64", 40, &max8, "segments end at 18446744073709551615"),
@@ -382,8 +382,8 @@ fn extent_map_claims() {
         assert_refused(name, apply(SEGMENTS, at, bytes), expected);
     }
     let columns: [(&str, usize, &[u8], &str); 5] = [
-        ("overlap", 40, &[0; 8], "both use byte 0 of member 0"),
-        ("within a segment", 16, &[0; 4], "both use byte 0 of member 0"),
+        ("overlap", 40, &[0; 8], "both use byte 0 (0x0) of member 0"),
+        ("within a segment", 16, &[0; 4], "both use byte 0 (0x0) of member 0"),
         ("no member", 0, &max4, "names member 4294967295 of 2"),
         ("end of u64", 8, &max8, "reaches byte 18446744073709551615"),
         ("reserved", 4, &[1], "reserved field is 1"),

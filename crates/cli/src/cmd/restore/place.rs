@@ -14,6 +14,7 @@ use restore::job::{JournalAt, Target};
 use restore::journal::SyncPoints;
 use restore::room::{self, check_room};
 use restore::sink::ImageSink;
+use restore::snapfmt::Offset;
 use restore::survey::survey;
 use restore::{Counts, Progress, Volume};
 
@@ -113,6 +114,7 @@ impl Place {
         note(&format!("overwriting {}; it holds {}", held.identity(), held.contents()));
         if held.size() > extent.end && verbose {
             let end = extent.end;
+            let end = Offset(end);
             note(&format!("what it has behind byte {end} stays; --size says otherwise"));
         }
     }

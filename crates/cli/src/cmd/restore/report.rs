@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use restore::snapfmt::Offset;
 use restore::{Algorithm, Counts, Report};
 use serde::Serialize;
 
@@ -131,8 +132,8 @@ impl Restored {
                 "  lost: member {} ({}) bytes {} to {}: {}",
                 d.member,
                 name(&d.volume_id),
-                d.member_range[0],
-                d.member_range[1],
+                Offset(d.member_range[0]),
+                Offset(d.member_range[1]),
                 line(&d.message)
             );
         }

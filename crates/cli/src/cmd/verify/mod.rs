@@ -11,6 +11,7 @@ use std::time::Instant;
 use restore::engine::{self, Options};
 use restore::job::compare;
 use restore::sink::{NullSink, ReadBack};
+use restore::snapfmt::Offset;
 use serde::Serialize;
 
 use crate::args::{Common, VerifyArgs};
@@ -113,7 +114,7 @@ impl Reading {
         let mut out = String::new();
         for [start, end] in self.differs.iter().take(SHOWN) {
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "differs: bytes {start} to {end}");
+            let _ = writeln!(out, "differs: bytes {} to {}", Offset(*start), Offset(*end));
         }
         let more = self.differs.len().saturating_sub(SHOWN);
         if more > 0 {
