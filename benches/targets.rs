@@ -2,10 +2,12 @@
 //! in place, and keeping what is right already.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has to stop")]
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use restore::entry::Entry;
 use restore::job::{JournalAt, Restore, Target};
 use restore::journal::SyncPoints;
 use restore::sink::Io;
@@ -49,18 +51,20 @@ fn targets(c: &mut Criterion<Rates>) {
 }
 
 fn new(target: &Path) -> Target {
-    Target::Image { path: target.to_owned(), replace: false, preallocate: false }
+    Target::image(target).expect("its directory")
 }
 
 fn over(target: &Path, delta: bool) -> Target {
-    Target::InPlace { path: target.to_owned(), delta, preallocate: false }
+    let file = File::options().read(true).write(true).open(target).expect("a target");
+    Target::InPlace { file, path: target.to_owned(), delta, preallocate: false }
 }
 
 fn at(target: &Path, bytes: u64) -> JournalAt {
     let mut path = target.to_owned().into_os_string();
     path.push(".journal");
     let points = SyncPoints { bytes, time: Duration::from_secs(3600) };
-    JournalAt { path: PathBuf::from(path), volume: "bench".to_owned(), points, restart: false }
+    let entry = Entry::at(Path::new(&path)).expect("its directory");
+    JournalAt { entry, volume: "bench".to_owned(), points, restart: false }
 }
 
 fn bring(volume: &Volume, target: Target, io: Io, journal: Option<JournalAt>) {

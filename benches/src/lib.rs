@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use restore::engine::{Options, run};
+use restore::entry::Entry;
 use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::{Progress, Volume};
 use snapfmt::ChunkSize;
@@ -86,8 +87,9 @@ pub fn bring(volume: &Volume, sink: &dyn Sink, workers: usize) {
 /// Restores sets as the command does: from their directories to a durable file under its name.
 pub fn restore_to_image(sets: &Sets, target: &Path, workers: usize) {
     let volume = sets.volume(false);
+    let target = Entry::at(target).expect("its directory");
     let sink =
-        ImageSink::create(target, volume.size(), ImageOptions::default()).expect("a new image");
+        ImageSink::create(&target, volume.size(), ImageOptions::default()).expect("a new image");
     bring(&volume, &sink, workers);
     Box::new(sink).finish().expect("a durable image");
 }

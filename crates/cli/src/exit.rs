@@ -104,7 +104,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// Why a target was refused.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     /// It exists.
     Exists,
@@ -114,6 +114,8 @@ pub(crate) enum Refusal {
     DirectoryExists,
     /// It is neither a regular file nor free, but this.
     NotAFile(&'static str),
+    /// It is a link, to this.
+    Link(PathBuf),
     /// It is the journal of another restore, unfinished, to the same target.
     Unfinished,
     /// It is one of the files the volume is read from.
@@ -293,6 +295,7 @@ impl Failure {
                         format!("{path}: exists already")
                     }
                     Refusal::NotAFile(kind) => format!("{path}: is {kind}, not a regular file"),
+                    Refusal::Link(to) => format!("{path}: is a link, to {}", to.display()),
                     Refusal::Unfinished => {
                         format!("{path}: says that the target holds another restore, unfinished")
                     }
@@ -339,8 +342,8 @@ impl Failure {
                 NotRaw::Io(_) => "a member is a readable raw image or block device",
             },
             Self::Member { .. } => "a member is a readable raw image or block device",
-            Self::Refused { why, .. } => refusal_hint(*why),
-            Self::Target { .. } => "nothing was left under the target's name",
+            Self::Refused { why, .. } => refusal_hint(why),
+            Self::Target { error, .. } => job::target_hint(error),
             Self::Overlay(error) => overlay::hint(error),
             Self::Attach(failure) => failure.hint(),
             Self::Report { .. } | Self::Stdout(_) => "the work was done, only its report is lost",
@@ -383,7 +386,7 @@ fn place_hint(error: &io::Error) -> &'static str {
     }
 }
 
-fn refusal_hint(why: Refusal) -> &'static str {
+fn refusal_hint(why: &Refusal) -> &'static str {
     match why {
         Refusal::Exists => {
             "--force replaces an existing file, --in-place overwrites the target itself"
@@ -393,6 +396,7 @@ fn refusal_hint(why: Refusal) -> &'static str {
         Refusal::NotAFile(_) => {
             "name a file that does not exist yet; --in-place overwrites a block device"
         }
+        Refusal::Link(_) => "name the file itself, or one that does not exist yet",
         Refusal::Unfinished => "finish that restore first, or throw its work away with --restart",
         Refusal::IsSource => "name another target",
     }
@@ -404,6 +408,9 @@ fn interlock_hint(refused: &Refused) -> &'static str {
             "check the path and its permissions; --in-place needs a target that exists"
         }
         Refused::Kind { .. } => "name a regular file or block device",
+        Refused::Link { .. } => {
+            "name the file itself; links are followed to devices only, and only those of root or your own"
+        }
         Refused::Unsafe { why, .. } => match why {
             Why::InUse(_) => "unmount or release it first, if it is really to be overwritten",
             Why::Locked(_) => "wait for the other process to end",
@@ -412,7 +419,6 @@ fn interlock_hint(refused: &Refused) -> &'static str {
             Why::Serial { .. } | Why::Size { .. } => "this is not the device that was meant",
             Why::TooSmall { .. } => "take a larger target; shrink a filesystem after restoring it",
             Why::Misaligned { .. } => "restore a range of whole sectors, or to a file",
-            Why::Replaced => "run the command again",
         },
     }
 }

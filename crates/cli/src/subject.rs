@@ -156,7 +156,11 @@ pub(crate) fn layout_text(volume: &Volume) -> String {
 
 /// What tells that a file or device is the same and was not written to since.
 pub(crate) fn state_of(path: &Path) -> std::io::Result<String> {
-    let meta = fs::metadata(path)?;
-    let identity = job::identity(path)?;
+    let file = fs::File::open(path)?;
+    let (meta, identity) = (file.metadata()?, job::TargetId::of(path, &file)?.text);
+    if !meta.is_file() {
+        // The times of a device's node are of the last start of the machine.
+        return Ok(identity);
+    }
     Ok(format!("{identity} {} {}.{}", meta.len(), meta.mtime(), meta.mtime_nsec()))
 }

@@ -19,6 +19,8 @@ mod overlaid;
 mod pipes;
 #[path = "targets/plan.rs"]
 mod plan;
+#[path = "targets/planted.rs"]
+mod planted;
 #[path = "targets/proof.rs"]
 mod proof;
 #[path = "targets/ranges.rs"]
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         writing::trials(),
         proof::trials(),
         plan::trials(),
+        planted::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

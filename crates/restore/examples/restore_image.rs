@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use restore::catalog::{Catalog, Lookup, Selection};
 use restore::engine::{Options, run};
+use restore::entry::Entry;
 use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::{Progress, Report};
 
@@ -15,7 +16,7 @@ fn restore_newest(paths: &[PathBuf], target: &Path) -> Result<Report, Box<dyn Er
     let catalog = Catalog::open(paths, &Lookup::default());
     let newest = catalog.select(&Selection::default())?.entry;
     let volume = catalog.open_set(newest)?.volume()?; // complete, or an error that says what is not
-    let sink = ImageSink::create(target, volume.size(), ImageOptions::default())?;
+    let sink = ImageSink::create(&Entry::at(target)?, volume.size(), ImageOptions::default())?;
     let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let options = Options::new(jobs);
     let report = run(&volume, 0..volume.size(), &sink, &options, &Progress::default())?;

@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod device;
 mod digests;
 pub mod engine;
+pub mod entry;
 pub mod extract;
 pub mod filesystem;
 pub mod hydrate;

@@ -1,7 +1,7 @@
 //! Locks on files that one process works with at a time (`flock(2)`).
 
-use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Locks a file against all other processes, for as long as it is open; `false` when another one
 /// has it and keeps it.
-pub(crate) fn lock(file: &File) -> io::Result<bool> {
+pub(crate) fn lock(file: impl AsFd) -> io::Result<bool> {
     let started = Instant::now();
-    while !lock_now(file)? {
+    while !lock_now(&file)? {
         if started.elapsed() >= PATIENCE {
             return Ok(false);
         }
@@ -26,7 +26,7 @@ pub(crate) fn lock(file: &File) -> io::Result<bool> {
 }
 
 /// The same; `false` when another process has it just now.
-pub(crate) fn lock_now(file: &File) -> io::Result<bool> {
+pub(crate) fn lock_now(file: impl AsFd) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),

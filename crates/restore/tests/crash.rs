@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use proptest::prelude::{any, prop, proptest};
 use restore::engine::{Options, RunError, run};
+use restore::entry::Entry;
 use restore::journal::{Binding, Journal, SyncError, SyncPoints};
 use restore::{Counts, Progress, RangeSet, Volume};
 use support::crash::{CrashSink, Fault};
@@ -97,7 +98,7 @@ struct Place<'v> {
 impl Place<'_> {
     fn open(&self) -> Journal {
         let binding = Binding { volume: "content-1".into(), range: 0..self.volume.size() };
-        Journal::open(self.journal, &binding).unwrap()
+        Journal::open(&Entry::at(self.journal).unwrap(), &binding).unwrap()
     }
 
     /// One run with a fault: whether it got through, and what is found afterwards.

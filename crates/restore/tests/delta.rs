@@ -13,6 +13,7 @@ use restore::job::compare;
 use restore::sink::{InPlaceSink, Io, ReadBack};
 use restore::{Algorithm, Digests, Progress, RangeSet, Report, Volume};
 use support::hand::{Chunk, HandMember, HandSet};
+use support::job::open;
 use support::lineage::Lineage;
 use support::memory::{MemorySource, volume_of};
 use support::model::{Kind, MemberModel, Part, VolumeModel};
@@ -132,7 +133,9 @@ impl Target {
         range: &Range<u64>,
         options: &Options<'_>,
     ) -> (Report, RangeSet) {
-        let sink = Recording::new(InPlaceSink::open(&self.path, false, Io::Auto).unwrap());
+        let sink = Recording::new(
+            InPlaceSink::new(open(&self.path), &self.path, false, Io::Auto).unwrap(),
+        );
         let target = ReadBack::open(&self.path, 0).unwrap();
         let options = Options { existing: Existing::Keep(&target), ..*options };
         let report = run(volume, range.clone(), &sink, &options, &Progress::default()).unwrap();

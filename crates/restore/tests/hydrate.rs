@@ -18,7 +18,7 @@ use restore::journal::{Binding, Journal, SyncPoints};
 use restore::sink::Io;
 use restore::source::{ReadCause, ReadError};
 use support::files;
-use support::job::journal;
+use support::job::{entry, journal};
 use support::model::VolumeModel;
 use support::place::{Place, STOP, failing, model, volume};
 use support::{check, index, jobs, noise};
@@ -65,7 +65,7 @@ impl Image for Sources {
 fn begin(place: &Place, volume: Volume, sources: &Arc<Sources>) -> (Hydrated, Background) {
     let mut journal = journal(&place.journal());
     journal.points = SyncPoints { bytes: 1 << 20, time: Duration::from_millis(5) };
-    let request = Request { target: place.target(), journal, io: Io::Auto, jobs: jobs(2) };
+    let request = Request { target: entry(&place.target()), journal, io: Io::Auto, jobs: jobs(2) };
     let image: Arc<Sources> = Arc::clone(sources);
     start(Arc::new(volume), image, request, |_| {}).unwrap()
 }
@@ -104,7 +104,7 @@ fn what_is_not_proved_comes_from_the_sources() {
     let (place, sources, bytes) = (Place::new(), Sources::of(&model), model.bytes());
     let proven = place.unfinished(&model);
     let binding = Binding { volume: "content-1".into(), range: 0..bytes.len() as u64 };
-    let ranges = Journal::open(&place.journal(), &binding).unwrap().proven();
+    let ranges = Journal::open(&entry(&place.journal()), &binding).unwrap().proven();
     let mut at = 0;
     while let Some(end) =
         (at < bytes.len() as u64).then(|| ranges.next_from(at).unwrap_or(bytes.len() as u64))

@@ -26,7 +26,9 @@ use restore::journal::{Binding, Journal};
 use restore::sink::{Io, ReadBack};
 use restore::{Progress, Volume};
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
-use support::job::{BLOCK, Before, expected, in_place, journal, stale, whole, write_stale};
+use support::job::{
+    BLOCK, Before, entry, expected, in_place, journal, over, stale, whole, write_stale,
+};
 use support::lineage::{Act, Change, Lineage, Piece, Step, Stored, Way};
 use support::scenario::steps;
 use support::{check, files};
@@ -123,10 +125,10 @@ impl Medium {
     }
 
     fn target(&self, prepared: &Prepared, how: How) -> Target {
-        let (path, How { preallocate, delta, .. }) = (prepared.path.clone(), how);
+        let (path, How { preallocate, delta, .. }) = (&prepared.path, how);
         match self.kind {
-            Kinds::NewImage => Target::Image { path, replace: false, preallocate },
-            Kinds::File | Kinds::Loop => Target::InPlace { path, delta, preallocate },
+            Kinds::NewImage => Target::Image { entry: entry(path), replace: false, preallocate },
+            Kinds::File | Kinds::Loop => over(path, delta, preallocate),
         }
     }
 }
@@ -284,12 +286,12 @@ fn space(medium: &Medium) -> Outcome {
     for preallocate in [false, true] {
         write_stale(&path, &stale(size, &[Before::Dirty]), &[Before::Dirty]);
         let full = allocated(&path)?;
-        let target = Target::InPlace { path: path.clone(), delta: false, preallocate };
+        let target = over(&path, false, preallocate);
         whole(&volume, target).run(&Progress::default())?.publish()?;
         assert_eq!(allocated(&path)? == full, preallocate, "in place");
         assert!(preallocate || allocated(&path)? < full / 4, "long runs of zeros are holes");
         let path = medium.dir.path().join(format!("image-{preallocate}"));
-        let target = Target::Image { path: path.clone(), replace: false, preallocate };
+        let target = Target::Image { entry: entry(&path), replace: false, preallocate };
         whole(&volume, target).run(&Progress::default())?.publish()?;
         assert_eq!(allocated(&path)? >= volume.size(), preallocate, "a new image");
     }
@@ -346,7 +348,7 @@ fn failed_sync() -> Outcome {
     assert!(!compared(&whole_volume).is_empty(), "there is no room for it");
     if unfinished.proven > 0 {
         let binding = Binding { volume: "content-1".into(), range: whole_volume.clone() };
-        let proven = Journal::open(&path, &binding)?.proven();
+        let proven = Journal::open(&entry(&path), &binding)?.proven();
         assert_eq!(proven.bytes(), unfinished.proven);
         assert!(proven.iter().all(|range| compared(range).is_empty()), "{proven:?}");
     }

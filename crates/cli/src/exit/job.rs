@@ -46,15 +46,32 @@ pub(super) fn job_exit(error: &JobError, terminated: bool) -> Exit {
         JobError::Journal(JournalError::Io { .. })
         | JobError::Target { .. }
         | JobError::Mismatch { .. } => Exit::TargetFailed,
-        JobError::Journal(_) | JobError::Leftover { .. } | JobError::Busy { .. } => {
-            Exit::TargetRefused
-        }
+        JobError::Journal(_)
+        | JobError::Leftover { .. }
+        | JobError::Foreign { .. }
+        | JobError::Changed { .. }
+        | JobError::Busy { .. } => Exit::TargetRefused,
+    }
+}
+
+/// A file cannot be made where no directory is.
+const NO_DIRECTORY: &str =
+    "there is no such file or directory: make the directory first, or name another place";
+
+/// A target could not be made or finished.
+pub(super) fn target_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => NO_DIRECTORY,
+        _ => "nothing was left under the target's name",
     }
 }
 
 pub(super) fn job_hint(unfinished: &Unfinished, in_place: bool) -> &'static str {
     let resumable = unfinished.proven > 0;
     match &unfinished.error {
+        JobError::Target { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            NO_DIRECTORY
+        }
         JobError::Run(RunError::Interrupted) if resumable => {
             "run the command again to go on from here, or with --restart to start over"
         }
@@ -81,6 +98,12 @@ pub(super) fn job_hint(unfinished: &Unfinished, in_place: bool) -> &'static str 
         }
         JobError::Journal(JournalError::Stranger { .. }) | JobError::Leftover { .. } => {
             "finish that restore first, choose another target, or throw its work away with --restart"
+        }
+        JobError::Journal(JournalError::Foreign { .. }) | JobError::Foreign { .. } => {
+            "it was not touched, for others may have put it there: look at it, and remove it, throw away what is your own with --restart, or choose another target"
+        }
+        JobError::Changed { .. } => {
+            "something else was written there: --restart brings all of it anew"
         }
         JobError::Journal(JournalError::NotAJournal { .. }) => "choose another --journal PATH",
         JobError::Journal(JournalError::Busy { .. }) | JobError::Busy { .. } => {

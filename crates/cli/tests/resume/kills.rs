@@ -5,7 +5,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
-use super::scene::{Kind, Target, goes_on, killed, poke, slow, stage};
+use super::scene::{Kind, Target, await_that, goes_on, killed, poke, slow, stage};
 use crate::support::journal::Journal;
 use crate::support::needs::{LOOP_DEVICE, long, trial};
 use crate::support::noise::Noise;
@@ -102,7 +102,8 @@ fn one_volume(
     Ok(kills)
 }
 
-/// Marks put into the unfinished target are still there in the end where it was durable, and nowhere else.
+/// Marks put into the unfinished target are still there in the end where it was durable, and nowhere else. A run
+/// looks at what is durable before it goes on: those marks are put there after it has.
 fn poisoned(kind: Kind) -> Outcome {
     const MARK: &[u8; 25] = b"<a mark put here by hand>";
     let stage = stage(24)?;
@@ -110,23 +111,38 @@ fn poisoned(kind: Kind) -> Outcome {
     let call = target.restore(&stage);
     let said = killed(&call, &target.journal)?;
     let size = stage.sample.layout.logical_size();
-    let mut expected = scratch::read(&stage.sample.logical)?;
-    let (mut kept, mut lost) = (0, 0);
+    let truth = scratch::read(&stage.sample.logical)?;
+    let mut expected = truth.clone();
+    let (mut kept, mut lost) = (Vec::new(), 0);
     for at in (100_000..size - 100).step_by(500_000) {
         let range = at..at + MARK.len() as u64;
         if said.covers(&range) {
-            let at = usize::try_from(at)?;
-            expected[at..at + MARK.len()].copy_from_slice(MARK);
-            kept += 1;
+            kept.push(at);
         } else if said.misses(&range) {
             lost += 1;
-        } else {
-            continue;
+            poke(&target.unfinished, at, MARK)?;
         }
-        poke(&target.unfinished, at, MARK)?;
     }
-    ensure!(kept > 2 && lost > 2, "{kept} marks in what was durable, {lost} elsewhere: {said:?}");
-    goes_on(&call, &said, size)?;
+    ensure!(kept.len() > 2 && lost > 2, "{kept:?} in what was durable, {lost} elsewhere: {said:?}");
+
+    // Before it has looked, one is enough, wherever it is.
+    let first = usize::try_from(kept[kept.len() / 2])?;
+    let own = &truth[first..first + MARK.len()];
+    poke(&target.unfinished, first as u64, MARK)?;
+    stage.refuses(call.clone(), 5, &["does not hold what the journal says", "--restart"])?;
+    poke(&target.unfinished, first as u64, own)?;
+
+    let mut running = slow(call, RATE).start()?;
+    await_that(&mut running, "nothing more durable", || {
+        Ok((Journal::read(&target.journal)?.bytes() > said.bytes()).then_some(()))
+    })?;
+    for at in kept {
+        poke(&target.unfinished, at, MARK)?;
+        let at = usize::try_from(at)?;
+        expected[at..at + MARK.len()].copy_from_slice(MARK);
+    }
+    let ran = running.wait()?;
+    ensure!(ran.status.success(), "{}", ran.describe());
     let truth = stage.scratch.path("expected.img");
     scratch::write(&truth, &expected)?;
     target.is_finished(&truth)

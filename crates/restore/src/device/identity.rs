@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{LoopDevice, Number, attribute, size};
@@ -28,8 +29,16 @@ pub struct Identity {
     pub wwid: Option<String>,
     /// The name of a device-mapper device.
     pub mapping: Option<String>,
+    /// The id that whoever made a device-mapper or MD device gave it.
+    pub uuid: Option<String>,
+    /// Where a partition begins on its disk, in bytes.
+    pub start: Option<u64>,
+    /// The id of a partition in its table, where the kernel tells it.
+    pub partition_uuid: Option<String>,
     /// The file or device behind a loop device.
     pub backing: Option<PathBuf>,
+    /// Which bytes of that, up to its end where no length was given.
+    pub backing_range: Option<Range<u64>>,
     /// Whether the kernel refuses to write to it.
     pub read_only: bool,
     /// Whether its medium can be taken out.
@@ -51,7 +60,11 @@ impl Identity {
             serial: None,
             wwid: None,
             mapping: None,
+            uuid: None,
+            start: None,
+            partition_uuid: None,
             backing: None,
+            backing_range: None,
             read_only: false,
             removable: false,
         };
@@ -65,8 +78,24 @@ impl Identity {
         let whole = number.disk().unwrap_or(number);
         self.partition = number.partition();
         self.read_only = is_set(&number.sysfs().join("ro"));
-        self.backing = LoopDevice::numbered(whole).map(|device| device.backing);
+        if let Some(device) = LoopDevice::numbered(whole) {
+            self.backing_range = Some(device.range().clone());
+            self.backing = Some(device.backing);
+        }
+        if self.partition.is_some() {
+            self.read_partition(&number.sysfs());
+        }
         self.read_disk(&whole.sysfs());
+    }
+
+    /// What the directory in sysfs of a partition says. Its start is in units of 512 bytes, whatever the
+    /// disk's sectors are.
+    fn read_partition(&mut self, sysfs: &Path) {
+        let start = attribute(&sysfs.join("start")).and_then(|start| start.parse::<u64>().ok());
+        self.start = start.and_then(|start| start.checked_mul(512));
+        let event = std::fs::read_to_string(sysfs.join("uevent")).unwrap_or_default();
+        let uuid = event.lines().find_map(|line| line.strip_prefix("PARTUUID="));
+        self.partition_uuid = uuid.map(str::to_owned);
     }
 
     /// What the directory in sysfs of a whole disk says.
@@ -78,6 +107,7 @@ impl Identity {
             .or_else(|| scsi_serial(&std::fs::read(sysfs.join("device/vpd_pg80")).ok()?));
         self.wwid = first(&["wwid", "device/wwid"]);
         self.mapping = first(&["dm/name"]);
+        self.uuid = first(&["dm/uuid", "md/uuid"]);
         self.removable = is_set(&sysfs.join("removable"));
     }
 
@@ -152,7 +182,11 @@ mod tests {
             serial: Some("ABC".to_owned()),
             wwid: Some("naa.5000".to_owned()),
             mapping: None,
+            uuid: None,
+            start: None,
+            partition_uuid: None,
             backing: None,
+            backing_range: None,
             read_only: false,
             removable: false,
         }

@@ -137,6 +137,11 @@ impl LoopDevice {
         Self::read(&number.sysfs())
     }
 
+    /// Which bytes of the backing file or device it has.
+    pub(crate) const fn range(&self) -> &Range<u64> {
+        &self.range
+    }
+
     /// Whether `other` is another device over some of the same bytes of the same file or device.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         let id = |path| fs::metadata(path).ok().map(|meta| Id::of(&meta));

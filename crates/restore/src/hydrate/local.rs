@@ -7,7 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, OFlags, fadvise};
+
+use crate::entry::reopen;
 
 use crate::ranges::RangeSet;
 
@@ -28,10 +30,16 @@ struct Open {
 }
 
 impl LocalCopy {
-    /// The restore has opened `path`. Nothing but what is asked for is read into the page cache:
+    /// The restore writes `target`, called `path`. Nothing but what is asked for is read into the page cache:
     /// what lies beside it may be on its way to the disk past that cache.
-    pub(crate) fn open(&self, path: &Path, origin: u64, proven: Proven) -> io::Result<()> {
-        let file = File::open(path)?;
+    pub(crate) fn open(
+        &self,
+        target: &File,
+        path: &Path,
+        origin: u64,
+        proven: Proven,
+    ) -> io::Result<()> {
+        let file = reopen(target, OFlags::RDONLY)?;
         fadvise(&file, 0, None, Advice::Random)?;
         let path = path.to_owned();
         // A second restore into the same copy would be a mistake of the caller, and goes unseen.
@@ -61,7 +69,7 @@ impl LocalCopy {
         proven.map_or(0, |p| p.read().unwrap_or_else(PoisonError::into_inner).bytes())
     }
 
-    /// The file it is in: under its temporary name, while the restore runs.
+    /// The file it is in, by the name that it gets in the end.
     pub fn path(&self) -> Option<&Path> {
         self.0.get().map(|open| open.path.as_path())
     }

@@ -10,7 +10,6 @@ mod local;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -19,6 +18,7 @@ pub use local::LocalCopy;
 pub(crate) use local::Proven;
 
 use crate::engine::OnDamage;
+use crate::entry::Entry;
 use crate::image::{Image, ImageError, Run};
 use crate::job::{JobError, JournalAt, Restore, Target};
 use crate::progress::Progress;
@@ -45,7 +45,7 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The raw image to make.
-    pub target: PathBuf,
+    pub target: Entry,
     /// Where to take note of what is durable, and to find what an earlier run has.
     pub journal: JournalAt,
     /// How to write.
@@ -97,7 +97,7 @@ pub fn start(
 
 impl Shared {
     fn restore(&self, volume: &Volume, request: Request) -> End {
-        let target = Target::Image { path: request.target, replace: false, preallocate: false };
+        let target = Target::Image { entry: request.target, replace: false, preallocate: false };
         let restore = Restore {
             journal: Some(request.journal),
             io: request.io,

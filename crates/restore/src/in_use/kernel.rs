@@ -46,13 +46,12 @@ fn names(path: &Path, id: Id) -> bool {
 /// Whether the kernel has a block device for itself alone. Only the first device of a mounted
 /// filesystem is in the mount table, but all of them are claimed.
 pub(crate) fn is_claimed(path: &Path) -> bool {
-    let opened = fs::OpenOptions::new().read(true).custom_flags(claim_flags()).open(path);
+    let flags = i32::try_from(CLAIM.bits()).unwrap_or(0);
+    let opened = fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
     opened.is_err_and(|e| e.kind() == io::ErrorKind::ResourceBusy)
 }
 
 /// How a block device is opened that nobody else has claimed, nor may claim while it is open: "if the
 /// block device is in use by the system (e.g., mounted), `open()` fails with the error EBUSY"
 /// (`open(2)`, `O_EXCL`).
-pub(crate) fn claim_flags() -> i32 {
-    i32::try_from(OFlags::EXCL.bits()).unwrap_or(0)
-}
+pub(crate) const CLAIM: OFlags = OFlags::EXCL;

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use kernel::claim_flags;
+pub(crate) use kernel::CLAIM;
 #[cfg(feature = "attach")]
 pub(crate) use kernel::is_claimed;
 pub use process::Process;

@@ -1,18 +1,17 @@
 //! Keeping a target from others.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::Why;
+use super::found::Found;
 use crate::device::Id;
-use crate::in_use::{Opener, Use, by_writers, claim_flags, lockers};
+use crate::in_use::{CLAIM, Opener, Use, by_writers, lockers};
 
 /// How long locks, claims and writers may take to pass, and how often they are looked at meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,12 +54,12 @@ impl From<Why> for NotClaimed {
     }
 }
 
-/// Claims `path`, which is `id`, against everybody, or if `shared` against everybody who does not
+/// Claims a target, which is `id`, against everybody, or if `shared` against everybody who does not
 /// share it too.
-pub(super) fn take(path: &Path, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
+pub(super) fn take(target: &Found, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
     let started = Instant::now();
     loop {
-        match attempt(path, id, shared) {
+        match attempt(target, id, shared) {
             Err(NotClaimed::Because(why)) if why.may_pass() && started.elapsed() < PATIENCE => {
                 thread::sleep(PAUSE);
             }
@@ -69,11 +68,11 @@ pub(super) fn take(path: &Path, id: Id, shared: bool) -> Result<Claim, NotClaime
     }
 }
 
-fn attempt(path: &Path, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
+fn attempt(target: &Found, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
     let is_device = matches!(id, Id::Device(_));
     // It is not opened for writing before it is locked, for others would take that for a writer who
     // does not share; but NFS has exclusive locks only for files open for writing (`flock(2)`).
-    let lock = open(OpenOptions::new().read(true).write(!is_device && !shared), path, id)?;
+    let lock = target.open(if is_device || shared { OFlags::RDONLY } else { OFlags::RDWR })?;
     let operation = if shared {
         FlockOperation::NonBlockingLockShared
     } else {
@@ -84,9 +83,7 @@ fn attempt(path: &Path, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
         done => done.map_err(io::Error::from)?,
     }
     let exclusive = if is_device {
-        open(OpenOptions::new().read(true).custom_flags(claim_flags()), path, id)
-            .map(Some)
-            .map_err(claimed)?
+        target.open(OFlags::RDONLY | CLAIM).map(Some).map_err(claimed)?
     } else {
         None
     };
@@ -97,21 +94,14 @@ fn attempt(path: &Path, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
     if !others.is_empty() {
         return Err(Why::InUse(others).into());
     }
-    let file = open(OpenOptions::new().read(true).write(true), path, id)?;
+    let file = target.open(OFlags::RDWR)?;
     Ok(Claim { file, _exclusive: exclusive.filter(|_| !shared), _lock: lock })
 }
 
-/// Opens `path` if it still is `id`.
-fn open(options: &OpenOptions, path: &Path, id: Id) -> Result<File, NotClaimed> {
-    let file = options.open(path)?;
-    if Id::of(&file.metadata()?) == id { Ok(file) } else { Err(Why::Replaced.into()) }
-}
-
-fn claimed(error: NotClaimed) -> NotClaimed {
-    match error {
-        NotClaimed::System(e) if e.kind() == io::ErrorKind::ResourceBusy => {
-            Why::InUse(vec![Use::Claimed]).into()
-        }
-        other => other,
+fn claimed(error: io::Error) -> NotClaimed {
+    if error.kind() == io::ErrorKind::ResourceBusy {
+        Why::InUse(vec![Use::Claimed]).into()
+    } else {
+        error.into()
     }
 }

@@ -5,18 +5,21 @@
 //! of other users, unless it runs as root, and what other machines do with a shared disk.
 
 mod claim;
+mod found;
 mod refused;
 
 use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use snapfmt::PreadFile;
 
 use crate::device::{self, Id, Identity, Stack};
 use crate::in_use;
 use crate::signature::Contents;
 use claim::{Claim, NotClaimed};
+use found::Found;
 pub use refused::{FileKind, Refused, Why};
 
 /// What a restore is going to do to a target, and what the user has said of it.
@@ -102,27 +105,24 @@ impl Held {
 /// one, locks and reads each device that somebody has written to.
 pub fn check(path: &Path, needs: &Needs) -> Result<Held, Refused> {
     let system = |source| Refused::System { path: path.to_owned(), source };
-    let meta = fs::metadata(path).map_err(system)?;
-    if let Some(kind) = FileKind::of(&meta) {
-        return Err(Refused::Kind { path: path.to_owned(), kind });
-    }
-    let file = File::open(path).map_err(system)?;
-    let meta = file.metadata().map_err(system)?;
+    let found = Found::at(path)?;
+    let file = found.open(OFlags::RDONLY).map_err(system)?;
     let target = Target::of(path, &file).map_err(system)?;
     let (sector_size, _) = device::sectors(&file).map_err(system)?;
     let refuse = |why| Refused::Unsafe { target: Box::new(target.clone()), why };
-    let uses = in_use::by_kernel(Id::of(&meta));
+    let id = Id::of(found.meta());
+    let uses = in_use::by_kernel(id);
     if !uses.is_empty() {
         return Err(refuse(Why::InUse(uses)));
     }
-    let stack = Stack::under(path, &meta);
+    let stack = Stack::under(&found.name(), found.meta());
     for source in &needs.sources {
         check_source(source, &stack)?.map_or(Ok(()), |why| Err(refuse(why)))?;
     }
     if target.identity.read_only {
         return Err(refuse(Why::ReadOnly));
     }
-    let claim = claim::take(path, Id::of(&meta), needs.shared).map_err(|e| match e {
+    let claim = claim::take(&found, id, needs.shared).map_err(|e| match e {
         NotClaimed::System(source) => system(source),
         NotClaimed::Because(why) => refuse(why),
     })?;

@@ -33,6 +33,14 @@ pub enum Refused {
         /// What it is.
         kind: FileKind,
     },
+    /// It is a link that is not followed.
+    #[error("{} is a link, to {}", path.display(), to.display())]
+    Link {
+        /// The target.
+        path: PathBuf,
+        /// Where it leads.
+        to: PathBuf,
+    },
     /// Overwriting it would do harm, or cannot give what was asked for.
     #[error("{}, {why}{}", target.identity, Loss(&target.contents))]
     Unsafe {
@@ -48,7 +56,9 @@ impl Refused {
     pub fn uses(&self) -> &[Use] {
         match self {
             Self::Unsafe { why: Why::InUse(uses), .. } => uses,
-            Self::Unsafe { .. } | Self::System { .. } | Self::Kind { .. } => &[],
+            Self::Unsafe { .. } | Self::System { .. } | Self::Kind { .. } | Self::Link { .. } => {
+                &[]
+            }
         }
     }
 }
@@ -112,9 +122,6 @@ pub enum Why {
         /// Logical sector size in bytes.
         sector_size: u32,
     },
-    /// Its name led to something else while it was checked.
-    #[error("was replaced while it was checked")]
-    Replaced,
 }
 
 impl Why {
@@ -128,8 +135,7 @@ impl Why {
             | Self::Serial { .. }
             | Self::Size { .. }
             | Self::TooSmall { .. }
-            | Self::Misaligned { .. }
-            | Self::Replaced => false,
+            | Self::Misaligned { .. } => false,
         }
     }
 }

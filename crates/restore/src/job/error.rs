@@ -2,9 +2,10 @@
 
 use snapfmt::Offset;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::RunError;
+use crate::entry::Foreign;
 use crate::journal::{JournalError, SyncError};
 use crate::ranges::RangeSet;
 use crate::sink::Sink;
@@ -44,6 +45,25 @@ pub enum JobError {
         /// The temporary file.
         path: PathBuf,
     },
+    /// A temporary file is there that somebody else may have made.
+    #[error("{}: {why}", path.display())]
+    Foreign {
+        /// The temporary file.
+        path: PathBuf,
+        /// What tells so.
+        why: Foreign,
+    },
+    /// The target does not hold what its journal says is durable there.
+    #[error(
+        "{}: does not hold what the journal says of it: {} bytes differ, the first at {:#x}",
+        path.display(), wrong.bytes(), wrong.next_from(0).unwrap_or(0)
+    )]
+    Changed {
+        /// The target.
+        path: PathBuf,
+        /// Bytes that differ, in the volume's terms; there may be more.
+        wrong: RangeSet,
+    },
     /// Another process restores to the target.
     #[error("{}: another restore is writing it", path.display())]
     Busy {
@@ -63,6 +83,10 @@ pub enum JobError {
 }
 
 impl JobError {
+    pub(super) fn at(path: &Path, source: io::Error) -> Self {
+        Self::Target { path: path.to_owned(), source }
+    }
+
     pub(super) fn target(sink: &dyn Sink, source: io::Error) -> Self {
         Self::Target { path: sink.path().to_owned(), source }
     }

@@ -1,17 +1,18 @@
 //! What earlier runs have left, looked at and not touched.
 
-use std::fs;
-use std::io;
+use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::identity::identity;
+use super::identity::TargetId;
 use super::{JobError, JournalAt, Target};
+use crate::entry::{Entry, NotOwn, check_file};
 use crate::journal::{Binding, Journal, JournalError, Stranger};
+use crate::lock::lock;
 use crate::sink::ImageSink;
 
-/// Whether a restore of `range`, padding included, would go past what earlier runs have left of this
-/// target and journal. Changes nothing.
+/// How many bytes of `range`, padding included, a restore would not do again, going on with what earlier runs
+/// have left of this target and journal. Changes nothing.
 ///
 /// # Errors
 ///
@@ -20,51 +21,76 @@ pub fn look(
     target: &Target,
     journal: Option<&JournalAt>,
     range: &Range<u64>,
-) -> Result<(), JobError> {
-    let (path, is_there) = match target {
-        Target::Image { path, .. } => {
-            let failed = |source| JobError::Target { path: path.clone(), source };
-            let temporary = ImageSink::temporary_path(path).map_err(failed)?;
-            refuse_leftover(&temporary, journal)?;
-            let is_left = exists(&temporary);
-            (temporary, is_left)
+) -> Result<u64, JobError> {
+    let (path, left, is_image) = match target {
+        Target::Image { entry, .. } => {
+            let temporary = ImageSink::temporary(entry);
+            let path = temporary.path();
+            (path, left(&temporary, entry, journal)?, true)
         }
-        Target::InPlace { path, .. } => (path.clone(), true),
-        Target::Pipe { .. } => return Ok(()),
+        Target::InPlace { file, path, .. } => {
+            let file = file.try_clone().map_err(|source| JobError::at(path, source))?;
+            (path.clone(), Some(file), false)
+        }
+        Target::Pipe { .. } => return Ok(0),
     };
-    let Some(at) = journal else { return Ok(()) };
+    let Some(at) = journal else { return Ok(0) };
     let binding = Binding { volume: at.volume.clone(), range: range.clone() };
-    let found = Journal::look(&at.path, (!at.restart).then_some(&binding))?;
-    match found {
-        Some(found) if is_there => is_of(&path, found, &at.path),
-        _ => Ok(()),
+    let found = Journal::look(&at.entry, (!at.restart).then_some(&binding))?;
+    let (Some(found), Some(left)) = (found, left) else { return Ok(0) };
+    let Some(known) = &found.target else { return Ok(0) };
+    if is_image {
+        check_own(&path, &left)?;
     }
+    is_of(&path, &left, known, &at.entry.path())?;
+    Ok(found.proven.bytes())
 }
 
-/// A temporary file of which no journal says what it holds.
-pub(super) fn refuse_leftover(
-    temporary: &Path,
+/// The temporary file that an earlier run has left, if there is one. It is the caller's, a journal may say what
+/// it holds, and nobody works with it; whether others may have written to it is asked before it is used.
+pub(super) fn left(
+    temporary: &Entry,
+    target: &Entry,
     journal: Option<&JournalAt>,
-) -> Result<(), JobError> {
-    let known = journal.is_some_and(|at| at.restart || exists(&at.path));
-    if known || !exists(temporary) {
-        return Ok(());
+) -> Result<Option<File>, JobError> {
+    let path = temporary.path();
+    if temporary.is_named(target).map_err(|source| JobError::at(&path, source))? {
+        return Ok(None);
     }
-    Err(JobError::Leftover { path: temporary.to_owned() })
+    let file = temporary.open_to_give_up().map_err(|error| match error {
+        NotOwn::System(source) => JobError::at(&path, source),
+        NotOwn::Foreign(why) => JobError::Foreign { path: path.clone(), why },
+    })?;
+    let Some(file) = file else { return Ok(None) };
+    if !journal.is_some_and(|at| at.restart || at.entry.exists()) {
+        return Err(JobError::Leftover { path });
+    }
+    // Once it is locked, another run may have finished it already.
+    let is_free = lock(&file).and_then(|locked| Ok(locked && temporary.is(&file)?));
+    if is_free.map_err(|source| JobError::at(&path, source))? {
+        Ok(Some(file))
+    } else {
+        Err(JobError::Busy { path: target.path() })
+    }
 }
 
-/// Whether `path` is what the journal says that the target is.
-pub(super) fn is_of(path: &Path, found: String, journal: &Path) -> Result<(), JobError> {
-    let failed = |source: io::Error| JobError::Target { path: PathBuf::from(path), source };
-    let expected = identity(path).map_err(failed)?;
-    if found == expected {
-        return Ok(());
+/// Refuses a temporary file that others may have written to.
+pub(super) fn check_own(path: &Path, file: &File) -> Result<(), JobError> {
+    check_file(file).map_err(|why| JobError::Foreign { path: path.to_owned(), why })
+}
+
+/// Whether `file`, opened as `path`, is what the journal says that the target is, and whether nothing else can
+/// look the same.
+pub(super) fn is_of(
+    path: &Path,
+    file: &File,
+    found: &str,
+    journal: &Path,
+) -> Result<bool, JobError> {
+    let id = TargetId::of(path, file).map_err(|source| JobError::at(path, source))?;
+    if found == id.text {
+        return Ok(id.is_unique);
     }
-    let why = Stranger::Target { expected, found };
+    let why = Stranger::Target { expected: id.text, found: found.to_owned() };
     Err(JournalError::Stranger { path: journal.to_owned(), why }.into())
-}
-
-/// Whatever is there, a link that leads nowhere included.
-pub(super) fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
 }

@@ -3,17 +3,18 @@
 mod error;
 mod identity;
 mod left;
+mod recheck;
 mod reserve;
 mod target;
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::thread;
 
 use crate::digests::Digests;
 use crate::engine::{self, Existing, OnDamage, Options, RunError};
+use crate::entry::Entry;
 use crate::hydrate::{Foreground, LocalCopy};
 use crate::journal::{Journal, SyncError, SyncPoints};
 use crate::on_panic::OnPanic;
@@ -26,7 +27,7 @@ use crate::throttle::Throttle;
 use crate::volume::Volume;
 
 pub use error::{JobError, Unfinished};
-pub use identity::identity;
+pub use identity::{TargetId, identity};
 pub use left::look;
 pub use target::Target;
 use target::{Opened, open};
@@ -71,7 +72,7 @@ pub struct Restore<'a> {
 #[derive(Clone, Debug)]
 pub struct JournalAt {
     /// Where it is or will be.
-    pub path: PathBuf,
+    pub entry: Entry,
     /// The content of the volume, in a word: a set content id, say.
     pub volume: String,
     /// When to make sync points.
@@ -135,7 +136,7 @@ impl<'a> Restore<'a> {
         let (volume, jobs, on_damage) = (request.volume, request.jobs, request.on_damage);
         let (range, end) = (clip(&request.range, &(0..volume.size())), request.end);
         let verify = request.verify_target;
-        let (options, opened) = open(request)?;
+        let (options, opened) = open(request, progress)?;
         let result = bring(&opened, volume, &range, end, &options, progress);
         let report = match result {
             Ok(report) => report,

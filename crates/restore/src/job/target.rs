@@ -1,25 +1,29 @@
 //! Targets: what there is of them, what an earlier run has left, and how they are opened.
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::identity::identity;
-use super::left::{exists, is_of, refuse_leftover};
-use super::{JobError, JournalAt, Restore, Unfinished};
+use super::identity::TargetId;
+use super::left::{check_own, is_of, left};
+use super::{JobError, JournalAt, Restore, Unfinished, recheck};
 use crate::engine::Options;
+use crate::entry::Entry;
 use crate::hydrate::LocalCopy;
+use crate::interlock::Held;
 use crate::journal::{Binding, Journal, SyncPoints};
-use crate::lock::lock;
+use crate::progress::Progress;
 use crate::ranges::RangeSet;
 use crate::sink::{ImageOptions, ImageSink, InPlaceSink, Io, Method, PipeSink, ReadBack, Sink};
+use crate::volume::Volume;
 
 /// Where a volume is restored to.
 pub enum Target {
     /// A raw image that gets its name when it is whole.
     Image {
         /// Its name.
-        path: PathBuf,
+        entry: Entry,
         /// Whether an existing file is replaced.
         replace: bool,
         /// Whether it is allocated as a whole, without holes.
@@ -27,7 +31,9 @@ pub enum Target {
     },
     /// An existing file or device, overwritten itself.
     InPlace {
-        /// It.
+        /// It, open for reading and writing: nothing is opened by name again.
+        file: File,
+        /// What messages call it.
         path: PathBuf,
         /// Whether what it holds already is read first, and left where it is right.
         delta: bool,
@@ -46,11 +52,24 @@ pub enum Target {
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (kind, path) = match self {
-            Self::Image { path, .. } => ("Image", path),
-            Self::InPlace { path, .. } => ("InPlace", path),
-            Self::Pipe { name, .. } => ("Pipe", name),
+            Self::Image { entry, .. } => ("Image", entry.path()),
+            Self::InPlace { path, .. } => ("InPlace", path.clone()),
+            Self::Pipe { name, .. } => ("Pipe", name.clone()),
         };
-        f.debug_tuple(kind).field(path).finish()
+        f.debug_tuple(kind).field(&path).finish()
+    }
+}
+
+impl Target {
+    /// A new image, which replaces nothing.
+    pub fn image(path: &Path) -> io::Result<Self> {
+        Ok(Self::Image { entry: Entry::at(path)?, replace: false, preallocate: false })
+    }
+
+    /// What was checked and is kept from others, overwritten unseen.
+    pub fn in_place(held: &Held) -> io::Result<Self> {
+        let (file, path) = (held.file().try_clone()?, held.identity().path.clone());
+        Ok(Self::InPlace { file, path, delta: false, preallocate: false })
     }
 }
 
@@ -67,7 +86,7 @@ pub(super) struct Opened {
 /// An open target, by kind.
 #[derive(Debug)]
 pub(super) enum OpenSink {
-    Image { sink: ImageSink, temporary: PathBuf, origin: u64 },
+    Image { sink: ImageSink, origin: u64 },
     InPlace(InPlaceSink),
     Pipe(PipeSink),
 }
@@ -89,6 +108,20 @@ impl OpenSink {
         }
     }
 
+    /// What is written, and which byte of the volume its first one is.
+    fn file(&self) -> Option<(&File, u64)> {
+        match self {
+            Self::Image { sink, origin } => Some((sink.file(), *origin)),
+            Self::InPlace(sink) => Some((sink.file(), 0)),
+            Self::Pipe(_) => None,
+        }
+    }
+
+    fn read_back(&self) -> io::Result<ReadBack> {
+        let (file, origin) = self.file().ok_or(io::ErrorKind::NotSeekable)?;
+        ReadBack::of(file.try_clone()?, self.as_sink().path(), origin)
+    }
+
     pub(super) fn method(&self) -> Method {
         match self {
             Self::Image { sink, .. } => sink.method(),
@@ -101,23 +134,51 @@ impl OpenSink {
 impl Opened {
     /// What is on the medium.
     pub(super) fn read_back(&self) -> Result<ReadBack, JobError> {
-        let held = match &self.sink {
-            OpenSink::Image { temporary, origin, .. } => ReadBack::open(temporary, *origin),
-            OpenSink::InPlace(sink) => ReadBack::open(sink.path(), 0),
-            OpenSink::Pipe(_) => Err(io::ErrorKind::NotSeekable.into()),
-        };
-        held.map_err(|e| JobError::target(self.sink.as_sink(), e))
+        self.sink.read_back().map_err(|e| JobError::target(self.sink.as_sink(), e))
+    }
+
+    /// Refuses to go on with a target that does not hold what the journal says. Nothing is changed.
+    fn recheck(
+        &self,
+        volume: &Volume,
+        all: Option<NonZeroUsize>,
+        progress: &Progress,
+    ) -> Result<(), Unfinished> {
+        let proven = self.journal.as_ref().map(Journal::proven).unwrap_or_default();
+        if proven.is_empty() {
+            return Ok(());
+        }
+        let wrong = self
+            .read_back()
+            .and_then(|held| recheck::wrong(&held, volume, &proven, all, progress))
+            .and_then(|wrong| {
+                let path = self.sink.as_sink().path().to_owned();
+                if wrong.is_empty() { Ok(()) } else { Err(JobError::Changed { path, wrong }) }
+            });
+        wrong.map_err(|error| Unfinished { error, proven: proven.bytes() })
+    }
+
+    /// Gets ready what is needed before the first byte is written.
+    fn prepare(
+        &mut self,
+        end: u64,
+        delta: bool,
+        local: Option<&LocalCopy>,
+    ) -> Result<(), JobError> {
+        if let OpenSink::InPlace(sink) = &self.sink {
+            sink.grow(end).map_err(|e| JobError::target(sink, e))?;
+        }
+        if delta {
+            self.readback = Some(self.read_back()?);
+        }
+        local.map_or(Ok(()), |local| self.show(local))
     }
 
     /// Lets others read what is durable.
     fn show(&self, local: &LocalCopy) -> Result<(), JobError> {
         let Some(journal) = &self.journal else { return Ok(()) };
-        let (path, origin) = match &self.sink {
-            OpenSink::Image { temporary, origin, .. } => (temporary.as_path(), *origin),
-            OpenSink::InPlace(sink) => (sink.path(), 0),
-            OpenSink::Pipe(_) => return Ok(()),
-        };
-        let shown = local.open(path, origin, journal.share());
+        let Some((file, origin)) = self.sink.file() else { return Ok(()) };
+        let shown = local.open(file, self.sink.as_sink().path(), origin, journal.share());
         shown.map_err(|e| JobError::target(self.sink.as_sink(), e))
     }
 
@@ -152,7 +213,10 @@ impl Opened {
 }
 
 /// Opens the target and its journal.
-pub(super) fn open(restore: Restore<'_>) -> Result<(Options<'_>, Opened), Unfinished> {
+pub(super) fn open<'r>(
+    restore: Restore<'r>,
+    progress: &Progress,
+) -> Result<(Options<'r>, Opened), Unfinished> {
     let options = Options {
         on_damage: restore.on_damage,
         digests: restore.digests,
@@ -161,115 +225,130 @@ pub(super) fn open(restore: Restore<'_>) -> Result<(Options<'_>, Opened), Unfini
         ..Options::new(restore.jobs)
     };
     let range = restore.range.start..restore.end;
-    let journal = restore.journal;
-    let points = journal.as_ref().map(|at| at.points).unwrap_or_default();
-    let binding = |at: &JournalAt| Binding { volume: at.volume.clone(), range: range.clone() };
-    let local = restore.local;
-    let (sink, journal, readback) = match restore.target {
-        Target::Image { path, replace, preallocate } => {
+    let points = restore.journal.as_ref().map(|at| at.points).unwrap_or_default();
+    let journal = restore.journal.map(|at| {
+        let binding = Binding { volume: at.volume.clone(), range: range.clone() };
+        (at, binding)
+    });
+    let delta = matches!(restore.target, Target::InPlace { delta: true, .. });
+    let begun = match restore.target {
+        Target::Image { entry, replace, preallocate } => {
             let image = ImageOptions { replace, preallocate, origin: range.start, io: restore.io };
             let size = range.end - range.start;
-            let (sink, journal) = open_image(&path, size, image, journal.as_ref(), binding)?;
-            (sink, journal, None)
+            open_image(&entry, size, image, journal)?
         }
-        Target::InPlace { path, delta, preallocate } => {
-            let journal = journal.as_ref();
-            let (sink, journal) = open_in_place(&path, preallocate, restore.io, journal, binding)?;
-            let grown = sink.grow(range.end);
-            let readback = grown.and_then(|()| delta.then(|| ReadBack::open(&path, 0)).transpose());
-            let sink = OpenSink::InPlace(sink);
-            match readback {
-                Ok(readback) => (sink, journal, readback),
-                Err(source) => {
-                    let opened = Opened { sink, journal, points, readback: None };
-                    return Err(opened.leave(JobError::Target { path, source }));
-                }
-            }
+        Target::InPlace { file, path, preallocate, .. } => {
+            open_in_place(file, &path, preallocate, restore.io, journal)?
         }
-        Target::Pipe { out, name } => (OpenSink::Pipe(PipeSink::new(out, name)), None, None),
+        Target::Pipe { out, name } => Begun::new(OpenSink::Pipe(PipeSink::new(out, name)), None),
     };
-    let opened = Opened { sink, journal, points, readback };
-    if let Some(local) = local
-        && let Err(error) = opened.show(local)
-    {
-        return Err(opened.leave(error));
+    let Begun { sink, journal, resumed } = begun;
+    let mut opened = Opened { sink, journal, points, readback: None };
+    if let Some(is_unique) = resumed {
+        let all = (!is_unique).then_some(restore.jobs);
+        opened.recheck(restore.volume, all, progress)?;
     }
-    Ok((options, opened))
+    match opened.prepare(range.end, delta, restore.local) {
+        Ok(()) => Ok((options, opened)),
+        Err(error) => Err(opened.leave(error)),
+    }
+}
+
+/// A target and its journal.
+struct Begun {
+    sink: OpenSink,
+    journal: Option<Journal>,
+    /// Whether an earlier run has written to it, and nothing else can look the same.
+    resumed: Option<bool>,
+}
+
+impl Begun {
+    const fn new(sink: OpenSink, journal: Option<Journal>) -> Self {
+        Self { sink, journal, resumed: None }
+    }
+}
+
+type Bound = (JournalAt, Binding);
+
+fn journal_of((at, binding): &Bound) -> Result<Journal, JobError> {
+    let journal = if at.restart {
+        Journal::anew(&at.entry, binding)
+    } else {
+        Journal::open(&at.entry, binding)
+    };
+    Ok(journal?)
 }
 
 fn open_in_place(
+    file: File,
     path: &Path,
     keep_space: bool,
     io: Io,
-    journal: Option<&JournalAt>,
-    binding: impl Fn(&JournalAt) -> Binding,
-) -> Result<(InPlaceSink, Option<Journal>), JobError> {
-    let target = |source| JobError::Target { path: path.to_owned(), source };
-    let sink = InPlaceSink::open(path, keep_space, io).map_err(target)?;
-    let Some(at) = journal else { return Ok((sink, None)) };
-    let journal = if at.restart {
-        Journal::anew(&at.path, &binding(at))?
-    } else {
-        Journal::open(&at.path, &binding(at))?
+    journal: Option<Bound>,
+) -> Result<Begun, JobError> {
+    let target = |source| JobError::at(path, source);
+    let sink = InPlaceSink::new(file, path, keep_space, io).map_err(target)?;
+    let Some(bound) = journal else { return Ok(Begun::new(OpenSink::InPlace(sink), None)) };
+    let journal = journal_of(&bound)?;
+    let resumed = match journal.target() {
+        None => {
+            journal.bind(&TargetId::of(path, sink.file()).map_err(target)?.text)?;
+            None
+        }
+        Some(found) => Some(is_of(path, sink.file(), &found, journal.path())?),
     };
-    match journal.target() {
-        None => journal.bind(&identity(path).map_err(target)?)?,
-        Some(found) => is_of(path, found, &at.path)?,
-    }
-    Ok((sink, Some(journal)))
+    Ok(Begun { sink: OpenSink::InPlace(sink), journal: Some(journal), resumed })
 }
 
 fn open_image(
-    path: &Path,
+    entry: &Entry,
     size: u64,
     options: ImageOptions,
-    journal: Option<&JournalAt>,
-    binding: impl Fn(&JournalAt) -> Binding,
-) -> Result<(OpenSink, Option<Journal>), JobError> {
+    journal: Option<Bound>,
+) -> Result<Begun, JobError> {
+    let path = entry.path();
     let target = |source: io::Error| match source.kind() {
-        io::ErrorKind::WouldBlock => JobError::Busy { path: path.to_owned() },
-        _ => JobError::Target { path: path.to_owned(), source },
+        // Another restore has made the temporary file since it was looked for.
+        io::ErrorKind::WouldBlock | io::ErrorKind::AlreadyExists => {
+            JobError::Busy { path: path.clone() }
+        }
+        _ => JobError::at(&path, source),
     };
-    let temporary = ImageSink::temporary_path(path).map_err(target)?;
+    let temporary = ImageSink::temporary(entry);
     let origin = options.origin;
-    let opened = |sink| OpenSink::Image { sink, temporary: temporary.clone(), origin };
-    refuse_leftover(&temporary, journal)?;
-    let is_left = exists(&temporary);
-    if is_left && is_locked(&temporary).map_err(target)? {
-        return Err(JobError::Busy { path: path.to_owned() });
-    }
-    let Some(at) = journal else {
-        let sink = ImageSink::create(path, size, options).map_err(target)?;
-        return Ok((opened(sink), None));
+    let opened = |sink| OpenSink::Image { sink, origin };
+    temporary.remove_if_named(entry).map_err(target)?;
+    let left = left(&temporary, entry, journal.as_ref().map(|(at, _)| at))?;
+    let Some(bound) = journal else {
+        let sink = ImageSink::create(entry, size, options).map_err(target)?;
+        return Ok(Begun::new(opened(sink), None));
     };
-    let binding = binding(at);
-    let mut journal = if at.restart {
-        Journal::anew(&at.path, &binding)?
-    } else {
-        Journal::open(&at.path, &binding)?
-    };
-    if let (Some(found), true) = (journal.target(), is_left) {
-        is_of(&temporary, found, &at.path)?;
-        let sink = ImageSink::resume(path, size, options).map_err(target)?;
-        return Ok((opened(sink), Some(journal)));
+    let mut journal = journal_of(&bound)?;
+    if let (Some(found), Some(file)) = (journal.target(), &left) {
+        check_own(&temporary.path(), file)?;
+        let is_unique = is_of(&temporary.path(), file, &found, journal.path())?;
+        let file = file.try_clone().map_err(target)?;
+        let sink = ImageSink::resume(entry, file, size, options).map_err(target)?;
+        return Ok(Begun { sink: opened(sink), journal: Some(journal), resumed: Some(is_unique) });
     }
-    if is_left {
-        fs::remove_file(&temporary).map_err(target)?;
+    if left.is_some() {
+        temporary.remove().map_err(target)?;
     }
     if journal.target().is_some() {
         // Of a file that is gone.
         drop(journal);
-        journal = Journal::anew(&at.path, &binding)?;
+        journal = Journal::anew(&bound.0.entry, &bound.1)?;
     }
-    let begun = ImageSink::create(path, size, options).map_err(target).and_then(|sink| {
-        journal.bind(&identity(&temporary).map_err(target)?)?;
+    let begun = ImageSink::create(entry, size, options).map_err(target).and_then(|sink| {
+        let id = TargetId::of(&temporary.path(), sink.file()).map_err(target)?;
+        journal.bind(&id.text)?;
         Ok(sink)
     });
     match begun {
         Ok(mut sink) => {
             // From here on the journal says whose it is, and a run that is killed leaves both.
             sink.keep(true);
-            Ok((opened(sink), Some(journal)))
+            Ok(Begun::new(opened(sink), Some(journal)))
         }
         Err(error) => {
             // A journal of nothing; what stopped the restore is what is told.
@@ -277,9 +356,4 @@ fn open_image(
             Err(error)
         }
     }
-}
-
-/// Whether another restore has the temporary file.
-fn is_locked(temporary: &Path) -> io::Result<bool> {
-    Ok(!lock(&fs::File::open(temporary)?)?)
 }

@@ -4,9 +4,10 @@ use snapfmt::Offset;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Binding;
+use crate::entry::{Foreign, NotOwn};
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,14 @@ pub enum JournalError {
         /// The journal.
         path: PathBuf,
     },
+    /// Somebody else may have put it there.
+    #[error("{}: {why}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What tells so.
+        why: Foreign,
+    },
     /// It is something else.
     #[error("{}: is not a journal of a restore", path.display())]
     NotAJournal {
@@ -40,6 +49,16 @@ pub enum JournalError {
         /// In what they differ.
         why: Stranger,
     },
+}
+
+impl JournalError {
+    pub(super) fn not_own(path: &Path, error: NotOwn) -> Self {
+        let path = path.to_owned();
+        match error {
+            NotOwn::System(source) => Self::Io { path, source },
+            NotOwn::Foreign(why) => Self::Foreign { path, why },
+        }
+    }
 }
 
 /// In what a journal differs from what was expected.

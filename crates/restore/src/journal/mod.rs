@@ -7,22 +7,27 @@
 mod error;
 mod text;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
+use crate::entry::{self, Entry, NotOwn};
 use crate::hydrate::Proven;
 use crate::lock::lock;
 use crate::ranges::RangeSet;
-use crate::sink::{Sink, parent_directory};
+use crate::sink::Sink;
 use crate::source::length;
 
 pub use error::{JournalError, Stranger};
 use text::{Line, Lines};
+
+/// How the name of a journal ends.
+pub const JOURNAL: &str = ".journal";
 
 /// Most bytes of a journal that are read: some millions of ranges.
 const MAX_BYTES: u64 = 256 << 20;
@@ -57,6 +62,7 @@ impl Default for SyncPoints {
 /// A journal that this process holds alone.
 #[derive(Debug)]
 pub struct Journal {
+    entry: Entry,
     path: PathBuf,
     /// Taken by one sync point at a time.
     file: Mutex<File>,
@@ -86,10 +92,12 @@ impl State {
 }
 
 /// What a journal says already.
-#[derive(Default)]
-struct Found {
-    target: Option<String>,
-    proven: RangeSet,
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Found {
+    /// What the target is; `None` when no run has got that far.
+    pub target: Option<String>,
+    /// What of it is durable.
+    pub proven: RangeSet,
 }
 
 impl Journal {
@@ -97,50 +105,59 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// A journal of something else is refused, as is one that another process holds.
-    pub fn open(path: &Path, binding: &Binding) -> Result<Self, JournalError> {
-        Self::begin(path, binding, |bytes, found| read(bytes, path, binding, found))
+    /// A journal of something else is refused, as is one that another process holds, and one that somebody
+    /// else may have put there.
+    pub fn open(entry: &Entry, binding: &Binding) -> Result<Self, JournalError> {
+        let path = entry.path();
+        Self::begin(entry, binding, |bytes, found| read(bytes, &path, binding, found))
     }
 
     /// Begins a journal in the place of one that is given up, whatever restore that was of.
-    pub fn anew(path: &Path, binding: &Binding) -> Result<Self, JournalError> {
-        Self::begin(path, binding, |bytes, _| begun(&Lines::new(bytes), path))
+    pub fn anew(entry: &Entry, binding: &Binding) -> Result<Self, JournalError> {
+        let path = entry.path();
+        Self::begin(entry, binding, |bytes, _| begun(&Lines::new(bytes), &path))
     }
 
-    /// What the journal at `path`, if there is one, says that the target is. Changes nothing.
+    /// What a journal says, if there is one. Changes nothing.
     ///
     /// # Errors
     ///
     /// Those of [`Journal::open`], or without a binding those of [`Journal::anew`].
-    pub fn look(path: &Path, binding: Option<&Binding>) -> Result<Option<String>, JournalError> {
-        let io = |source| JournalError::Io { path: path.to_owned(), source };
-        let file = match File::open(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(io)?,
-        };
-        let bytes = held(&file, path)?;
+    pub fn look(entry: &Entry, binding: Option<&Binding>) -> Result<Option<Found>, JournalError> {
+        let path = entry.path();
+        let opened =
+            entry.open_file(OFlags::RDONLY).map_err(|e| JournalError::not_own(&path, e))?;
+        let Some(file) = opened else { return Ok(None) };
+        let bytes = held(&file, &path)?;
         let mut found = Found::default();
         match binding {
             _ if bytes.is_empty() => {}
-            Some(binding) => drop(read(&bytes, path, binding, &mut found)?),
-            None => drop(begun(&Lines::new(&bytes), path)?),
+            Some(binding) => drop(read(&bytes, &path, binding, &mut found)?),
+            None => drop(begun(&Lines::new(&bytes), &path)?),
         }
-        Ok(found.target)
+        check_own(&file, &path)?;
+        Ok(Some(found))
     }
 
     /// Opens or creates the file; `sound` says how many of the bytes that are there stay.
     fn begin(
-        path: &Path,
+        entry: &Entry,
         binding: &Binding,
         sound: impl FnOnce(&[u8], &mut Found) -> Result<u64, JournalError>,
     ) -> Result<Self, JournalError> {
-        let io = |source| JournalError::Io { path: path.to_owned(), source };
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(path).map_err(io)?;
-        let bytes = held(&file, path)?;
+        let path = entry.path();
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        let (mut file, is_new) = opened(entry)?;
+        let bytes = held(&file, &path)?;
+        if !entry.is(&file).map_err(io)? {
+            // It was finished and removed meanwhile, and its lock with it.
+            return Err(JournalError::Busy { path });
+        }
         let mut found = Found::default();
         let good = if bytes.is_empty() { 0 } else { sound(&bytes, &mut found)? };
+        if !is_new {
+            check_own(&file, &path)?;
+        }
         if good != file.metadata().map_err(io)?.len() {
             // What a crash cut off gives way to what comes next.
             file.set_len(good).map_err(io)?;
@@ -148,11 +165,12 @@ impl Journal {
         file.seek(SeekFrom::End(0)).map_err(io)?;
         if good == 0 {
             append(&mut file, &text::head(binding)).map_err(io)?;
-            sync_directory(path).map_err(io)?;
+            entry.directory().sync().map_err(io)?;
         }
         let state = State { target: found.target, enough: u64::MAX, ..State::default() };
         Ok(Self {
-            path: path.to_owned(),
+            entry: entry.clone(),
+            path,
             file: file.into(),
             state: state.into(),
             proven: Arc::new(found.proven.into()),
@@ -250,8 +268,11 @@ impl Journal {
 
     /// Removes the file: what it was for is finished, or given up.
     pub fn remove(self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)?;
-        sync_directory(&self.path)
+        let file = self.file.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if self.entry.is(&file)? {
+            self.entry.remove()?;
+        }
+        self.entry.directory().sync()
     }
 
     fn append(&self, text: &str) -> Result<(), JournalError> {
@@ -263,6 +284,24 @@ impl Journal {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens the file, or makes a new one; says which.
+fn opened(entry: &Entry) -> Result<(File, bool), JournalError> {
+    let path = entry.path();
+    let old = entry.open_file(OFlags::RDWR).map_err(|e| JournalError::not_own(&path, e))?;
+    if let Some(file) = old {
+        return Ok((file, false));
+    }
+    match entry.create() {
+        // Another restore to the same target began at the same moment.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(JournalError::Busy { path }),
+        made => Ok((made.map_err(|source| JournalError::Io { path, source })?, true)),
+    }
+}
+
+fn check_own(file: &File, path: &Path) -> Result<(), JournalError> {
+    entry::check_file(file).map_err(|why| JournalError::not_own(path, NotOwn::Foreign(why)))
 }
 
 /// Locks a journal against other processes and reads it.
@@ -329,14 +368,10 @@ fn append(file: &mut File, text: &str) -> io::Result<()> {
     file.sync_data()
 }
 
-/// A name is durable when its directory is (`fsync(2)`).
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(parent_directory(path))?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Binding, Journal, JournalError, SyncError};
+    use crate::entry::Entry;
     use std::io;
 
     fn binding() -> Binding {
@@ -347,8 +382,9 @@ mod tests {
     fn only_what_a_sync_point_made_durable_is_there_the_next_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");
+        let entry = Entry::at(&path).unwrap();
         {
-            let journal = Journal::open(&path, &binding()).unwrap();
+            let journal = Journal::open(&entry, &binding()).unwrap();
             assert_eq!(journal.target(), None);
             journal.bind("inode 5").unwrap();
             journal.done(0..10, 10);
@@ -361,16 +397,17 @@ mod tests {
             journal.sync_point(|| Ok(())).unwrap();
             journal.done(50..60, 10);
         }
-        let journal = Journal::open(&path, &binding()).unwrap();
+        let journal = Journal::open(&entry, &binding()).unwrap();
         assert_eq!(journal.target().as_deref(), Some("inode 5"));
         assert_eq!(journal.proven(), [0..10, 20..30].into_iter().collect());
-        assert!(matches!(Journal::open(&path, &binding()), Err(JournalError::Busy { .. })));
+        assert!(matches!(Journal::open(&entry, &binding()), Err(JournalError::Busy { .. })));
     }
 
     #[test]
     fn zeros_make_no_sync_point_due() {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&dir.path().join("j"), &binding()).unwrap();
+        let journal =
+            Journal::open(&Entry::at(&dir.path().join("j")).unwrap(), &binding()).unwrap();
         journal.lock().enough = 10;
         journal.done(0..90, 9);
         assert!(!journal.lock().is_due());
@@ -384,8 +421,9 @@ mod tests {
     fn cut_off_anywhere_it_says_no_more_than_was_durable() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");
+        let entry = Entry::at(&path).unwrap();
         let whole = {
-            let journal = Journal::open(&path, &binding()).unwrap();
+            let journal = Journal::open(&entry, &binding()).unwrap();
             journal.bind("t").unwrap();
             for n in 0..5 {
                 journal.done(n * 20..n * 20 + 7, 7);
@@ -396,7 +434,7 @@ mod tests {
         let mut last = 0;
         for len in 0..=whole.len() {
             std::fs::write(&path, &whole[..len]).unwrap();
-            let proven = Journal::open(&path, &binding()).unwrap().proven();
+            let proven = Journal::open(&entry, &binding()).unwrap().proven();
             assert!(proven.bytes() >= last && proven.bytes().is_multiple_of(7));
             last = proven.bytes();
             assert!(proven.iter().all(|r| r.start % 20 == 0 && r.end == r.start + 7));
@@ -408,19 +446,20 @@ mod tests {
     fn a_strangers_journal_and_other_files_are_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("j");
-        drop(Journal::open(&path, &binding()).unwrap());
+        let entry = Entry::at(&path).unwrap();
+        drop(Journal::open(&entry, &binding()).unwrap());
         let before = std::fs::read(&path).unwrap();
         for other in [
             Binding { volume: "abd".into(), ..binding() },
             Binding { range: 0..101, ..binding() },
             Binding { range: 1..100, ..binding() },
         ] {
-            let error = Journal::open(&path, &other).unwrap_err();
+            let error = Journal::open(&entry, &other).unwrap_err();
             assert!(matches!(error, JournalError::Stranger { .. }), "{error}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::write(&path, "my notes").unwrap();
-        let error = Journal::open(&path, &binding()).unwrap_err();
+        let error = Journal::open(&entry, &binding()).unwrap_err();
         assert!(matches!(error, JournalError::NotAJournal { .. }));
         assert_eq!(std::fs::read(&path).unwrap(), b"my notes");
     }

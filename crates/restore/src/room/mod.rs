@@ -96,6 +96,11 @@ const EXT: u64 = 0xef53;
 const FAT: u64 = 0x4d44;
 const EXFAT: u64 = 0x2011_bab0;
 
+/// Whether a filesystem of this type gives all files the mode that its mount says.
+pub(crate) const fn has_no_modes(filesystem: u64) -> bool {
+    matches!(filesystem, FAT | EXFAT)
+}
+
 /// `s_maxbytes` in `fs/fat/inode.c`.
 const LARGEST_ON_FAT: u64 = u32::MAX as u64;
 

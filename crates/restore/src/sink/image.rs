@@ -1,18 +1,16 @@
 //! A new raw image: sparse, under a temporary name until it is whole and durable.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
-use tempfile::TempPath;
 
 use super::writer::{Io, Method, Writer};
 use super::zero::Zeroer;
-use super::{PARTIAL, Sink, parent_directory};
+use super::{PARTIAL, Sink};
+use crate::entry::{Entry, Unnamed};
 use crate::lock::lock;
 
 /// How a new image is made.
@@ -33,28 +31,32 @@ pub struct ImageOptions {
 /// Dropped before that, its temporary file is removed unless [`ImageSink::keep`] was called.
 #[derive(Debug)]
 pub struct ImageSink {
-    temporary: TempPath,
+    temporary: Unnamed,
     writer: Writer,
     /// For a file that an earlier run may have written to.
     zeroer: Option<Zeroer>,
-    target: PathBuf,
+    target: Entry,
+    path: PathBuf,
     options: ImageOptions,
 }
 
 impl ImageSink {
     /// Where an image is until it has its name: beside it, so that renaming is all that is left.
-    pub fn temporary_path(target: &Path) -> io::Result<PathBuf> {
-        beside(target, PARTIAL)
+    pub fn temporary(target: &Entry) -> Entry {
+        target.beside(PARTIAL)
     }
 
     /// Creates the temporary file, readable by the user alone, with `size` bytes. One that is there
     /// already is not touched: it may be another restore's.
-    pub fn create(target: &Path, size: u64, options: ImageOptions) -> io::Result<Self> {
-        let temporary = Self::temporary_path(target)?;
-        let mut create = OpenOptions::new();
-        let file = create.read(true).write(true).create_new(true).mode(0o600).open(&temporary)?;
+    pub fn create(target: &Entry, size: u64, options: ImageOptions) -> io::Result<Self> {
+        let temporary = Self::temporary(target);
+        let file = temporary.create()?;
         // From here on it is removed on every way out.
-        let temporary = TempPath::try_from_path(temporary)?;
+        let temporary = Unnamed::new(temporary, &file)?;
+        // Another restore to the same target would write the same file.
+        if !lock(&file)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         file.set_len(size)?;
         if options.preallocate && size > 0 {
             fallocate(&file, FallocateFlags::empty(), 0, size)?;
@@ -62,13 +64,18 @@ impl ImageSink {
         Self::over(file, None, temporary, target, options)
     }
 
-    /// Goes on with the temporary file that an earlier run has left.
-    pub fn resume(target: &Path, size: u64, options: ImageOptions) -> io::Result<Self> {
-        let temporary = Self::temporary_path(target)?;
-        let file = OpenOptions::new().read(true).write(true).open(&temporary)?;
-        let mut temporary = TempPath::try_from_path(temporary)?;
-        temporary.disable_cleanup(true);
-        file.set_len(size)?;
+    /// Goes on with the temporary file that an earlier run has left, which is open and locked.
+    pub fn resume(
+        target: &Entry,
+        file: File,
+        size: u64,
+        options: ImageOptions,
+    ) -> io::Result<Self> {
+        let mut temporary = Unnamed::new(Self::temporary(target), &file)?;
+        temporary.keep(true);
+        if file.metadata()?.len() != size {
+            file.set_len(size)?;
+        }
         let zeroer = Zeroer::new(file.try_clone()?, options.preallocate);
         Self::over(file, Some(zeroer), temporary, target, options)
     }
@@ -76,22 +83,24 @@ impl ImageSink {
     fn over(
         file: File,
         zeroer: Option<Zeroer>,
-        temporary: TempPath,
-        target: &Path,
+        temporary: Unnamed,
+        target: &Entry,
         options: ImageOptions,
     ) -> io::Result<Self> {
-        // Another restore to the same target would write the same file.
-        if !lock(&file)? {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let writer = Writer::open(file, &temporary, options.io)?;
-        Ok(Self { temporary, writer, zeroer, target: target.to_owned(), options })
+        let writer = Writer::new(file, options.io)?;
+        let (target, path) = (target.clone(), target.path());
+        Ok(Self { temporary, writer, zeroer, target, path, options })
     }
 
     /// The temporary file stays when this is dropped unfinished, for a later run to go on with; or
     /// it does not.
     pub fn keep(&mut self, keep: bool) {
-        self.temporary.disable_cleanup(keep);
+        self.temporary.keep(keep);
+    }
+
+    /// The file.
+    pub(crate) const fn file(&self) -> &File {
+        self.writer.file()
     }
 
     /// How it is written.
@@ -133,7 +142,7 @@ impl Sink for ImageSink {
     }
 
     fn path(&self) -> &Path {
-        &self.target
+        &self.path
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -142,22 +151,7 @@ impl Sink for ImageSink {
 
     fn finish(self: Box<Self>) -> io::Result<()> {
         self.sync()?;
-        let Self { temporary, target, options, .. } = *self;
-        let renamed = if options.replace {
-            temporary.persist(&target)
-        } else {
-            temporary.persist_noclobber(&target)
-        };
-        renamed.map_err(|e| e.error)?;
-        File::open(parent_directory(&target))?.sync_all()
+        let Self { temporary, target, options, writer, .. } = *self;
+        temporary.publish(writer.file(), &target, options.replace)
     }
-}
-
-/// A hidden name beside `target` that ends in `suffix`.
-pub fn beside(target: &Path, suffix: &str) -> io::Result<PathBuf> {
-    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
-    hidden.push(suffix);
-    Ok(parent_directory(target).join(hidden))
 }

@@ -1,6 +1,6 @@
 //! An existing file or block device that is overwritten itself.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use super::writer::{Io, Method, Writer};
 use super::zero::Zeroer;
 use super::{Sink, parent_directory};
 use crate::device;
+use crate::entry::Directory;
 
 /// An existing file or device. Every byte given ends as it was given, zeros included; bytes that are
 /// not given stay. Nothing here asks whether it may be overwritten: see [`crate::interlock`].
@@ -20,12 +21,17 @@ pub struct InPlaceSink {
 }
 
 impl InPlaceSink {
-    /// Opens a file or device that exists. With `keep_space` zeros do not give space back.
-    pub fn open(path: &Path, keep_space: bool, io: Io) -> io::Result<Self> {
-        device::check_kind(&std::fs::metadata(path)?)?;
-        let file = OpenOptions::new().write(true).open(path)?;
+    /// Takes a file or device that is open for writing; `path` is for messages. With `keep_space` zeros do
+    /// not give space back.
+    pub fn new(file: File, path: &Path, keep_space: bool, io: Io) -> io::Result<Self> {
+        device::check_kind(&file.metadata()?)?;
         let zeroer = Zeroer::new(file.try_clone()?, keep_space);
-        Ok(Self { path: path.to_owned(), writer: Writer::open(file, path, io)?, zeroer })
+        Ok(Self { path: path.to_owned(), writer: Writer::new(file, io)?, zeroer })
+    }
+
+    /// The file or device.
+    pub(crate) const fn file(&self) -> &File {
+        self.writer.file()
     }
 
     /// Makes a file at least `size` bytes long; a device is as long as it is.
@@ -77,7 +83,7 @@ impl Sink for InPlaceSink {
     fn finish(self: Box<Self>) -> io::Result<()> {
         self.sync()?;
         if self.writer.file().metadata()?.is_file() {
-            File::open(parent_directory(&self.path))?.sync_all()?;
+            Directory::open(parent_directory(&self.path))?.sync()?;
         }
         Ok(())
     }

@@ -12,7 +12,6 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-pub use image::beside;
 pub use image::{ImageOptions, ImageSink};
 pub use in_place::InPlaceSink;
 pub use null::NullSink;
@@ -66,7 +65,7 @@ pub trait Sink: Send + Sync {
 }
 
 /// How the names of files and directories end that are not finished yet.
-pub(crate) const PARTIAL: &str = ".partial";
+pub const PARTIAL: &str = ".partial";
 
 /// The directory that holds `target`.
 pub fn parent_directory(target: &Path) -> &Path {

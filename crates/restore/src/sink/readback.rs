@@ -1,13 +1,14 @@
 //! What a target holds, read from its medium rather than from memory.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, OFlags, fadvise};
 
 use super::writer::{aligned, is_in_memory};
+use crate::entry::reopen;
 use crate::{device, sparse};
 
 /// An image or device that is compared with a volume. Offsets are the volume's.
@@ -26,10 +27,13 @@ impl ReadBack {
     /// durable already: what is not cannot be dropped. Its first byte is the volume's byte `origin`.
     pub fn open(path: &Path, origin: u64) -> io::Result<Self> {
         device::check_kind(&std::fs::metadata(path)?)?;
-        let cached = File::open(path)?;
+        Self::of(File::open(path)?, path, origin)
+    }
+
+    /// The same of a file or device that is open for reading; `path` is for messages.
+    pub fn of(cached: File, path: &Path, origin: u64) -> io::Result<Self> {
         let size = device::size(&cached)?;
-        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
-        let direct = OpenOptions::new().read(true).custom_flags(flags).open(path).ok();
+        let direct = reopen(&cached, OFlags::RDONLY | OFlags::DIRECT).ok();
         // Only advice: what cannot be dropped is read all the same.
         let _ = fadvise(&cached, 0, None, Advice::DontNeed);
         Ok(Self { path: path.to_owned(), direct, cached, size, origin })

@@ -1,13 +1,14 @@
 //! Writing to a file by position: past the page cache where that works, through it elsewhere.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fstatfs};
+
+use crate::entry::reopen;
 
 /// What offset, length and address of a direct write are multiples of. Logical sectors are 512 or
 /// 4096 bytes; `open(2)` asks for no more than that.
@@ -60,10 +61,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Takes a file open for writing; `path` is where it can be opened once more.
-    pub(super) fn open(buffered: File, path: &Path, io: Io) -> io::Result<Self> {
-        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
-        let open = || OpenOptions::new().write(true).custom_flags(flags).open(path);
+    /// Takes a file open for writing. A descriptor is past the page cache or not, so that the same file is
+    /// opened once more.
+    pub(super) fn new(buffered: File, io: Io) -> io::Result<Self> {
+        let open = || reopen(&buffered, OFlags::WRONLY | OFlags::DIRECT);
         let direct = match io {
             Io::Auto => open().ok(),
             Io::Direct => Some(open()?),
@@ -217,7 +218,7 @@ mod tests {
             (1, 8, 4095),
         ] {
             file.as_file().set_len(0).unwrap();
-            let writer = Writer::open(file.reopen().unwrap(), file.path(), Io::Auto).unwrap();
+            let writer = Writer::new(file.reopen().unwrap(), Io::Auto).unwrap();
             let data = &buffer.bytes()[from..to];
             writer.write_all_at(data, offset as u64).unwrap();
             writer.sync().unwrap();

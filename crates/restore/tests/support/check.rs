@@ -5,6 +5,7 @@ use std::path::Path;
 
 use restore::catalog::{Catalog, OpenSet};
 use restore::engine::{Options, run};
+use restore::entry::Entry;
 use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::verify::{Depth, verify};
 use restore::{Progress, Report, Volume};
@@ -123,7 +124,7 @@ fn counted(report: &Report, expected: super::model::Tally, range: &Range<u64>) {
 fn image(volume: &Volume, model: &VolumeModel, directory: &Path, options: &Options<'_>) {
     let target = directory.join("restored.raw");
     let sink = ImageSink::create(
-        &target,
+        &Entry::at(&target).unwrap(),
         volume.size(),
         ImageOptions { replace: true, ..ImageOptions::default() },
     )

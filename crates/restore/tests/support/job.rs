@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use restore::Volume;
+use restore::entry::Entry;
 use restore::job::{JournalAt, Restore, Target};
 use restore::journal::SyncPoints;
 
@@ -18,18 +19,32 @@ pub(crate) fn whole(volume: &Volume, target: Target) -> Restore<'_> {
 
 /// A new image.
 pub(crate) fn image(path: &Path) -> Target {
-    Target::Image { path: path.to_owned(), replace: false, preallocate: false }
+    Target::image(path).unwrap()
 }
 
 /// An existing file or device, overwritten unseen.
 pub(crate) fn in_place(path: &Path) -> Target {
-    Target::InPlace { path: path.to_owned(), delta: false, preallocate: false }
+    over(path, false, false)
 }
 
 /// A journal that takes note of everything at once.
 pub(crate) fn journal(path: &Path) -> JournalAt {
     let points = SyncPoints { bytes: 1, ..SyncPoints::default() };
-    JournalAt { path: path.to_owned(), volume: "content-1".into(), points, restart: false }
+    JournalAt { entry: entry(path), volume: "content-1".into(), points, restart: false }
+}
+
+/// A name in a directory that is there.
+pub(crate) fn entry(path: &Path) -> Entry {
+    Entry::at(path).unwrap()
+}
+
+/// An existing file or device, open for reading and writing.
+pub(crate) fn over(path: &Path, delta: bool, preallocate: bool) -> Target {
+    Target::InPlace { file: open(path), path: path.to_owned(), delta, preallocate }
+}
+
+pub(crate) fn open(path: &Path) -> File {
+    File::options().read(true).write(true).open(path).unwrap()
 }
 
 /// What a target held before, block by block.

@@ -9,7 +9,7 @@ use restore::sink::ImageSink;
 use restore::{Progress, Volume};
 use tempfile::TempDir;
 
-use super::job::{image, in_place, journal, whole};
+use super::job::{entry, image, in_place, journal, whole};
 use super::memory::{MemorySource, volume_of};
 use super::model::{Kind, MemberModel, Part, VolumeModel};
 use super::noise;
@@ -50,7 +50,7 @@ impl Place {
     }
 
     pub(crate) fn partial(&self) -> PathBuf {
-        ImageSink::temporary_path(&self.target()).unwrap()
+        ImageSink::temporary(&entry(&self.target())).path()
     }
 
     pub(crate) fn journal(&self) -> PathBuf {

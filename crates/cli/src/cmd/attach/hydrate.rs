@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use restore::Volume;
 use restore::engine::OnDamage;
+use restore::entry::Entry;
 use restore::hydrate::{self, Background, End, Hydrated, Request};
 use restore::image::Image;
 use restore::job::{JournalAt, Target, look};
-use restore::journal::SyncPoints;
-use restore::sink::{Io, beside};
+use restore::journal::{JOURNAL, SyncPoints};
+use restore::sink::Io;
 
 use crate::args::Common;
 use crate::cmd::restore::{check_new, counted, image_room};
@@ -18,7 +19,7 @@ use crate::exit::{Failure, Refusal};
 
 /// A raw image that may be made.
 pub(super) struct LocalCopy {
-    target: PathBuf,
+    target: Entry,
     journal: JournalAt,
 }
 
@@ -39,10 +40,10 @@ impl LocalCopy {
         // Damage does not keep the rest from being read.
         let counts = counted(volume, 0..size, OnDamage::Salvage { fill: 0 })?;
         image_room(&target, size, &counts, false)?;
-        let path = beside(&target, ".journal").map_err(failed)?;
-        let points = SyncPoints::default();
-        let journal = JournalAt { path, volume: word, points, restart: false };
-        let image = Target::Image { path: target.clone(), replace: false, preallocate: false };
+        let target = Entry::at(&target).map_err(failed)?;
+        let (entry, points) = (target.beside(JOURNAL), SyncPoints::default());
+        let journal = JournalAt { entry, volume: word, points, restart: false };
+        let image = Target::Image { entry: target.clone(), replace: false, preallocate: false };
         look(&image, Some(&journal), &(0..size)).map_err(|e| Failure::unfinished(e, false))?;
         Ok(Self { target, journal })
     }

@@ -1,11 +1,10 @@
 //! The small files that a restore writes beside the image: the map of what was lost, the report.
 
-use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use restore::entry::Entry;
 use restore::{Report, mapfile};
 use serde::Serialize;
 
@@ -15,7 +14,7 @@ use crate::output::render;
 
 /// Writes the ddrescue map of what was lost in `image`, if anything was; says whether it was.
 pub(crate) fn write_map(
-    path: &Path,
+    map: &Entry,
     image: &Path,
     volume_size: u64,
     tried: &Range<u64>,
@@ -28,36 +27,40 @@ pub(crate) fn write_map(
     }
     let image = image.display().to_string();
     let comment = format!("Damaged ranges left out of {}", image.escape_debug());
-    write_private(path, &mapfile::render(volume_size, tried, &bad, &comment), force)?;
+    write_private(map, &mapfile::render(volume_size, tried, &bad, &comment), force)?;
     Ok(true)
 }
 
 /// Writes a new text file that is durable and readable by the user alone.
-pub(crate) fn write_private(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
+pub(crate) fn write_private(entry: &Entry, text: &str, force: bool) -> Result<(), Failure> {
+    let failed = |error| unfinished(&entry.path(), error);
     if force {
         // Replaced rather than overwritten: it may be a link, or open to others.
-        match fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unfinished(path, e)),
-            _ => {}
-        }
+        entry.remove().map_err(failed)?;
     }
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = opened.map_err(|error| unfinished(path, error))?;
+    let mut file = entry.create().map_err(failed)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    written.map_err(|error| {
+    written.and_then(|()| entry.directory().sync()).map_err(|error| {
         // Half of it is worse than nothing.
-        let _ = fs::remove_file(path);
-        unfinished(path, error)
+        let _ = entry.remove();
+        failed(error)
     })
 }
 
 /// Writes the report of what has been done.
 pub(crate) fn write_report<T: Serialize>(args: &RestoreArgs, report: &T) -> Result<(), Failure> {
     let Some(path) = &args.report else { return Ok(()) };
-    write_private(path, &render(report), args.target.force).map_err(|failure| match failure {
+    let written = self::entry(path)
+        .and_then(|entry| write_private(&entry, &render(report), args.target.force));
+    written.map_err(|failure| match failure {
         Failure::Target { path, error } => Failure::Report { path, error },
         other => other,
     })
+}
+
+/// Where a file is to be.
+pub(crate) fn entry(path: &Path) -> Result<Entry, Failure> {
+    Entry::at(path).map_err(|error| unfinished(path, error))
 }
 
 /// A file could not be given its name.

@@ -1,6 +1,6 @@
 //! Where the journal of a target is, and which others speak of the same target.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -8,9 +8,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use restore::Part;
-use restore::job::{JobError, identity};
-use restore::journal::JournalError;
-use restore::sink::beside;
+use restore::entry::{Directory, Entry, NotOwn};
+use restore::interlock::Held;
+use restore::job::{JobError, TargetId};
+use restore::journal::{JOURNAL, JournalError};
 use restore::snapfmt::Digest;
 
 use crate::args::RestoreArgs;
@@ -20,7 +21,7 @@ use crate::exit::Failure;
 pub(super) fn journal(
     args: &RestoreArgs,
     target: &Path,
-    is_device: bool,
+    held: Option<&Held>,
 ) -> Result<Option<PathBuf>, Failure> {
     if args.resume.no_journal {
         return Ok(None);
@@ -28,7 +29,7 @@ pub(super) fn journal(
     if let Some(path) = &args.resume.journal {
         return Ok(Some(path.clone()));
     }
-    let mut name = own(target, is_device)?.into_os_string();
+    let mut name = own(target, held)?.into_os_string();
     name.push(args.extent.shard.map(part_suffix).unwrap_or_default());
     Ok(Some(name.into()))
 }
@@ -38,27 +39,44 @@ pub(super) fn journal(
 pub(super) fn rivals(
     args: &RestoreArgs,
     target: &Path,
-    is_device: bool,
+    held: &Held,
     used: Option<&Path>,
-) -> Result<Vec<PathBuf>, Failure> {
-    let own = own(target, is_device)?;
-    let (directory, stem) = (own.parent().unwrap_or(Path::new(".")), own.file_name());
+) -> Result<Vec<Entry>, Failure> {
+    let own = own(target, Some(held))?;
+    let (directory, stem) = (parent(&own), own.file_name().unwrap_or_default());
     let failed = |error| Failure::Target { path: directory.to_owned(), error };
-    let entries = match fs::read_dir(directory) {
+    let opened = match Directory::open(directory) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
+        opened => opened.map_err(failed)?,
     };
     let parts = args.extent.shard.map(|part| format!("-of-{}", part.count()));
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        let Some(suffix) = suffix(&path, stem.unwrap_or_default().as_bytes()) else { continue };
+    for name in opened.names().map_err(failed)? {
+        let Some(suffix) = suffix(&name, stem.as_bytes()) else { continue };
         let fellow = parts.as_ref().is_some_and(|parts| suffix.ends_with(parts.as_str()));
-        if !fellow && !used.is_some_and(|used| is_same(used, &path)) {
-            found.push(path);
+        let entry = opened.entry(name);
+        if !fellow && !used.is_some_and(|used| is_same(used, &entry.path())) {
+            found.push(entry);
         }
     }
     Ok(found)
+}
+
+/// Removes a journal that an earlier run of the caller has left.
+pub(super) fn give_up(journal: &Entry) -> Result<(), Failure> {
+    let path = journal.path();
+    match journal.open_to_give_up() {
+        Err(NotOwn::Foreign(why)) => {
+            let error = JobError::from(JournalError::Foreign { path, why });
+            Err(Failure::unfinished(error, false))
+        }
+        Err(NotOwn::System(error)) => Err(Failure::Target { path, error }),
+        Ok(_) => journal.remove().map_err(|error| Failure::Target { path, error }),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether two names, however they are written, are of one file.
@@ -67,8 +85,8 @@ fn is_same(a: &Path, b: &Path) -> bool {
 }
 
 /// What follows `stem` in the name of a journal: nothing, or which part it is of.
-fn suffix(path: &Path, stem: &[u8]) -> Option<String> {
-    let rest = path.file_name()?.as_bytes().strip_prefix(stem)?;
+fn suffix(name: &OsStr, stem: &[u8]) -> Option<String> {
+    let rest = name.as_bytes().strip_prefix(stem)?;
     let rest = String::from_utf8(rest.to_owned()).ok()?;
     let is_part = rest
         .strip_prefix('-')
@@ -78,14 +96,18 @@ fn suffix(path: &Path, stem: &[u8]) -> Option<String> {
 
 /// The journal of a target that is restored as a whole: beside a file, for a device where it outlives a
 /// restart of the machine.
-fn own(target: &Path, is_device: bool) -> Result<PathBuf, Failure> {
+fn own(target: &Path, held: Option<&Held>) -> Result<PathBuf, Failure> {
     let failed = |error| Failure::Target { path: target.to_owned(), error };
-    if !is_device {
-        return beside(target, ".journal").map_err(failed);
-    }
-    let name = Digest::of(identity(target).map_err(failed)?.as_bytes()).to_string();
+    let Some(held) = held.filter(|held| held.is_device()) else {
+        let mut name = OsString::from(".");
+        name.push(target.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?);
+        name.push(JOURNAL);
+        return Ok(target.with_file_name(name));
+    };
+    let id = TargetId::of(target, held.file()).map_err(failed)?;
+    let name = Digest::of(id.text.as_bytes()).to_string();
     let mut short = OsString::from(name.get(..16).unwrap_or(&name));
-    short.push(".journal");
+    short.push(JOURNAL);
     Ok(state_directory().join(short))
 }
 

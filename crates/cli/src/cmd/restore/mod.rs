@@ -17,6 +17,7 @@ use std::time::Instant;
 use restore::engine::OnDamage;
 use restore::job::{Restore, Target};
 use restore::signature::Contents;
+use restore::sink::parent_directory;
 use restore::snapfmt::PreadFile;
 use restore::{Counts, Digests, Throttle, device};
 
@@ -81,9 +82,12 @@ impl Ready {
         Ok(Self { subject, word, extent, counts, place })
     }
 
-    /// Whether what earlier runs have left is in the way.
-    pub(crate) fn look_at_what_is_left(&self, args: &RestoreArgs) -> Result<(), Failure> {
-        let journal = self.place.journal.clone().map(|at| journal_at(args, at, self.word.clone()));
+    /// How many bytes need not be done again, or why what earlier runs have left is in the way.
+    pub(crate) fn look_at_what_is_left(&self, args: &RestoreArgs) -> Result<u64, Failure> {
+        // Where the directory of the journals is still to be made, there is none.
+        let is_there = |path: &&PathBuf| parent_directory(path).is_dir();
+        let path = self.place.journal.as_ref().filter(is_there);
+        let journal = path.map(|path| journal_at(args, path, self.word.clone())).transpose()?;
         let range = self.extent.range.start..self.extent.end;
         restore::job::look(&self.place.target, journal.as_ref(), &range)
             .map_err(|error| Failure::unfinished(error, false))
@@ -146,7 +150,7 @@ fn to_target(
         range: extent.range.clone(),
         end: extent.end,
         target,
-        journal: journal.map(|path| journal_at(args, path, word)),
+        journal: journal.map(|path| journal_at(args, &path, word)).transpose()?,
         io: args.target.io.into(),
         jobs: common.jobs(),
         on_damage: on_damage(args),
@@ -172,7 +176,8 @@ fn to_target(
     view.target_verified = args.proof.verify_target;
     if args.salvage.salvage {
         let map = map_path(args);
-        let written = write_map(&map, &named, size, &extent.range, report, args.target.force)?;
+        let entry = files::entry(&map)?;
+        let written = write_map(&entry, &named, size, &extent.range, report, args.target.force)?;
         view.map = written.then(|| PathView::from(map));
     }
     let lost = report.damaged_ranges().bytes();

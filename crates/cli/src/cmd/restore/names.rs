@@ -113,14 +113,24 @@ pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failu
 
 pub(crate) fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failure> {
     let refuse = |why| Err(Failure::Refused { path: path.to_owned(), why });
-    let Ok(target) = fs::metadata(path) else {
-        return match path.symlink_metadata() {
-            // It would be replaced, not followed.
-            Ok(_) => refuse(Refusal::NotAFile("a link that leads nowhere")),
-            Err(_) => look_for_directory(path)
-                .map_err(|error| Failure::Target { path: path.to_owned(), error }),
-        };
+    let target = match path.symlink_metadata() {
+        Ok(target) => target,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let found = look_for_directory(path);
+            return found.map_err(|error| Failure::Target { path: path.to_owned(), error });
+        }
+        Err(error) => return Err(Failure::Target { path: path.to_owned(), error }),
     };
+    if target.is_symlink() {
+        // It is neither followed nor replaced: one or the other would be what was not meant.
+        let device = fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device());
+        let to = fs::read_link(path).unwrap_or_default();
+        return refuse(if device {
+            Refusal::NotAFile("a block device")
+        } else {
+            Refusal::Link(to)
+        });
+    }
     if !target.is_file() {
         return refuse(Refusal::NotAFile(kind(target.file_type())));
     }

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use restore::catalog::CatalogError;
+use restore::entry::Entry;
+use restore::job::JobError;
 use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::snapfmt::{Limits, SetManifest};
 use restore::stream::{StreamError, StreamInput, StreamSet, Streamed};
@@ -101,11 +103,21 @@ fn restore(
         origin: 0,
         io: args.target.io.into(),
     };
-    let created = ImageSink::create(target, size, options);
-    let path = || PathBuf::from(target);
-    let sink = created.map_err(|error| other(Failure::Target { path: path(), error }))?;
+    let created = Entry::at(target).and_then(|target| ImageSink::create(&target, size, options));
+    let sink = created.map_err(|error| other(not_made(target, error)))?;
     let streamed = set.restore(&sink)?;
     Ok((sink, manifest, streamed))
+}
+
+/// No temporary file could be made.
+fn not_made(target: &Path, error: io::Error) -> Failure {
+    let path = target.to_owned();
+    match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::WouldBlock => {
+            Failure::unfinished(JobError::Busy { path }, false)
+        }
+        _ => Failure::Target { path, error },
+    }
 }
 
 /// A pipe can be read once, from its start to its end.

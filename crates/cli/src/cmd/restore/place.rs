@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use restore::engine::OnDamage;
+use restore::entry::Entry;
 use restore::interlock::{self, Held};
 use restore::job::{JournalAt, Target};
 use restore::journal::SyncPoints;
@@ -19,7 +20,7 @@ use restore::survey::survey;
 use restore::{Counts, Progress, Volume};
 
 use super::extent::Extent;
-use super::journals::{journal, make_state_directory, rivals};
+use super::journals::{give_up, journal, make_state_directory, rivals, unusable};
 use super::names::{is_pipe, output};
 use crate::args::{RestoreArgs, SyncEvery};
 use crate::exit::{Failure, Refusal};
@@ -53,9 +54,10 @@ impl Place {
             return Self::in_place(args, path, extent, counts, held);
         }
         let room = Some(image_room(&path, extent.len(), counts, args.target.preallocate)?);
-        let journal = journal(args, &path, false)?;
+        let journal = journal(args, &path, None)?;
         let (replace, preallocate) = (args.target.force, args.target.preallocate);
-        let target = Target::Image { path, replace, preallocate };
+        let entry = Entry::at(&path).map_err(|error| Failure::Target { path, error })?;
+        let target = Target::Image { entry, replace, preallocate };
         Ok(Self { target, journal, held: None, room })
     }
 
@@ -85,14 +87,17 @@ impl Place {
             };
             Some(check_room(&path, needs).map_err(Failure::Room)?)
         };
-        let journal = journal(args, &path, held.is_device())?;
+        let journal = journal(args, &path, Some(&held))?;
         if !args.resume.restart
-            && let Some(path) = rivals(args, &path, held.is_device(), journal.as_deref())?.pop()
+            && let Some(rival) = rivals(args, &path, &held, journal.as_deref())?.pop()
         {
-            return Err(Failure::Refused { path, why: Refusal::Unfinished });
+            return Err(Failure::Refused { path: rival.path(), why: Refusal::Unfinished });
         }
         let (delta, preallocate) = (args.target.delta, args.target.preallocate);
-        let target = Target::InPlace { path, delta, preallocate };
+        // What was claimed is what is written to.
+        let file = held.file().try_clone();
+        let file = file.map_err(|error| Failure::Target { path: path.clone(), error })?;
+        let target = Target::InPlace { file, path, delta, preallocate };
         Ok(Self { target, journal, held: Some(held), room })
     }
 
@@ -102,10 +107,8 @@ impl Place {
             make_state_directory(path)?;
         }
         let Some(held) = self.held.as_ref().filter(|_| args.resume.restart) else { return Ok(()) };
-        for path in rivals(args, output(args), held.is_device(), self.journal.as_deref())? {
-            fs::remove_file(&path).map_err(|error| Failure::Target { path, error })?;
-        }
-        Ok(())
+        let rivals = rivals(args, output(args), held, self.journal.as_deref())?;
+        rivals.iter().try_for_each(give_up)
     }
 
     /// Says what is going to be lost.
@@ -165,18 +168,25 @@ pub(crate) fn image_room(
     preallocate: bool,
 ) -> Result<room::Room, Failure> {
     let needs = room::Needs { file_size, data_bytes: counts.data, preallocate };
-    let temporary = ImageSink::temporary_path(path).ok().filter(|path| path.is_file());
-    check_room(temporary.as_deref().unwrap_or(path), needs).map_err(Failure::Room)
+    let temporary = Entry::at(path).map(|target| ImageSink::temporary(&target).path()).ok();
+    let left = temporary.filter(|path| path.symlink_metadata().is_ok_and(|meta| meta.is_file()));
+    check_room(left.as_deref().unwrap_or(path), needs).map_err(Failure::Room)
 }
 
 /// The journal as the engine takes it.
-pub(crate) fn journal_at(args: &RestoreArgs, path: PathBuf, volume: String) -> JournalAt {
-    JournalAt {
-        path,
-        volume,
-        points: points(&args.resume.sync_every),
-        restart: args.resume.restart,
-    }
+pub(crate) fn journal_at(
+    args: &RestoreArgs,
+    path: &Path,
+    volume: String,
+) -> Result<JournalAt, Failure> {
+    let entry = Entry::at(path).map_err(|error| unusable(path.to_owned(), error))?;
+    Ok(journal_in(args, entry, volume))
+}
+
+/// The same, where its directory is open.
+pub(crate) fn journal_in(args: &RestoreArgs, entry: Entry, volume: String) -> JournalAt {
+    let points = points(&args.resume.sync_every);
+    JournalAt { entry, volume, points, restart: args.resume.restart }
 }
 
 /// What is not given does not bring a sync point about, unless nothing is.
