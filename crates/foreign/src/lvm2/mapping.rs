@@ -11,12 +11,16 @@ use super::segment::{AreaRef, On, Segment, SegmentKind};
 use super::thin::{self, ThinError};
 use super::vg::LogicalVolume;
 use crate::Limits;
-use crate::pieces::{MAX_PIECES, PieceBytes, Pieces, PiecesError, Spot};
+use crate::pieces::{Budget, MAX_PIECES, PieceBytes, Pieces, PiecesError, Spot};
 
 /// Deepest nesting of logical volumes; lvm2 makes four levels.
 const MAX_DEPTH: u32 = 8;
-/// Most pieces and segments that all logical volumes of a group have together.
-const MOST_MADE: usize = 4 * MAX_PIECES;
+/// Most pieces and segments that all logical volumes of a group have together, those out of thin pools
+/// aside; parts of volumes that others are made of count, too.
+const MOST_MADE: usize = 1 << 20;
+/// The same of volumes out of thin pools, whose pieces the pools' metadata name one by one. One alone may
+/// have as many as any volume.
+const MOST_THIN: usize = MAX_PIECES / 2;
 
 /// Why a logical volume cannot be read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -109,7 +113,6 @@ pub enum Part {
 /// Maps the logical volumes of one group.
 pub struct Mapper<'g> {
     group: &'g Group,
-    limits: Limits,
     /// The origin of each snapshot, by the volume that holds its changes.
     snapshots: BTreeMap<&'g str, &'g str>,
     /// Volumes that snapshots are being merged into.
@@ -123,18 +126,20 @@ pub struct Mapper<'g> {
     /// What was found of each volume, failures too: many others may be on it.
     done: BTreeMap<String, Result<Arc<Pieces>, Unreadable>>,
     made: usize,
+    thin: usize,
+    budget: Budget,
 }
 
 impl<'g> Mapper<'g> {
     /// For `group`; `open` gives the bytes of a device.
     pub fn new(group: &'g Group, open: impl Fn(usize) -> Arc<dyn ReadAt>) -> Self {
-        Self::within(group, &Limits::DEFAULT, open)
+        Self::within(group, Budget::new(Limits::DEFAULT.flattened), open)
     }
 
-    /// The same with other limits.
+    /// The same with what is left of a budget.
     pub fn within(
         group: &'g Group,
-        limits: &Limits,
+        budget: Budget,
         open: impl Fn(usize) -> Arc<dyn ReadAt>,
     ) -> Self {
         // One that the group was doing without missed what was written to the other legs.
@@ -145,7 +150,6 @@ impl<'g> Mapper<'g> {
         });
         let mut mapper = Self {
             group,
-            limits: *limits,
             snapshots: BTreeMap::new(),
             merging: BTreeSet::new(),
             devices: usable.collect(),
@@ -153,6 +157,8 @@ impl<'g> Mapper<'g> {
             notes: Vec::new(),
             done: BTreeMap::new(),
             made: 0,
+            thin: 0,
+            budget,
         };
         for segment in group.vg.logical_volumes.values().flat_map(|lv| &lv.segments) {
             if let SegmentKind::Snapshot { origin, store, merging } = &segment.kind {
@@ -182,6 +188,11 @@ impl<'g> Mapper<'g> {
     /// What mapped volumes lie on beside physical volumes.
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// What is left of the budget.
+    pub const fn budget(&self) -> Budget {
+        self.budget
     }
 
     /// What there is to be said of the legs of mapped volumes that `name` lies on.
@@ -226,15 +237,32 @@ impl<'g> Mapper<'g> {
         }
         let mut pieces = Pieces::new();
         for segment in &lv.segments {
+            let failed = |source| Unreadable::Pieces { lv: name.to_owned(), source };
+            // Nothing more is made once too much was.
+            self.spend(0).map_err(failed)?;
             let before = pieces.list().len();
             self.segment(lv, segment, depth, &mut pieces)?;
-            self.made += 1 + pieces.list().len() - before;
-            if self.made > MOST_MADE {
-                let source = PiecesError::TooMany { max: MOST_MADE };
-                return Err(Unreadable::Pieces { lv: name.to_owned(), source });
+            let made = 1 + pieces.list().len() - before;
+            match segment.kind {
+                SegmentKind::Thin { .. } => self.spend_thin(made).map_err(failed)?,
+                _ => self.spend(made).map_err(failed)?,
             }
         }
         Ok(Arc::new(pieces))
+    }
+
+    fn spend(&mut self, made: usize) -> Result<(), PiecesError> {
+        self.made = self.made.saturating_add(made);
+        if self.made > MOST_MADE { Err(PiecesError::TooMany { max: MOST_MADE }) } else { Ok(()) }
+    }
+
+    fn spend_thin(&mut self, made: usize) -> Result<(), PiecesError> {
+        let before = self.thin;
+        self.thin = before.saturating_add(made);
+        if before > 0 && self.thin > MOST_THIN {
+            return Err(PiecesError::TooMany { max: MOST_THIN });
+        }
+        Ok(())
     }
 
     fn segment(
@@ -298,8 +326,10 @@ impl<'g> Mapper<'g> {
         let spots: Vec<Spot> = (0..areas.len()).map(|device| Spot { device, offset: 0 }).collect();
         let mut top = Pieces::new();
         top.push_striped(stripe, &spots, length)?;
-        let flat =
-            top.over_or_keep(&below, self.limits.flattened, |pieces| Ok(self.keep(pieces)))?;
+        let mut budget = self.budget;
+        let flat = budget.over_or_keep(&top, &below, |pieces| Ok(self.keep(pieces)));
+        self.budget = budget;
+        let flat = flat?;
         Ok(out.push_slice(&flat, &(0..flat.size()))?)
     }
 
@@ -329,6 +359,7 @@ impl<'g> Mapper<'g> {
                 pieces.push_slice(&below, &(area.offset..end))?;
             }
         }
+        self.spend(pieces.list().len())?;
         Ok(pieces)
     }
 

@@ -105,7 +105,10 @@ impl Pieces {
     }
 
     const fn check_count(&self, most: usize) -> Result<(), PiecesError> {
-        if self.list.len() > most { Err(PiecesError::TooMany { max: most }) } else { Ok(()) }
+        // A striped piece is as large as its columns are many.
+        let wide = self.columns / 2;
+        let found = if wide > self.list.len() { wide } else { self.list.len() };
+        if found > most { Err(PiecesError::TooMany { max: most }) } else { Ok(()) }
     }
 
     /// Appends stripes of devices that are in pieces themselves: rows in which every column is one

@@ -1,6 +1,7 @@
 //! How the bytes of a device lie on the devices below it: what LVM, MD and partition tables say, in
 //! one form that can be put together, read through, and made a [`restore::Layout`].
 
+mod budget;
 mod compose;
 mod read;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use restore::Layout;
 use restore::snapfmt::{Column, ExtentMap, LayoutError, Limits, Mapping, MemberNo, Segment};
 
+pub use budget::Budget;
 pub use read::PieceBytes;
 
 /// Most pieces a device may lie in. A thin volume can be scattered over very many.
@@ -65,6 +67,12 @@ pub enum PiecesError {
     /// The device is scattered over more pieces than can be handled.
     #[error("it lies in more than {max} pieces, or columns of them")]
     TooMany {
+        /// How many can be.
+        max: usize,
+    },
+    /// Too many of the devices below are scattered.
+    #[error("more than {max} devices below others would be too scattered to be taken apart")]
+    Scattered {
         /// How many can be.
         max: usize,
     },

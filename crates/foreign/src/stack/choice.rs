@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use restore::Volume;
+use restore::signature::Contents;
 
 use super::{Device, DeviceNo, Holds, Origin, Stack, Unassembled};
 
@@ -165,6 +166,9 @@ impl Stack {
             };
             found = found.iter().filter_map(partition).collect();
         }
+        if choice.of == Of::Only && found.len() > 1 {
+            found = self.without_parts(found);
+        }
         match found.as_slice() {
             [one] => Ok(*one),
             [] => Err(NotChosen::None { candidates: self.candidates() }),
@@ -173,6 +177,33 @@ impl Stack {
                 Err(NotChosen::Several { candidates })
             }
         }
+    }
+
+    /// Leaves out what only carries parts of the one volume that others are members of: members and
+    /// partitions that are in use by it, disks that have nothing but those, and blank disks beside it.
+    fn without_parts(&self, found: Vec<DeviceNo>) -> Vec<DeviceNo> {
+        let holds = |no| self.device(no).and_then(|device| device.holds.as_ref());
+        let is_used = |holds: Option<&Holds>| {
+            matches!(
+                holds,
+                Some(Holds::ArrayMember | Holds::PhysicalVolume | Holds::Other(Contents::Blank))
+            )
+        };
+        let carries = |no: &DeviceNo| match holds(*no) {
+            Some(Holds::Table(_)) => {
+                let mut parts = self.partitions(*no).map(|(no, _)| holds(no)).peekable();
+                parts.peek().is_some() && parts.all(is_used)
+            }
+            other => is_used(other),
+        };
+        let is_member = |no: &DeviceNo| {
+            let origin = self.device(*no).map(|device| &device.origin);
+            matches!(origin, Some(Origin::Member(_) | Origin::Partition { .. }))
+        };
+        let rest: Vec<DeviceNo> =
+            found.iter().copied().filter(|no| !(is_member(no) && carries(no))).collect();
+        // Beside another disk a blank one may be a part of the volume that nothing tells of.
+        if rest.is_empty() || rest.iter().any(is_member) { found } else { rest }
     }
 
     /// What there is to be chosen.

@@ -9,10 +9,10 @@ use restore::partitions::Table;
 use restore::signature::Contents;
 use restore::snapfmt::{ReadAt, VolumeId};
 
-use super::{Device, DeviceNo, Holds, Origin, Problem, Stack, Warning};
+use super::{Base, Device, DeviceNo, Holds, Origin, Problem, Stack, Warning};
 use crate::lvm2::{FoundPv, LvmId, PvLabel};
 use crate::md::{ArrayId, FoundMember, MdError, Superblock, Version};
-use crate::pieces::{MAX_PIECES, Pieces, PiecesError};
+use crate::pieces::{MAX_PIECES, Pieces, PiecesError, Place};
 
 /// Deepest stack: a disk, a partition, an array, a volume, a partition in it, and as much again.
 const MAX_DEPTH: u32 = 12;
@@ -20,8 +20,8 @@ const MAX_DEPTH: u32 = 12;
 const MAX_DEVICES: usize = 1 << 14;
 /// Most members of arrays, and most physical volumes.
 const MAX_MEMBERS: usize = 1 << 11;
-/// Most pieces of all devices together.
-const MAX_ALL_PIECES: usize = 4 * MAX_PIECES;
+/// Most pieces of all devices together but the one with most of them.
+const MAX_ALL_PIECES: usize = MAX_PIECES / 2;
 /// Most metadata text of all physical volumes together, in bytes.
 const MAX_ALL_TEXT: usize = 128 << 20;
 /// Sectors that tables of DOS count in.
@@ -77,9 +77,10 @@ impl Stack {
         depth: u32,
         progress: &mut Progress,
     ) -> DeviceNo {
-        let all = pieces.as_ref().map_or(0, |pieces| pieces.list().len()) + self.pieces;
+        let own = pieces.as_ref().map_or(0, |pieces| pieces.list().len());
+        self.is_too_much |= self.pieces + own.min(self.most_pieces) > MAX_ALL_PIECES;
         let is_too_much =
-            depth > MAX_DEPTH || self.devices.len() >= MAX_DEVICES || all > MAX_ALL_PIECES;
+            self.is_too_much || depth > MAX_DEPTH || self.devices.len() >= MAX_DEVICES;
         let pieces = if is_too_much { Err(Problem::TooMuch) } else { pieces };
         let no = self.add(origin, pieces, depth);
         progress.open.push_back(no);
@@ -203,9 +204,13 @@ impl Stack {
         let depth = self.depth(no).saturating_add(1);
         let whole = self.device(no).and_then(|device| device.pieces.clone()).unwrap_or_default();
         for partition in &table.partitions {
-            let mut pieces = Pieces::new();
-            let cut = pieces.push_slice(&whole, &partition.range);
-            let pieces = cut.map(|()| pieces).map_err(Problem::Pieces);
+            let pieces = if self.is_too_much {
+                Err(Problem::TooMuch)
+            } else {
+                let mut pieces = Pieces::new();
+                let cut = pieces.push_slice(&whole, &partition.range);
+                cut.map(|()| pieces).map_err(Problem::Pieces)
+            };
             let origin = Origin::Partition { of: no, partition: partition.clone() };
             self.add_and_open(origin, pieces, depth, progress);
         }
@@ -224,8 +229,21 @@ impl Stack {
         if let Some(needed) = filesystem.facts.size.filter(|needed| *needed > size) {
             self.fault(no, Problem::FilesystemCut { filesystem: noun, needed, size });
         } else if let Backup::Differs { offset } = filesystem.facts.backup {
-            self.fault(no, Problem::FilesystemBroken { filesystem: noun, offset });
+            if self.is_in_one_piece(no) {
+                self.warn(no, Warning::FilesystemBackup { filesystem: noun, offset });
+            } else {
+                self.fault(no, Problem::FilesystemBroken { filesystem: noun, offset });
+            }
         }
+    }
+
+    /// Whether a device is one member, or a contiguous part of one: it was not put together, and cannot
+    /// be in a wrong way.
+    fn is_in_one_piece(&self, no: DeviceNo) -> bool {
+        let pieces = self.device(no).and_then(|device| device.pieces.as_ref());
+        let [piece] = pieces.map_or(&[][..], |pieces| pieces.list()) else { return false };
+        let Place::Linear(spot) = &piece.place else { return false };
+        matches!(self.bases.get(spot.device), Some(Base::Member(_)))
     }
 
     /// The pieces of a device that others are on, and whether it has problems of its own.

@@ -33,7 +33,7 @@ impl Stack {
         let depth = members.map(|no| self.depth(DeviceNo(no))).max().unwrap_or(0).saturating_add(1);
         let none = || Arc::new(Vec::new()) as Arc<dyn ReadAt>;
         let bytes = |no| self.bytes(DeviceNo(no)).map_or_else(none, |bytes| Arc::new(bytes) as _);
-        let mut mapper = Mapper::within(&group, &self.limits, bytes);
+        let mut mapper = Mapper::within(&group, self.budget, bytes);
         let volumes = group.vg.logical_volumes.values().filter(|lv| lv.visible);
         let found: Vec<_> =
             volumes.map(|lv| (lv.shown_name().to_owned(), mapper.map(lv.shown_name()))).collect();
@@ -45,6 +45,7 @@ impl Stack {
             })
             .collect();
         let parts = mapper.parts().to_vec();
+        self.budget = mapper.budget();
         let number = self.groups.len();
         let mut volumes = Vec::new();
         for (name, pieces, notes) in found {

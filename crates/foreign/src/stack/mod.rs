@@ -25,7 +25,7 @@ use restore::{Layout, Volume, VolumeMember, layout_file};
 use crate::Limits;
 use crate::lvm2::{FoundPv, Group};
 use crate::md::{Array, FoundMember};
-use crate::pieces::{PieceBytes, Pieces, PiecesError};
+use crate::pieces::{Budget, PieceBytes, Pieces, PiecesError};
 
 pub use choice::{Choice, Chosen, LvName, NotAnLvName, NotChosen, Of};
 pub use inner::InnerVolume;
@@ -135,7 +135,8 @@ struct Kept {
 
 /// All that was found on some members.
 pub struct Stack {
-    limits: Limits,
+    /// What taking devices apart may still cost.
+    budget: Budget,
     members: Vec<VolumeMember>,
     /// The members' bytes, read on demand.
     bytes: Vec<Arc<dyn ReadAt>>,
@@ -145,8 +146,12 @@ pub struct Stack {
     groups: Vec<GroupNode>,
     array_members: Vec<FoundMember>,
     physical_volumes: Vec<FoundPv>,
-    /// How many pieces all devices have.
+    /// How many pieces all devices have but the one with most of them.
     pieces: usize,
+    /// How many that one has.
+    most_pieces: usize,
+    /// Whether there was more than is believed: nothing further is put together.
+    is_too_much: bool,
 }
 
 /// A member as what parsers read from.
@@ -240,7 +245,7 @@ impl Stack {
         let read = |member| MemberBytes::open(member).map(|bytes| bytes.share());
         let bytes = members.iter().map(read).collect::<io::Result<_>>()?;
         Ok(Self {
-            limits: *limits,
+            budget: Budget::new(limits.flattened),
             bytes,
             bases: (0..members.len()).map(Base::Member).collect(),
             members,
@@ -250,6 +255,8 @@ impl Stack {
             array_members: Vec::new(),
             physical_volumes: Vec::new(),
             pieces: 0,
+            most_pieces: 0,
+            is_too_much: false,
         })
     }
 
@@ -316,7 +323,9 @@ impl Stack {
     /// Adds a device; `pieces` are on bases.
     fn add(&mut self, origin: Origin, pieces: Result<Pieces, Problem>, depth: u32) -> DeviceNo {
         let no = DeviceNo(self.devices.len());
-        self.pieces += pieces.as_ref().map_or(0, |pieces| pieces.list().len());
+        let own = pieces.as_ref().map_or(0, |pieces| pieces.list().len());
+        self.pieces += own.min(self.most_pieces);
+        self.most_pieces = self.most_pieces.max(own);
         let (pieces, problem) = match pieces {
             Ok(pieces) => (Some(Arc::new(pieces)), None),
             Err(problem) => (None, Some(problem)),
@@ -373,8 +382,9 @@ impl Stack {
 
     /// A device on others, whose pieces are on bases.
     fn put_over(&mut self, upper: &Pieces, below: &[Arc<Pieces>]) -> Result<Pieces, Problem> {
-        let most = self.limits.flattened;
-        let flat = upper.over_or_keep(below, most, |device| self.kept(device));
+        let mut budget = self.budget;
+        let flat = budget.over_or_keep(upper, below, |device| self.kept(device));
+        self.budget = budget;
         flat.map_err(Problem::Pieces)
     }
 }

@@ -196,6 +196,14 @@ pub enum Warning {
         /// Whether it is read all the same.
         is_read: bool,
     },
+    /// The copy of a filesystem's superblock is not where it should be, on what was not put together.
+    #[error("the {filesystem} on it has no copy of its superblock at {offset}", offset = Offset(*offset))]
+    FilesystemBackup {
+        /// What it calls itself.
+        filesystem: &'static str,
+        /// Where the copy should be, in bytes.
+        offset: u64,
+    },
     /// Its partition table is not in order.
     #[error(transparent)]
     Table(Flaw),
@@ -219,6 +227,8 @@ impl Warning {
             | Self::Degraded { .. }
             | Self::CutMember { .. }
             | Self::OldSuperblock { .. }
+            | Self::FilesystemBackup { .. }
+            | Self::Table(Flaw::BrokenChain { .. } | Flaw::GptLost)
             | Self::BadBlocks { .. } => true,
             Self::Superblock(_)
             | Self::Metadata(_)

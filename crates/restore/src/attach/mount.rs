@@ -86,6 +86,7 @@ pub(super) const fn kind_of(kind: Kind) -> Option<&'static str> {
         Kind::ExtJournal
         | Kind::Swap
         | Kind::Luks
+        | Kind::BitLocker
         | Kind::Lvm
         | Kind::Md
         | Kind::Zfs

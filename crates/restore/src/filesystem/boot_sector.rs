@@ -45,7 +45,9 @@ pub(super) fn fat(probe: &Probe<'_>) -> Facts {
         let [state] = probe.bytes(if is_fat32 { 65 } else { 37 })?;
         let copy = le16(probe, 50).filter(|_| is_fat32).map(|at| at * sector);
         let serial: Option<[u8; 4]> = probe.bytes(67);
-        let backup = copy.filter(|at| *at > 0).map(|at| {
+        // Its number is 0 or 0xffff where there is none.
+        let copy = copy.filter(|at| *at > 0 && *at != 0xffff * sector);
+        let backup = copy.map(|at| {
             Backup::at(at, probe.bytes(at + 67) == serial && probe.has(at + 82, b"FAT32   "))
         });
         Some(Facts {

@@ -151,7 +151,7 @@ fn facts(kind: Kind, probe: &Probe<'_>) -> Option<Facts> {
         Kind::Fat => boot_sector::fat(probe),
         Kind::ExFat => boot_sector::exfat(probe),
         Kind::Swap => swap::facts(probe),
-        Kind::ExtJournal | Kind::Luks | Kind::Zfs => Facts::default(),
+        Kind::ExtJournal | Kind::Luks | Kind::BitLocker | Kind::Zfs => Facts::default(),
         Kind::Lvm | Kind::Md | Kind::Gpt | Kind::Mbr => return None,
     })
 }

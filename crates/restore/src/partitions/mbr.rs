@@ -7,67 +7,76 @@ use std::ops::Range;
 use mbrman::{MBRHeader, MBRPartitionEntry};
 use snapfmt::ReadAt;
 
-use super::{MOST, Partition, Table, TableError, TableKind, sectors};
+use super::{Flaw, MOST, Partition, Table, TableError, TableKind, sectors};
 
 const SECTOR: usize = 512;
 const FIRST_LOGICAL: u32 = 5;
+/// The type of the one partition that keeps others off a disk with a GPT.
+const PROTECTIVE: u8 = 0xee;
 
 pub(super) fn read(disk: &dyn ReadAt, sector: u32) -> Result<Table, TableError> {
     let header = table_at(disk, 0)?.ok_or(TableError::Damaged)?;
     let id = u32::from_le_bytes(header.disk_signature);
-    let mut partitions = Vec::new();
+    let (mut partitions, mut flaws) = (Vec::new(), Vec::new());
+    let mut is_protective = false;
     for (number, entry) in (1..).zip(entries(&header)) {
         if entry.is_extended() {
             if let Some(extended) = range(entry, 0, sector) {
-                logical(disk, &extended, sector, id, &mut partitions)?;
+                flaws.extend(logical(disk, &extended, sector, id, &mut partitions)?);
             }
+        } else if entry.sys == PROTECTIVE {
+            is_protective = true;
         } else if entry.is_used() {
             partitions.extend(partition(number, entry, 0, sector, id));
         }
     }
     partitions.sort_by_key(|p| p.number);
+    if is_protective {
+        flaws.push(Flaw::GptLost);
+    }
     Ok(Table {
         kind: TableKind::Mbr,
         uuid: (id != 0).then(|| format!("{id:08x}")),
         sector,
         partitions,
-        flaws: Vec::new(),
+        flaws,
     })
 }
 
 /// Each link has one partition, relative to itself, and the way to the next link, relative to the
-/// extended partition. Links go forward only, as every partitioning tool writes them.
+/// extended partition. Links go forward only, as every partitioning tool writes them: where they do not,
+/// what was found before is kept.
 fn logical(
     disk: &dyn ReadAt,
     extended: &Range<u64>,
     sector: u32,
     id: u32,
     found: &mut Vec<Partition>,
-) -> Result<(), TableError> {
+) -> Result<Option<Flaw>, TableError> {
     let mut at = extended.start;
     for number in FIRST_LOGICAL.. {
-        let broken = || TableError::BrokenChain { offset: at };
+        let broken = Some(Flaw::BrokenChain { offset: at });
         let Some(link) = table_at(disk, at)? else {
             // An extended partition without any logical one may have no table either.
-            return if number == FIRST_LOGICAL { Ok(()) } else { Err(broken()) };
+            return Ok(if number == FIRST_LOGICAL { None } else { broken });
         };
         if link.partition_1.is_used() {
             let base = at / u64::from(sector);
             found.extend(partition(number, &link.partition_1, base, sector, id));
         }
         if !link.partition_2.is_used() || link.partition_2.starting_lba == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let step = u64::from(link.partition_2.starting_lba) * u64::from(sector);
-        let next = extended.start.checked_add(step).ok_or_else(broken)?;
+        let Some(next) = extended.start.checked_add(step) else { return Ok(broken) };
         // Links without a partition count as well.
         let is_long = number >= FIRST_LOGICAL + MOST;
         if next <= at || next >= extended.end || is_long {
-            return Err(broken());
+            return Ok(broken);
         }
         at = next;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The table in the sector at `offset`, if there is one.
@@ -165,16 +174,28 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_goes_back_or_out_is_refused() {
+    fn what_stands_before_a_broken_link_is_kept() {
         for next in [entry(5, 0x10, 1), entry(5, 20 * MIB, 1), entry(5, u32::MAX, 1)] {
             let mut disk = disk();
             write(&mut disk, 8 * MIB, &[entry(0xfd, MIB, MIB), next]);
-            let refused = Table::read(&disk, 512);
-            assert!(matches!(refused, Err(TableError::BrokenChain { .. })), "{refused:?}");
+            let table = Table::read(&disk, 512).unwrap().unwrap();
+            assert_eq!(table.flaws, [Flaw::BrokenChain { offset: 8 << 20 }]);
+            assert_eq!(table.partitions.len(), 4);
         }
         let mut disk = disk();
         disk[8 * 2048 * SECTOR + 510] = 0;
-        assert!(matches!(Table::read(&disk, 512), Err(TableError::BrokenChain { .. })));
+        let table = Table::read(&disk, 512).unwrap().unwrap();
+        assert_eq!(table.flaws, [Flaw::BrokenChain { offset: 8 << 20 }]);
+        let numbers: Vec<u32> = table.partitions.iter().map(|p| p.number).collect();
+        assert_eq!(numbers, [1, 2, 5]);
+    }
+
+    #[test]
+    fn what_protects_a_gpt_is_no_partition() {
+        let mut disk = vec![0; DISK];
+        write(&mut disk, 0, &[entry(PROTECTIVE, 1, 16 * MIB - 1)]);
+        let table = Table::read(&disk, 512).unwrap().unwrap();
+        assert_eq!((table.partitions, table.flaws), (Vec::new(), vec![Flaw::GptLost]));
     }
 
     #[test]
@@ -183,9 +204,11 @@ mod tests {
         for n in 0..20_000 {
             write(&mut disk, 4 * MIB + n, &[entry(0, 0, 0), entry(5, n + 1, 1)]);
         }
-        let refused = Table::read(&disk, 512);
-        let Err(TableError::BrokenChain { offset }) = refused else { panic!("{refused:?}") };
-        assert!(offset < 5 << 20, "{offset}");
+        let flaws = Table::read(&disk, 512).unwrap().unwrap().flaws;
+        assert!(
+            matches!(flaws[..], [Flaw::BrokenChain { offset }] if offset < 5 << 20),
+            "{flaws:?}"
+        );
     }
 
     #[test]

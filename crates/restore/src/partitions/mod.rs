@@ -76,6 +76,15 @@ pub enum Flaw {
         /// Size of the disk in bytes.
         size: u64,
     },
+    /// The extended partition's chain of tables is broken or has no end; what comes after is left out.
+    #[error("the chain of logical partitions is broken at byte {offset}", offset = Offset(*offset))]
+    BrokenChain {
+        /// Where the link is that leads nowhere.
+        offset: u64,
+    },
+    /// What protects a GPT is there, the GPT is not.
+    #[error("protective MBR, but no GPT: its partitions are lost")]
+    GptLost,
     /// Two partitions have bytes in common.
     #[error("partitions {first} and {second} overlap")]
     Overlap {
@@ -95,12 +104,6 @@ pub enum TableError {
     /// Neither copy is sound.
     #[error("both copies of the partition table are damaged")]
     Damaged,
-    /// The extended partition's chain of tables is broken or has no end.
-    #[error("the chain of logical partitions is broken at byte {offset}", offset = Offset(*offset))]
-    BrokenChain {
-        /// Where the link is that leads nowhere.
-        offset: u64,
-    },
 }
 
 impl Table {

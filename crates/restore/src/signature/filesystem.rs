@@ -72,6 +72,9 @@ fn ntfs(probe: &Probe<'_>) -> Option<Signature> {
 /// parameter block, at 36 for FAT12 and FAT16, at 64 for FAT32; serial number at 3 of it, label at
 /// 7, type at 18.
 fn fat(probe: &Probe<'_>) -> Option<Signature> {
+    if super::layer::bitlocker(probe).is_some() {
+        return None;
+    }
     let record = [(36, b"FAT12   "), (36, b"FAT16   "), (64, b"FAT32   ")]
         .into_iter()
         .find_map(|(record, kind): (u64, _)| probe.has(record + 18, kind).then_some(record))?;

@@ -4,7 +4,8 @@ use super::probe::{Probe, grouped};
 use super::{Kind, Signature};
 
 pub(super) fn find(probe: &Probe<'_>, found: &mut Vec<Signature>) {
-    found.extend([luks, lvm, md, old_md, zfs].into_iter().filter_map(|find| find(probe)));
+    found
+        .extend([luks, bitlocker, lvm, md, old_md, zfs].into_iter().filter_map(|find| find(probe)));
 }
 
 /// The headers of LUKS1 and LUKS2 (their on-disk format specifications, 2.2 and 2.1): magic number
@@ -15,6 +16,14 @@ fn luks(probe: &Probe<'_>) -> Option<Signature> {
     }
     let label = if probe.has(6, &[0, 2]) { probe.text::<48>(24) } else { None };
     Some(Signature { kind: Kind::Luks, label, uuid: probe.text::<40>(168) })
+}
+
+/// A boot sector made for it (`libbde`, "`BitLocker` Drive Encryption (BDE) format"): its own OEM name, or
+/// on removable disks that of FAT and a GUID. What looks like FAT in it is none.
+pub(super) fn bitlocker(probe: &Probe<'_>) -> Option<Signature> {
+    const TO_GO: [u8; 16] = *b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01";
+    let is_it = probe.has(3, b"-FVE-FS-") || probe.has(424, &TO_GO);
+    is_it.then_some(Signature::bare(Kind::BitLocker))
 }
 
 /// `struct label_header` in one of the first four sectors, `struct pv_header` where it says, the
@@ -81,6 +90,17 @@ mod tests {
         assert_eq!(one.1, "LUKS encrypted volume (UUID 4f5c-text)");
         let two = only(8192, &[(0, b"LUKS\xba\xbe\0\x02"), (24, b"safe"), uuid]);
         assert_eq!(two.1, "LUKS encrypted volume \"safe\" (UUID 4f5c-text)");
+    }
+
+    #[test]
+    fn bitlocker_is_no_fat_although_its_boot_sector_looks_like_one() {
+        let fat = [(82, &b"FAT32   "[..]), (510, b"\x55\xaa"), (16, b"\x02"), (14, b"\x20")];
+        let guid = b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01";
+        for own in [(3, &b"-FVE-FS-"[..]), (424, guid)] {
+            let found = only(8192, &[&fat[..], &[own]].concat());
+            assert_eq!(found, (Kind::BitLocker, "BitLocker encrypted volume".to_owned()));
+        }
+        assert_eq!(only(8192, &fat).0, Kind::Fat);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub enum Kind {
     Swap,
     /// An encrypted LUKS volume.
     Luks,
+    /// A volume encrypted by `BitLocker`.
+    BitLocker,
     /// A physical volume of LVM.
     Lvm,
     /// A part of a Linux software RAID.
@@ -70,6 +72,7 @@ impl Kind {
             Self::ExFat => "exFAT filesystem",
             Self::Swap => "swap space",
             Self::Luks => "LUKS encrypted volume",
+            Self::BitLocker => "BitLocker encrypted volume",
             Self::Lvm => "LVM physical volume",
             Self::Md => "member of a Linux RAID",
             Self::Zfs => "member of a ZFS pool",
@@ -92,6 +95,7 @@ impl Kind {
             | Self::ExFat
             | Self::Swap
             | Self::Luks
+            | Self::BitLocker
             | Self::Lvm
             | Self::Md
             | Self::Zfs

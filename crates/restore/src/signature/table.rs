@@ -15,7 +15,7 @@ pub(super) fn find(probe: &Probe<'_>, found: &mut Vec<Signature>) {
 }
 
 const fn has_boot_sector(kind: Kind) -> bool {
-    matches!(kind, Kind::Ntfs | Kind::Fat | Kind::ExFat)
+    matches!(kind, Kind::Ntfs | Kind::Fat | Kind::ExFat | Kind::BitLocker)
 }
 
 /// The header is in the second sector, a copy of it in the last one, the disk's GUID at 56 (UEFI
