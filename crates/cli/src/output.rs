@@ -44,7 +44,18 @@ impl Output {
 
     /// Prints a failure and gives its exit code.
     pub(crate) fn failure(self, failure: &Failure) -> Exit {
-        fail(self.json, &failure.message(), failure.hint(), failure.exit())
+        self.failure_after(failure, &json!({}))
+    }
+
+    /// The same of a run that has done something nevertheless, which its JSON document says beside the error.
+    pub(crate) fn failure_after<T: Serialize>(self, failure: &Failure, done: &T) -> Exit {
+        let (message, hint, exit) = (failure.message(), failure.hint(), failure.exit());
+        note(&message);
+        say(&format!("  hint: {hint}"));
+        if self.json {
+            print_error(&message, hint, exit, done);
+        }
+        exit
     }
 }
 
@@ -68,24 +79,23 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     if std::env::args_os().any(|arg| arg == "--json") {
         let first = text.lines().next().unwrap_or_default();
         let message = first.strip_prefix("error: ").unwrap_or(first);
-        print_error(message, "snaprestore --help shows what there is", Exit::Usage);
+        let hint = "snaprestore --help shows what there is";
+        print_error(message, hint, Exit::Usage, &json!({}));
     }
     Exit::Usage
 }
 
-fn fail(as_json: bool, message: &str, hint: &str, exit: Exit) -> Exit {
-    note(message);
-    say(&format!("  hint: {hint}"));
-    if as_json {
-        print_error(message, hint, exit);
-    }
-    exit
-}
-
 /// The one JSON document of a run that failed. When standard output is gone too, the exit code is
 /// all that is left.
-fn print_error(message: &str, hint: &str, exit: Exit) {
-    let error = json!({ "error": { "message": message, "hint": hint, "exit_code": exit as u8 } });
+fn print_error<T: Serialize>(message: &str, hint: &str, exit: Exit, done: &T) {
+    #[derive(Serialize)]
+    struct Document<'d, T> {
+        error: serde_json::Value,
+        #[serde(flatten)]
+        done: &'d T,
+    }
+    let error = json!({ "message": message, "hint": hint, "exit_code": exit as u8 });
+    let error = Document { error, done };
     let _ = writeln!(io::stdout(), "{}", render(&error));
 }
 

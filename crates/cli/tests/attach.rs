@@ -23,8 +23,12 @@ mod mounted;
 mod namespaces;
 #[path = "attach/partitions.rs"]
 mod partitions;
+#[path = "attach/planted.rs"]
+mod planted;
 #[path = "attach/scene.rs"]
 mod scene;
+#[path = "attach/stopped.rs"]
+mod stopped;
 mod support;
 #[path = "attach/unprivileged.rs"]
 mod unprivileged;
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
         damage::trials(),
         busy::trials(),
         killed::trials(),
+        planted::trials(),
+        stopped::trials(),
         foreground::trials(),
         hydrated::trials(),
         mounted::trials(),

@@ -25,7 +25,7 @@ struct Entry {
 
 /// Lists all.
 pub(crate) fn run(output: Output) -> Result<Exit, Failure> {
-    let all = Attached::all(&home()?).map_err(Failure::System)?;
+    let all = Attached::all(&home()?)?;
     let listing = Listing { attached: all.iter().map(Entry::new).collect() };
     output.result(&listing, text)?;
     Ok(Exit::Done)

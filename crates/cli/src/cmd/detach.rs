@@ -17,7 +17,7 @@ struct Detached {
 pub(crate) fn run(args: &DetachArgs, output: Output) -> Result<Exit, Failure> {
     let home = home()?;
     let all: Vec<Result<Attached, DetachError>> = if args.all {
-        Attached::all(&home).map_err(Failure::System)?.into_iter().map(Ok).collect()
+        Attached::all(&home)?.into_iter().map(Ok).collect()
     } else {
         args.what.iter().map(|what| Attached::find(&home, what)).collect()
     };
@@ -40,8 +40,10 @@ pub(crate) fn run(args: &DetachArgs, output: Output) -> Result<Exit, Failure> {
     for failure in failures {
         note(&failure.message());
     }
-    // The one JSON document of a run that failed is its error.
-    if !output.is_json() && !done.detached.is_empty() {
+    if output.is_json() {
+        return Ok(output.failure_after(&worst, &done));
+    }
+    if !done.detached.is_empty() {
         output.result(&done, text)?;
     }
     Err(worst)

@@ -107,9 +107,11 @@ impl AttachFailure {
     }
 }
 
+const UNTRUSTED: &str = "what is attached is only found where nobody else can make or change anything: see who did, and take it away";
+
 fn attach_exit(error: &AttachError) -> Exit {
     match error {
-        AttachError::InUse { .. } => Exit::TargetRefused,
+        AttachError::InUse { .. } | AttachError::Untrusted(_) => Exit::TargetRefused,
         AttachError::Stale { source, .. } => detach_exit(source),
         AttachError::Place { .. }
         | AttachError::Fuse { .. }
@@ -122,6 +124,7 @@ fn attach_exit(error: &AttachError) -> Exit {
 fn attach_hint(error: &AttachError) -> &'static str {
     match error {
         AttachError::InUse { .. } => "detach it, or attach this under another --name",
+        AttachError::Untrusted(_) => UNTRUSTED,
         AttachError::Stale { source, .. } => detach_hint(source),
         AttachError::Place { .. } => "check the path and its permissions",
         AttachError::Fuse { .. } => "modprobe fuse; a container needs /dev/fuse and leave to mount",
@@ -135,7 +138,9 @@ fn attach_hint(error: &AttachError) -> &'static str {
 
 fn detach_exit(error: &DetachError) -> Exit {
     match error {
-        DetachError::Busy { .. } => Exit::TargetRefused,
+        DetachError::Busy { .. } | DetachError::Untrusted(_) | DetachError::Claimed { .. } => {
+            Exit::TargetRefused
+        }
         DetachError::Unknown { .. } => Exit::Usage,
         DetachError::Unclean { .. } => Exit::TargetFailed,
         DetachError::Silent { .. } | DetachError::System { .. } => Exit::Failed,
@@ -145,6 +150,8 @@ fn detach_exit(error: &DetachError) -> Exit {
 fn detach_hint(error: &DetachError) -> &'static str {
     match error {
         DetachError::Unknown { .. } => "snaprestore attached lists what is",
+        DetachError::Untrusted(_) => UNTRUSTED,
+        DetachError::Claimed { .. } => "wait for it, then see what snaprestore attached lists",
         DetachError::Busy { .. } => "let them end, or unmount it, and detach again",
         DetachError::Silent { .. } => "kill that process, then detach again",
         DetachError::Unclean { .. } => "check the overlay's filesystem for room and its medium",

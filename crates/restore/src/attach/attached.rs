@@ -6,13 +6,14 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::DetachError;
 use super::control::{Ending, NoAnswer, Peer, Status};
 use super::holders::{self, Holder};
 use super::leftovers;
 use super::mount::{MountError, Plan};
-use super::place::{Home, Place};
+use super::place::{Claim, Home, Place};
 use super::state::{MountPoint, State};
+use super::trust::NotUsed;
+use super::{AttachError, DetachError};
 
 /// How long a program may look at what it finds.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,8 +38,9 @@ pub enum Life {
 
 impl Attached {
     /// All of a user, by name.
-    pub fn all(home: &Home) -> io::Result<Vec<Self>> {
-        Ok(home.places()?.into_iter().map(Self::at).collect())
+    pub fn all(home: &Home) -> Result<Vec<Self>, DetachError> {
+        let places = home.places().map_err(|e| unusable(home, e))?;
+        Ok(places.into_iter().map(Self::at).collect())
     }
 
     /// What is at a place, which exists. A state that cannot be read is as good as none: all but the mounts
@@ -53,14 +55,11 @@ impl Attached {
         let unknown = || DetachError::Unknown { what: what.to_owned() };
         if let Ok(name) = what.parse() {
             let place = home.place(name);
-            return if place.exists() { Ok(Self::at(place)) } else { Err(unknown()) };
+            let is_there = home.is_there().map_err(|e| unusable(home, e))? && place.exists();
+            return if is_there { Ok(Self::at(place)) } else { Err(unknown()) };
         }
         let number = fs::metadata(what).map_err(|_| unknown())?.rdev();
-        let all = Self::all(home).map_err(|source| DetachError::System {
-            path: home.path().to_owned(),
-            action: "reading",
-            source,
-        })?;
+        let all = Self::all(home)?;
         all.into_iter().find(|attached| attached.has_device(number)).ok_or_else(unknown)
     }
 
@@ -127,7 +126,10 @@ impl Attached {
             Life::Serving(_) => {}
             // To unmount would wait for it.
             Life::Silent(error) => return Err(self.silent(error)),
-            Life::Dead => leftovers::give_up(&self.place),
+            Life::Dead => {
+                let claim = self.claim_of_the_dead()?;
+                return self.clear(claim);
+            }
         }
         let mut unmounted = Vec::new();
         let ended = self.unmount(&mut unmounted).and_then(|()| self.end_server());
@@ -142,12 +144,44 @@ impl Attached {
         if !self.place.exists() {
             return Ok(());
         }
-        let claim = self.place.claim().map_err(|error| DetachError::System {
-            path: self.place.directory().to_owned(),
-            action: "claiming",
-            source: io::Error::other(error),
-        })?;
+        let claim = self.place.claim().map_err(|e| self.not_claimed(e))?;
         leftovers::clear(claim, self.state.as_ref())
+    }
+
+    /// Takes down what a dead server left, in a place that is held: no other process is at it.
+    pub(super) fn clear_held(self, claim: Claim) -> Result<(), DetachError> {
+        self.refuse_if_held(self.lasting_holders())?;
+        self.clear(claim)
+    }
+
+    fn clear(&self, claim: Claim) -> Result<(), DetachError> {
+        leftovers::give_up(&self.place);
+        self.unmount(&mut Vec::new())?;
+        leftovers::clear(claim, self.state.as_ref())
+    }
+
+    /// The place of a dead server, which nobody holds unless that server is still dying, or a new one begins.
+    fn claim_of_the_dead(&self) -> Result<Claim, DetachError> {
+        if let Ok(claim) = self.place.claim_now() {
+            return Ok(claim);
+        }
+        // One that dies may wait for what only it could answer.
+        if matches!(self.life(), Life::Dead) {
+            leftovers::give_up(&self.place);
+        }
+        self.place.claim().map_err(|e| self.not_claimed(e))
+    }
+
+    fn not_claimed(&self, error: AttachError) -> DetachError {
+        match error {
+            AttachError::InUse { name } => DetachError::Claimed { name },
+            AttachError::Untrusted(why) => DetachError::Untrusted(why),
+            other => DetachError::System {
+                path: self.place.directory().to_owned(),
+                action: "claiming",
+                source: io::Error::other(other),
+            },
+        }
     }
 
     /// Unmounts what was mounted on this program's account, and notes what that was.
@@ -210,6 +244,15 @@ impl Attached {
                 }
                 self.refuse_if_held(holders)
             }
+        }
+    }
+}
+
+fn unusable(home: &Home, why: NotUsed) -> DetachError {
+    match why {
+        NotUsed::Untrusted(why) => why.into(),
+        NotUsed::System(source) => {
+            DetachError::System { path: home.path().to_owned(), action: "reading", source }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::holders::Holder;
 use super::place::Name;
+use super::trust::Untrusted;
 
 /// Why a volume cannot be attached. Nothing is left of the attempt.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum AttachError {
         /// The name.
         name: Name,
     },
+    /// The directory of attached volumes, or that of this one, is not the caller's alone. It is not touched.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     /// The directory of the attached volume cannot be made or used.
     #[error("{}: {source}", path.display())]
     Place {
@@ -64,6 +68,15 @@ pub enum DetachError {
     Unknown {
         /// What was asked for.
         what: String,
+    },
+    /// The directory of attached volumes is not the caller's alone. It is not touched.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    /// Another process attaches or detaches it.
+    #[error("{name} is being attached or detached by another process")]
+    Claimed {
+        /// Its name.
+        name: Name,
     },
     /// Somebody uses it.
     #[error("{name} is in use: {}", listed(holders))]

@@ -25,6 +25,7 @@ mod place;
 mod server;
 mod state;
 mod sys;
+mod trust;
 mod twins;
 
 /// What the mount of a raw file says it is mounted from.
@@ -41,4 +42,5 @@ pub use mount::{Access, MountError, Plan, Recipe, Unmountable};
 pub use place::{Home, Name, NotAName, Place};
 pub use server::{Device, Options, Server, sector_size_for};
 pub use state::{LoopState, MountPoint, State};
+pub use trust::Untrusted;
 pub use twins::Twin;

@@ -10,7 +10,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::AttachError;
+use super::trust::{self, NotUsed};
 use crate::lock;
+use crate::sink::parent_directory;
 
 /// What an attached volume is called: the name of its directory, of its file and in commands.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -94,11 +96,33 @@ impl Home {
 
     /// The place of one volume, attached or not.
     pub fn place(&self, name: Name) -> Place {
-        Place { directory: self.0.join(name.as_str()), name }
+        Place { directory: self.0.join(name.as_str()), home: self.clone(), name }
+    }
+
+    /// Whether it is there, and the caller's alone: then it stays so, for nobody else can take it away.
+    pub(super) fn is_there(&self) -> Result<bool, NotUsed> {
+        match trust::check_base(parent_directory(&self.0)).and_then(|()| trust::open_own(&self.0)) {
+            Err(NotUsed::System(e)) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            opened => opened.map(|_| true),
+        }
+    }
+
+    /// Makes it, unless it is there.
+    fn make(&self) -> Result<bool, NotUsed> {
+        if self.is_there()? {
+            return Ok(true);
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(parent_directory(&self.0))?;
+        make_private(&self.0)?;
+        // Somebody else may have been faster.
+        self.is_there()
     }
 
     /// The places there are, by name.
-    pub fn places(&self) -> io::Result<Vec<Place>> {
+    pub(super) fn places(&self) -> Result<Vec<Place>, NotUsed> {
+        if !self.is_there()? {
+            return Ok(Vec::new());
+        }
         let entries = match fs::read_dir(&self.0) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
@@ -115,6 +139,7 @@ impl Home {
 pub struct Place {
     name: Name,
     directory: PathBuf,
+    home: Home,
 }
 
 impl Place {
@@ -168,17 +193,31 @@ impl Place {
     }
 
     /// Makes this place one's own, new or with what a dead server left in it.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it, and keeps it: it serves, or attaches or detaches.
     pub(super) fn claim(&self) -> Result<Claim, AttachError> {
+        self.claim_by(true)
+    }
+
+    /// The same, without waiting for the other process.
+    pub(super) fn claim_now(&self) -> Result<Claim, AttachError> {
+        self.claim_by(false)
+    }
+
+    fn claim_by(&self, wait: bool) -> Result<Claim, AttachError> {
         let failed = |source| AttachError::Place { path: self.directory.clone(), source };
-        let private = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
         loop {
             // The last one to leave a home removes that, too.
-            let made = private(&self.directory).and_then(|()| File::open(&self.directory));
-            let directory = match made {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                opened => opened.map_err(failed)?,
+            let directory = match self.make() {
+                Err(NotUsed::System(e)) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(NotUsed::System(e)) => return Err(failed(e)),
+                Err(NotUsed::Untrusted(why)) => return Err(why.into()),
+                Ok(made) => made,
             };
-            if !lock::lock(&directory).map_err(failed)? {
+            let locked = if wait { lock::lock(&directory) } else { lock::lock_now(&directory) };
+            if !locked.map_err(failed)? {
                 return Err(AttachError::InUse { name: self.name.clone() });
             }
             // Whoever held the lock until now may have removed the directory.
@@ -186,6 +225,14 @@ impl Place {
                 return Ok(Claim { place: self.clone(), _lock: directory });
             }
         }
+    }
+
+    fn make(&self) -> Result<File, NotUsed> {
+        if !self.home.make()? {
+            return Err(io::Error::from(io::ErrorKind::NotFound).into());
+        }
+        make_private(&self.directory)?;
+        trust::open_own(&self.directory)
     }
 
     fn is(&self, directory: &File) -> io::Result<bool> {
@@ -225,6 +272,14 @@ impl Claim {
     }
 }
 
+/// Makes a directory for its owner alone. What is there already is not touched, wherever it may lead.
+fn make_private(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
 fn absent(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -234,7 +289,10 @@ fn absent(removed: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Home, Name};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::{Home, Name, NotUsed};
     use crate::attach::AttachError;
 
     #[test]
@@ -250,6 +308,33 @@ mod tests {
             assert_eq!(Name::of_id(id).as_str(), name);
             assert!(name.parse::<Name>().is_ok());
         }
+    }
+
+    #[test]
+    fn what_others_can_change_is_not_used() {
+        let base = tempfile::tempdir().unwrap();
+        let set_mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let home = Home::new(base.path().join("home"));
+        let place = home.place("one".parse().unwrap());
+        let refused = || {
+            assert!(matches!(place.claim(), Err(AttachError::Untrusted(_))));
+            assert!(matches!(home.places(), Err(NotUsed::Untrusted(_))));
+        };
+        std::os::unix::fs::symlink("elsewhere", home.path()).unwrap();
+        refused();
+        std::fs::remove_file(home.path()).unwrap();
+        std::fs::create_dir(home.path()).unwrap();
+        set_mode(home.path(), 0o720);
+        refused();
+        set_mode(home.path(), 0o755);
+        set_mode(base.path(), 0o777);
+        refused();
+        assert!(!place.exists());
+        // What is one's own stays so in a directory with the sticky bit.
+        set_mode(base.path(), 0o1777);
+        place.claim().unwrap().remove().unwrap();
     }
 
     #[test]

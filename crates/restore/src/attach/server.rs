@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::mm::{MlockAllFlags, mlockall};
 
 use super::AttachError;
-use super::attached::{Attached, Life};
+use super::attached::Attached;
 use super::control::{self, Ending, Question, Status};
 use super::figures::{Behind, Counters, Event};
 use super::fuse::{Disk, Log, RawFile};
@@ -326,13 +326,9 @@ fn vacate(claim: Claim) -> Result<Claim, AttachError> {
     if is_empty {
         return Ok(claim);
     }
-    drop(claim);
-    let left = Attached::at(place.clone());
-    if !matches!(left.life(), Life::Dead) {
-        return Err(AttachError::InUse { name: place.name().clone() });
-    }
     let stale = |e| AttachError::Stale { name: place.name().clone(), source: Box::new(e) };
-    left.detach().map_err(stale)?;
+    // A server that lives would hold it.
+    Attached::at(place.clone()).clear_held(claim).map_err(stale)?;
     place.claim()
 }
 

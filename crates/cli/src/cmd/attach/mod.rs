@@ -13,13 +13,16 @@ mod view;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use restore::attach::{Attached, Home, Plan, State};
+use restore::attach::{Attached, DetachError, Home, Plan, State};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -44,32 +47,58 @@ pub(crate) fn run(args: &AttachArgs, common: &Common, output: Output) -> Result<
     if args.serve {
         return serve::run(args, common);
     }
-    let asked = args.foreground.then(Signals::heard).transpose().map_err(Failure::System)?;
+    let signals = Signals::heard().map_err(Failure::System)?;
     let mut server = start().map_err(Failure::System)?;
-    let ready = match ready(&mut server).map_err(Failure::System)? {
+    let ready = match ready(&mut server, &signals).map_err(Failure::System)? {
         Ok(ready) => ready,
-        Err(exit) => return Ok(exit),
+        // Whatever the server said: it has ended.
+        Err(exit) => return Ok(signals.exit().unwrap_or(exit)),
     };
     let place = home()?.place(ready.state.name);
-    if let Err(failure) = finish(Attached::at(place.clone()), ready.mounts, output) {
-        Attached::at(place).detach()?;
-        return Err(failure);
+    let attached = || Attached::at(place.clone());
+    let finished = finish(attached(), ready.mounts, &signals, output);
+    if !matches!(finished, Ok(None)) {
+        take_down(&mut server, &attached)?;
     }
-    match asked {
-        Some(signals) => stay(&mut server, &signals, || Attached::at(place.clone())),
+    match finished? {
+        Some(exit) => Ok(exit),
+        None if args.foreground => stay(&mut server, &signals, attached),
         None => Ok(Exit::Done),
     }
 }
 
-/// Mounts what is to be mounted, and says that all can be used.
-fn finish(mut attached: Attached, mounts: Vec<Plan>, output: Output) -> Result<(), Failure> {
-    if !mounts.is_empty() {
+/// Mounts what is to be mounted, and says that all can be used, unless a signal comes first.
+fn finish(
+    mut attached: Attached,
+    mounts: Vec<Plan>,
+    signals: &Signals,
+    output: Output,
+) -> Result<Option<Exit>, Failure> {
+    if !mounts.is_empty() && signals.exit().is_none() {
         attached.mount(mounts)?;
     }
-    match attached.state() {
-        Some(state) => output.result(&AttachedView::new(state), AttachedView::line),
-        None => Err(Failure::System(io::ErrorKind::NotFound.into())),
+    if let Some(exit) = signals.exit() {
+        return Ok(Some(exit));
     }
+    let state = attached.state().ok_or_else(|| Failure::System(io::ErrorKind::NotFound.into()))?;
+    output.result(&AttachedView::new(state), AttachedView::line)?;
+    Ok(None)
+}
+
+/// Takes down what was not finished.
+fn take_down(server: &mut Child, attached: &dyn Fn() -> Attached) -> Result<(), Failure> {
+    let detach = || if attached().place().exists() { attached().detach() } else { Ok(()) };
+    let detached = match detach() {
+        // The server has heard the same signal, and is at it already.
+        Err(DetachError::Claimed { .. }) => {
+            server.wait().map_err(Failure::System)?;
+            detach()
+        }
+        detached => detached,
+    };
+    detached?;
+    server.wait().map_err(Failure::System)?;
+    Ok(())
 }
 
 /// Where what this user attaches is found.
@@ -100,17 +129,41 @@ fn start() -> io::Result<Child> {
         .spawn()
 }
 
-/// Waits for what the server made, or its exit code. A server that fails has said why.
-fn ready(server: &mut Child) -> io::Result<Result<Ready, Exit>> {
+/// Waits for what the server made, or its exit code. A server that fails has said why. Signals are passed on to it,
+/// for not all go to both.
+fn ready(server: &mut Child, signals: &Signals) -> io::Result<Result<Ready, Exit>> {
     let mut said = Vec::new();
+    let mut is_told = false;
     if let Some(mut stdout) = server.stdout.take() {
-        stdout.read_to_end(&mut said)?;
+        let mut part = [0; 4096];
+        loop {
+            if signals.exit().is_some() && !std::mem::replace(&mut is_told, true) {
+                // That it has ended by itself is no error.
+                let _ = kill_process(Pid::from_child(server), Signal::TERM);
+            }
+            if !is_readable(&stdout)? {
+                continue;
+            }
+            match stdout.read(&mut part)? {
+                0 => break,
+                n => said.extend_from_slice(part.get(..n).unwrap_or_default()),
+            }
+        }
     }
     if let Ok(ready) = serde_json::from_slice(&said) {
         return Ok(Ok(ready));
     }
     io::stdout().write_all(&said)?;
     Ok(Err(Exit::of(server.wait()?)))
+}
+
+/// Whether there is something to read, or an end, before the next tick.
+fn is_readable(pipe: &ChildStdout) -> io::Result<bool> {
+    let tick = Timespec::try_from(TICK).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&tick)) {
+        Err(Errno::INTR) => Ok(false),
+        ready => Ok(ready? > 0),
+    }
 }
 
 /// Stays until a signal comes that finds nobody using the volume, or the server has ended.
@@ -133,25 +186,30 @@ fn stay(
     }
 }
 
-/// SIGINT and SIGTERM, from when this was made.
-struct Signals(Arc<AtomicBool>);
+/// SIGINT and SIGTERM, from when this was made: the last one that came, or 0.
+struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
     fn heard() -> io::Result<Self> {
-        let heard = Arc::new(AtomicBool::new(false));
+        let heard = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, heard.clone())?;
+            let number = usize::try_from(signal).map_err(io::Error::other)?;
+            signal_hook::flag::register_usize(signal, heard.clone(), number)?;
         }
         Ok(Self(heard))
     }
 
-    /// Whether one has come.
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// How a run that one has stopped ends; `None` while none has come.
+    fn exit(&self) -> Option<Exit> {
+        match i32::try_from(self.0.load(Ordering::Relaxed)) {
+            Ok(0) => None,
+            Ok(SIGTERM) => Some(Exit::Terminated),
+            _ => Some(Exit::Interrupted),
+        }
     }
 
     /// Whether one came since the last time.
     fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.0.swap(0, Ordering::Relaxed) != 0
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     let mounts = filesystems.plans(server.state());
     leave(&Ready { state: server.state().clone(), mounts }, &place, args.foreground)
         .map_err(Failure::System)?;
-    server.serve(&|| signals.is_set()).map_err(Failure::System)?;
+    server.serve(&|| signals.exit().is_some()).map_err(Failure::System)?;
     // What is durable of the local copy stays for the next time.
     drop(background);
     Ok(Exit::Done)
