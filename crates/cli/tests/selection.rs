@@ -8,6 +8,8 @@ mod formats;
 mod gaps;
 #[path = "selection/lineage.rs"]
 mod lineage;
+#[path = "selection/proofs.rs"]
+mod proofs;
 mod support;
 
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     trials.extend(doubles::trials());
     trials.extend(gaps::trials());
     trials.extend(formats::trials());
+    trials.extend(proofs::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

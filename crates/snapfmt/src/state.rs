@@ -4,8 +4,12 @@
 //! shaped as in RFC 6962, 2.1: of `n` leaves, the left subtree has the largest power of two below
 //! `n`. The root is bound to the member's size and chunk size.
 
+mod subtree;
+
 use crate::geometry::{ChunkNo, Geometry};
 use crate::ids::{Digest, Domain, StateId, finish, keyed};
+
+pub use subtree::Subtree;
 
 /// Builds a state id from the chunks of a member in order, runs of zeros in one step.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ pub(super) fn exit(error: &CatalogError) -> Exit {
         CatalogError::NotFound { .. }
         | CatalogError::Gap { .. }
         | CatalogError::Incomplete { .. } => Exit::Incomplete,
+        CatalogError::Interrupted => Exit::Interrupted,
         CatalogError::Damaged { .. }
         | CatalogError::Unidentified { .. }
         | CatalogError::Mixed { .. }
@@ -27,6 +28,7 @@ pub(super) fn exit(error: &CatalogError) -> Exit {
         | CatalogError::ContentId { .. }
         | CatalogError::NoContentId { .. }
         | CatalogError::WrongParent { .. }
+        | CatalogError::Unproved { .. }
         | CatalogError::ChunkSize { .. }
         | CatalogError::ChainTooLong { .. }
         | CatalogError::Layout(_)
@@ -83,9 +85,12 @@ pub(super) fn hint(error: &CatalogError) -> &'static str {
         CatalogError::WrongParent { .. } => {
             "give the files of the capture that was really built on"
         }
+        CatalogError::Interrupted => "run the command again",
         CatalogError::ChunkSize { .. }
         | CatalogError::ChainTooLong { .. }
         | CatalogError::Layout(_) => "the files break the rules of docs/FORMAT.md",
-        CatalogError::Read { .. } => "find another copy, or try snaprestore rebuild",
+        CatalogError::Read { .. } | CatalogError::Unproved { .. } => {
+            "find another copy, or try snaprestore rebuild"
+        }
     }
 }

@@ -37,7 +37,8 @@ impl Proving<'_> {
     fn files(&self, set: &FileSet<'_>) -> Result<Option<RepositoryError>, RepositoryError> {
         let open = set.catalog.open_set(set.entry)?;
         let reports = verify(&open, Depth::Full, self.jobs, self.progress)?;
-        let count = reports.iter().map(|report| report.findings.len()).sum();
+        let found = |report: &FileReport| report.findings.len() as u64 + report.more.count();
+        let count = reports.iter().map(found).sum();
         let first = |report: FileReport| {
             let path = report.path;
             report.findings.into_iter().next().map(|finding| (path, finding))
@@ -46,7 +47,7 @@ impl Proving<'_> {
         if finding.is_of_machine() {
             return Err(RepositoryError::Machine(match finding {
                 Finding::Format(error) => ReadError::new(&path, error).into(),
-                Finding::Chain(error) => error.into(),
+                Finding::Chain(error) => error,
                 Finding::State { .. } => return Ok(None),
             }));
         }

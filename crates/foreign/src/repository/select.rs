@@ -39,7 +39,7 @@ pub struct Selected<'r> {
 pub enum RepositoryError {
     /// Among the sets, or among the snapshot files.
     #[error(transparent)]
-    Catalog(#[from] CatalogError),
+    Catalog(CatalogError),
     /// Among other systems' backups.
     #[error(transparent)]
     Backup(BackupError),
@@ -52,6 +52,15 @@ pub enum RepositoryError {
     /// Reading a set stopped.
     #[error(transparent)]
     Run(#[from] RunError),
+}
+
+impl From<CatalogError> for RepositoryError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Interrupted => Self::Run(RunError::Interrupted),
+            error => Self::Catalog(error),
+        }
+    }
 }
 
 impl From<BackupError> for RepositoryError {
@@ -119,7 +128,8 @@ impl AnySet<'_> {
 }
 
 impl Repository {
-    /// The set that is meant; `proving` is how sets are read where only a sound one will do.
+    /// The set that is meant; `proving` is how sets are read where only a sound one will do. What a set of
+    /// snapshot files inherits is proved where its content id is expected.
     pub fn select(
         &self,
         selection: &Selection,
@@ -139,6 +149,9 @@ impl Repository {
                 RepositoryError::Catalog(error) => self.backups.or_unused(error.into()).into(),
                 error => error,
             })?;
+        if let AnySet::Files(set) = selected.set {
+            set.prove(selection, proving.progress)?;
+        }
         let passed_over = selected.passed_over.into_iter();
         Ok(Selected {
             set: selected.set.clone(),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use snapfmt::{FormatError, SetContentId, SetId, StateId, VolumeId};
 
 use super::choose::Gap;
 use super::files::FileError;
+use crate::source::ReadError;
 use crate::verify::Finding;
 
 /// How many of a list a message names.
@@ -187,7 +189,7 @@ pub enum CatalogError {
         /// The set.
         set_id: SetId,
         /// How many places.
-        count: usize,
+        count: u64,
         /// The file with the first of them.
         path: PathBuf,
         /// The first of them.
@@ -269,6 +271,18 @@ pub enum CatalogError {
         /// The state found.
         found: StateId,
     },
+    /// What the set inherits cannot be followed to where it is stored.
+    #[error("what set {:?} inherits cannot be proved to be what its content id stands for: {cause}", set_id.as_str())]
+    Unproved {
+        /// The set.
+        set_id: SetId,
+        /// The file at which the chain breaks, and why.
+        #[source]
+        cause: Arc<ReadError>,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A parent has another chunk size than its child.
     #[error("{child} and its parent {parent} have different chunk sizes", child = child.display(), parent = parent.display())]
     ChunkSize {

@@ -65,7 +65,8 @@ pub struct Selection {
     pub generation: Option<Generation>,
     /// The newest set not after this.
     pub at: Option<Timestamp>,
-    /// How its content id begins or, of 64 digits, what it is.
+    /// How its content id begins or, of 64 digits, what it is. What such a set inherits is proved when it is
+    /// selected.
     pub content_id: Option<String>,
     /// Which sets an older one may be taken for.
     pub latest: Latest,

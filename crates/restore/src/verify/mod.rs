@@ -1,24 +1,26 @@
 //! The deep check of a set: every file it needs, every byte of them, and that each chain adds up to
 //! the state its files name.
 
+mod chain;
+
+use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use snapfmt::state::StateBuilder;
 use snapfmt::verify::{Unit, check_state, check_structure, check_unit, units};
-use snapfmt::{ChunkNo, Decoder, Fault, FormatError, Geometry, SetId, StateId, VolumeId};
+use snapfmt::{Decoder, Fault, FormatError, SetId, StateId, VolumeId};
 
 use crate::catalog::{OpenSet, SnapshotFile, is_of_machine};
 use crate::engine::{RunError, pool};
 use crate::progress::Progress;
-use crate::source::{
-    Chain, Extent, ExtentKind, NativeSource, PageCache, ReadError, Source, length,
-};
+use crate::source::ReadError;
 use crate::threads;
+use chain::{Interrupted, States, states};
 
+pub(crate) use chain::prove_inherited;
 pub use snapfmt::verify::Depth;
 
 /// Something wrong with a file or chain.
@@ -27,9 +29,9 @@ pub enum Finding {
     /// A structure or chunk is damaged.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// The chain below the file cannot be followed.
+    /// The file, or one that it builds on, breaks the chain.
     #[error("the chain cannot be followed: {0}")]
-    Chain(#[from] ReadError),
+    Chain(#[source] Arc<ReadError>),
     /// The chain adds up to another content than the file names.
     #[error("the chain adds up to state {found}, the file names {expected}")]
     State {
@@ -159,50 +161,52 @@ pub fn verify_and_tell(
     progress: &Progress,
     told: &Told<'_>,
 ) -> Result<Vec<FileReport>, RunError> {
-    let chains = each_file_once(set);
-    for chain in &chains {
-        progress.expect(chain.iter().take(1).map(|l| l.snapshot.file().len()).sum());
-    }
+    // Chains may have ancestors in common.
+    let mut left: HashSet<&Path> = HashSet::new();
+    let files = set.all_files().filter(|link| left.insert(&link.path));
+    progress.expect(files.map(|link| link.snapshot.file().len()).sum());
     let pool = pool(jobs.min(threads::most()).get()).map_err(RunError::Start)?;
-    let pages = Arc::new(PageCache::default());
     let mut reports = Vec::new();
-    for chain in chains {
-        let Some(link) = chain.first() else { continue };
-        let (mut findings, more) = check_file(link, depth, &pool, progress, told)?;
-        if chain.len() > 1
-            && let Err(finding) = check_chain(chain, &pages)
-        {
-            told(&link.path, &finding);
-            findings.push(finding);
+    for chain in &set.chains {
+        let is_chain = chain.first().is_some_and(|newest| newest.snapshot.is_incremental());
+        let links = if is_chain { chain.as_slice() } else { &[] };
+        let states = states(links, progress).map_err(|Interrupted| RunError::Interrupted)?;
+        // The states are known from the oldest link on.
+        for (age, link) in (0..chain.len()).rev().zip(chain) {
+            if !left.remove(&*link.path) {
+                continue;
+            }
+            let (mut findings, more) = check_file(link, depth, &pool, progress, told)?;
+            if let Err(finding) = check_chain(link, age, &states) {
+                told(&link.path, &finding);
+                findings.push(finding);
+            }
+            let manifest = link.snapshot.manifest();
+            reports.push(FileReport {
+                path: link.path.clone(),
+                set_id: manifest.set.id.clone(),
+                volume_id: manifest.own().volume_id.clone(),
+                stored_bytes: link.snapshot.file().len(),
+                chunks: link.snapshot.index().totals.chunks(),
+                findings,
+                more,
+            });
         }
-        let manifest = link.snapshot.manifest();
-        reports.push(FileReport {
-            path: link.path.clone(),
-            set_id: manifest.set.id.clone(),
-            volume_id: manifest.own().volume_id.clone(),
-            stored_bytes: link.snapshot.file().len(),
-            chunks: link.snapshot.index().totals.chunks(),
-            findings,
-            more,
-        });
     }
     Ok(reports)
 }
 
-/// Every file of the set's chains with the chain below it.
-fn each_file_once(set: &OpenSet) -> Vec<&[SnapshotFile]> {
-    let mut chains: Vec<&[SnapshotFile]> = Vec::new();
-    for chain in &set.chains {
-        for from in 0..chain.len() {
-            let below = &chain[from..];
-            let seen =
-                |c: &&[SnapshotFile]| c.first().map(|l| &l.path) == below.first().map(|l| &l.path);
-            if !chains.iter().any(seen) {
-                chains.push(below);
-            }
-        }
+/// The chain must add up to the state that the file names; a full file is checked by itself.
+fn check_chain(link: &SnapshotFile, age: usize, states: &States) -> Result<(), Finding> {
+    if !link.snapshot.is_incremental() {
+        return Ok(());
     }
-    chains
+    let expected = link.snapshot.footer().state;
+    match states.known.get(age) {
+        Some(found) if *found == expected => Ok(()),
+        Some(found) => Err(Finding::State { expected, found: *found }),
+        None => states.broken.clone().map_or(Ok(()), |error| Err(Finding::Chain(error))),
+    }
 }
 
 fn check_file(
@@ -268,102 +272,4 @@ fn check_units<I: Iterator<Item = Result<Unit, FormatError>>>(
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The chain must add up to the state that its newest file names.
-fn check_chain(chain: &[SnapshotFile], pages: &Arc<PageCache>) -> Result<(), Finding> {
-    let Some(newest) = chain.first() else { return Ok(()) };
-    let expected = newest.snapshot.footer().state;
-    let layers = chain.iter().map(|link| {
-        let source = NativeSource::new(&link.path, link.snapshot.clone(), pages.clone());
-        (link.path.clone(), Box::new(source) as Box<dyn Source>)
-    });
-    let Some(source) = Chain::new(layers.collect()) else { return Ok(()) };
-    let found = state_of(&source, newest.snapshot.geometry(), &newest.path)?;
-    if found == expected { Ok(()) } else { Err(Finding::State { expected, found }) }
-}
-
-/// The state id of a whole native source, from its digests; no data is read.
-fn state_of(source: &dyn Source, geometry: Geometry, path: &Path) -> Result<StateId, Finding> {
-    let mut state = StateBuilder::new(geometry);
-    let mut extents: Vec<Extent> = Vec::new();
-    let mut at = 0;
-    let mut before = None;
-    // A source that gives nothing more ends the walk as much as the member's end does.
-    while at < geometry.size() && before != Some(at) {
-        before = Some(at);
-        extents.clear();
-        // A window keeps the list short; its last run may reach further.
-        let window = at..at
-            .saturating_add(u64::from(geometry.chunk_size().bytes()) * 1024)
-            .min(geometry.size());
-        source.extents(window, &mut extents)?;
-        for extent in &extents {
-            let chunks = chunks_of(&geometry, &(at.max(extent.range.start)..extent.range.end));
-            match &extent.kind {
-                ExtentKind::Data(chunk) => state.push(chunk.digest.unwrap_or_default()),
-                _ => state.push_zeros(chunks),
-            }
-            at = extent.range.end;
-        }
-    }
-    let incomplete = || {
-        let cause = crate::source::ReadCause::NoParent { start: at };
-        Finding::Chain(ReadError::new(path, cause))
-    };
-    state.finish().ok_or_else(incomplete)
-}
-
-fn chunks_of(geometry: &Geometry, range: &Range<u64>) -> u32 {
-    let count = length(range).div_ceil(u64::from(geometry.chunk_size().bytes()));
-    u32::try_from(count).unwrap_or(ChunkNo(u32::MAX).0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Finding, state_of};
-    use crate::source::{
-        ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source,
-    };
-    use snapfmt::{ChunkSize, Geometry};
-    use std::ops::Range;
-    use std::path::Path;
-
-    /// Zeros up to a point, and no word about the rest.
-    struct Silent(u64);
-
-    impl Source for Silent {
-        fn size(&self) -> u64 {
-            1 << 20
-        }
-
-        fn largest_chunk(&self) -> u32 {
-            4096
-        }
-
-        fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
-            if range.start < self.0 {
-                out.push(Extent { range: range.start..self.0, kind: ExtentKind::Zero });
-            }
-            Ok(())
-        }
-
-        fn read(&self, _: &ChunkRef, _: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
-            Ok(Proof::None)
-        }
-    }
-
-    #[test]
-    fn a_source_that_falls_silent_has_no_state() {
-        let geometry = Geometry::new(1 << 20, ChunkSize::MIN, 1 << 28).unwrap();
-        for known in [0, 40_960] {
-            let error = state_of(&Silent(known), geometry, Path::new("silent")).unwrap_err();
-            let Finding::Chain(ReadError { cause: ReadCause::NoParent { start }, .. }) = error
-            else {
-                panic!("{error}")
-            };
-            assert_eq!(start, known);
-        }
-        state_of(&Silent(1 << 20), geometry, Path::new("silent")).unwrap();
-    }
 }
