@@ -9,19 +9,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use libtest_mimic::Arguments;
+use restore::catalog::{Catalog, Lookup, Selection};
+use restore::image::WritableImage;
+use restore::overlay::Overlay;
+use restore::reader::{Options, Reader};
 use serde_json::Value;
 
 use support::attachment::{ATTACH, Attachment, attach};
+use support::frames::{Anatomy, middle};
 use support::needs::{Need, trial};
+use support::noise::noise;
 use support::run::{COMMANDS, Call};
 use support::scratch::{Scratch, copy_tree, flip_bit, set_len, write};
 use support::stacks::Samples;
 use support::{Outcome, ensure};
 
 /// The contract. What a script may rely on is changed here and on the page, or not at all.
-const EXIT_CODES: [(&str, &str); 10] = [
+const EXIT_CODES: [(&str, &str); 11] = [
     ("0", "done and verified"),
     ("1", "failed"),
     ("2", "usage"),
@@ -31,6 +38,7 @@ const EXIT_CODES: [(&str, &str); 10] = [
     ("6", "set or chain incomplete, nothing written"),
     ("7", "target out of space or failed"),
     ("130", "interrupted"),
+    ("141", "reader gone"),
     ("143", "terminated"),
 ];
 
@@ -181,7 +189,39 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
         let call = if is_verify { call } else { call.option("-o", scratch.path(command)) };
         all.entry(command).or_default().push(call.json()?);
     }
+    let (demo, overlay) = (root().join("testdata/demo"), scratch.path("overlay"));
+    write_over(&demo, &overlay)?;
+    for command in ["restore", "plan"] {
+        let call =
+            Call::new(command).arg(&demo).option("-o", scratch.path(&format!("over-{command}")));
+        let document = call.option("--overlay", &overlay).json()?;
+        ensure!(document["content_id"].is_null(), "{document}");
+        all.entry(command).or_default().push(document);
+    }
     Ok(all)
+}
+
+/// A set with damage in more chunks than are listed.
+fn all_damaged(scratch: &Scratch) -> Outcome<PathBuf> {
+    let (raw, sets) = (scratch.path("many"), scratch.path("many-sets"));
+    write(&raw, &noise(1, 1200 * 4096))?;
+    let call = Call::new("capture").option("-o", &sets).member("v", &raw).option("--set-id", "s");
+    call.option("--chunk-size", "4K").succeeds()?;
+    let file = sets.join("s/0-v.snap");
+    for frame in Anatomy::of(&file)?.data() {
+        flip_bit(&file, middle(frame))?;
+    }
+    Ok(sets)
+}
+
+/// Writes a sector over the newest set.
+fn write_over(sets: &Path, overlay: &Path) -> Outcome {
+    let catalog = Catalog::open(&[sets.to_owned()], &Lookup::default());
+    let set = catalog.open_set(catalog.select(&Selection::default())?.entry)?;
+    let lower = Reader::new(Arc::new(set.volume()?), &Options::default())?;
+    let overlay = Overlay::open_or_create(overlay, &set.content.to_string(), Arc::new(lower))?;
+    overlay.write_at(0, &[1; 512])?;
+    Ok(overlay.flush()?)
 }
 
 fn plain_documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
@@ -218,6 +258,7 @@ fn plain_documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
             "verify",
             vec![
                 Call::new("verify").arg(&damaged).json_exits(4)?,
+                Call::new("verify").arg(all_damaged(&scratch)?).json_exits(4)?,
                 against(&demo).json_exits(4)?,
                 of_raw("verify").json()?,
             ],

@@ -5,15 +5,13 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use restore::catalog::{Ambiguity, Catalog, CatalogError, Lookup, Missing, Selection, SetState};
 use restore::engine::{RunError, run};
 use restore::source::{ReadCause, Source};
 use restore::verify::{Depth, FileReport, Finding, verify};
 use restore::{Layout, Progress, Volume, VolumeMember};
-use snapfmt::{Column, ExtentMap, Limits, Mapping, MemberNo, ReadAt, Segment, Snapshot};
+use snapfmt::{Column, ExtentMap, Limits, Mapping, MemberNo, Segment};
 use support::files::{self, Place, by_id, flip};
 use support::hand::{Chunk, HandFile, HandMember, HandSet, Named};
 use support::memory::volume_over;
@@ -217,69 +215,6 @@ fn the_longest_chain_is_followed() {
     let sink = MemorySink::new(volume.size());
     run(&volume, 0..volume.size(), &sink, &strict(2), &Progress::default()).unwrap();
     assert_eq!(sink.into_bytes(&(0..volume.size())), bytes);
-}
-
-/// A file in memory that counts how often it is read. At one of the reads the caller wants no more.
-struct Counted {
-    bytes: Vec<u8>,
-    reads: Arc<AtomicU64>,
-    stop: Option<(u64, Arc<Progress>)>,
-}
-
-impl ReadAt for Counted {
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
-        let read = self.reads.fetch_add(1, Ordering::Relaxed);
-        if let Some((_, progress)) = self.stop.as_ref().filter(|(at, _)| *at == read) {
-            progress.cancel();
-        }
-        self.bytes.read_exact_at(buf, offset)
-    }
-}
-
-/// What verifying a chain comes to, and how many reads it takes after the files are opened.
-fn reads(
-    directory: &Path,
-    id: &str,
-    stop: Option<u64>,
-) -> (Result<Vec<FileReport>, RunError>, u64) {
-    let mut set = files::open_set(&files::catalog(directory), id);
-    let (reads, progress) = (Arc::new(AtomicU64::new(u64::MAX / 2)), Arc::new(Progress::default()));
-    for link in set.chains.iter_mut().flatten() {
-        let stop = stop.map(|at| (at, progress.clone()));
-        let bytes = std::fs::read(&link.path).unwrap();
-        let file = Counted { bytes, reads: reads.clone(), stop };
-        link.snapshot = Arc::new(Snapshot::open(Arc::new(file), &Limits::DEFAULT).unwrap());
-    }
-    // Opening does not count.
-    reads.store(0, Ordering::Relaxed);
-    let result = verify(&set, Depth::Quick, jobs(1), &progress);
-    (result, reads.load(Ordering::Relaxed))
-}
-
-#[test]
-fn a_chain_takes_as_long_as_its_links_and_can_be_stopped() {
-    let directory = tempfile::tempdir().unwrap();
-    let bytes = noise(1, 3 * CHUNK + 1);
-    let state = full(directory.path(), "dsnap-0000", &bytes).state;
-    for n in 1..600 {
-        let (id, parent) = (format!("dsnap-{n:04}"), format!("dsnap-{:04}", n - 1));
-        // Each stores a chunk of its own, so that its index has a page.
-        let mut member = HandMember::inheriting("vol-0", &bytes, CHUNK, (&parent, state));
-        member.chunks[1] = Chunk::Data(bytes[CHUNK..2 * CHUNK].to_vec());
-        single(&id, n, member).write(directory.path());
-    }
-    let (reports, half) = reads(directory.path(), "dsnap-0299", None);
-    assert_eq!(reports.unwrap().len(), 300);
-    let (reports, all) = reads(directory.path(), "dsnap-0599", None);
-    assert!(reports.unwrap().iter().all(|report| report.findings.is_empty()));
-    assert!(all < half * 5 / 2, "{all} reads for twice as many links, {half} for the half");
-    let (result, reads) = reads(directory.path(), "dsnap-0599", Some(100));
-    assert!(matches!(result, Err(RunError::Interrupted)), "{result:?}");
-    assert!(reads < 110, "{reads} reads after the 100th was the last that was wanted");
 }
 
 /// The set's own files are those that the content id stands for; the parent's footer says anything.

@@ -122,13 +122,9 @@ impl Geometry {
         u64::from(no.0) * u64::from(self.chunk_size.0)
     }
 
-    /// The chunk that byte `offset` lies in.
-    ///
-    /// `offset` is below the member's size, so the quotient fits.
-    #[expect(clippy::cast_possible_truncation, reason = "the chunk count fits u32")]
+    /// The chunk that byte `offset` lies in; beyond the member's end, one that it does not have.
     pub fn chunk_at(&self, offset: u64) -> ChunkNo {
-        debug_assert!(offset < self.size);
-        ChunkNo((offset / u64::from(self.chunk_size.0)) as u32)
+        ChunkNo(u32::try_from(offset / u64::from(self.chunk_size.0)).unwrap_or(u32::MAX))
     }
 
     /// The bytes of `count` chunks from `first`, clipped to the member's size.

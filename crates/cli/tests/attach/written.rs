@@ -42,6 +42,8 @@ fn device() -> Outcome {
     for round in 0..3_u8 {
         let attachment = Attachment::by(by)?;
         ensure!(attachment.document["writable"] == true, "{}", attachment.document);
+        // What it holds is not the set's content any more.
+        ensure!(attachment.document["content_id"].is_null(), "{}", attachment.document);
         scratch::write(&expected, &truth)?;
         tool::same_bytes(&attachment.file()?, &expected)?;
         let bytes = noise(u64::from(round), 70_000);

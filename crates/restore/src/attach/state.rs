@@ -20,7 +20,7 @@ pub struct State {
     pub pid: u32,
     /// The set it is of; `None` for raw members.
     pub set_id: Option<String>,
-    /// That set's content id.
+    /// That set's content id; `None` where it can be written over.
     pub content_id: Option<String>,
     /// What there is to be said of its content.
     #[serde(default)]

@@ -73,6 +73,7 @@ pub fn memory(volume: &Volume, jobs: NonZeroUsize, reads_back: bool) -> u64 {
     let held = if reads_back { need.window.saturating_add(need.chunks) } else { 0 };
     let worker =
         need.chunks.saturating_add(lists(need.window, SHORTEST_CHUNK, size_of::<Extent>()));
+    let worker = worker.saturating_add(need.kept);
     let window = need.window.saturating_add(lists(need.window, SHORTEST_RUN, size_of::<Piece>()));
     let of_workers = worker.saturating_add(held).saturating_mul(workers);
     let threads = THREAD.saturating_mul(windows);
@@ -93,14 +94,17 @@ struct Need {
     /// What a worker has beside it: whole chunks that are not decoded straight into it, and a chunk as
     /// it is stored.
     chunks: u64,
+    /// A chunk that a worker keeps, since it comes again.
+    kept: u64,
 }
 
 impl Need {
     fn of(volume: &Volume) -> Self {
         let mapped = volume.layout().map().segments().filter(|s| s.mapping != Mapping::Unmapped);
         mapped.fold(Self::default(), |most, segment| {
-            let chunks =
-                columns(&segment).iter().map(|c| volume.member(c.member).source.largest_chunk());
+            let sources = || columns(&segment).iter().map(|c| &volume.member(c.member).source);
+            let chunks = sources().map(|source| source.largest_chunk());
+            let kept = sources().map(|source| source.largest_kept()).max().unwrap_or(0);
             let chunk = u64::from(chunks.max().unwrap_or(0));
             let stored = u32::try_from(chunk).map_or(chunk, |c| Limits::stored_bytes(c).into());
             let whole = match segment.mapping {
@@ -109,6 +113,7 @@ impl Need {
             };
             Self {
                 window: most.window.max(window_bytes(volume, &segment)),
+                kept: most.kept.max(kept.into()),
                 chunks: most.chunks.max(whole.min(MAX_KEPT as u64).max(chunk) + stored),
             }
         })

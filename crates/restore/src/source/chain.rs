@@ -118,6 +118,10 @@ impl Source for Chain {
         self.largest_chunk
     }
 
+    fn largest_kept(&self) -> u32 {
+        self.layers.iter().map(|layer| layer.source.largest_kept()).max().unwrap_or(0)
+    }
+
     fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
         self.resolve(0, &range, out)
     }

@@ -39,6 +39,11 @@ pub trait Source: Send + Sync {
     /// The longest chunk that [`Source::read`] gives, in bytes.
     fn largest_chunk(&self) -> u32;
 
+    /// The longest chunk that a worker keeps, in bytes, since it comes again: where no chunk does, 0.
+    fn largest_kept(&self) -> u32 {
+        0
+    }
+
     /// Appends the extents that cover `range`, in order and without gaps. The first may start
     /// before the range and the last end after it: a chunk is never cut, and a run of zeros is
     /// given as far as it is known.

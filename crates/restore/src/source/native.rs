@@ -8,7 +8,7 @@ use snapfmt::{ChunkNo, Content, FormatError, PageEntry, Record, Snapshot, Stored
 
 use super::pages::PageCache;
 use super::repeats::ChunkKey;
-use super::{ChunkRef, Extent, ExtentKind, Proof, ReadError, Scratch, Source, StoredAt};
+use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
 
 /// A single snapshot file.
 #[derive(Debug)]
@@ -34,6 +34,11 @@ impl NativeSource {
     /// The snapshot.
     pub const fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// Only where equal chunks are stored once do records refer to others.
+    fn has_repeats(&self) -> bool {
+        self.snapshot.manifest().dedup
     }
 
     fn leaf(&self, no: ChunkNo) -> Result<Leaf, FormatError> {
@@ -122,8 +127,14 @@ impl Source for NativeSource {
         self.snapshot.geometry().chunk_size().bytes()
     }
 
+    fn largest_kept(&self) -> u32 {
+        if self.has_repeats() { self.largest_chunk() } else { 0 }
+    }
+
     fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
         let geometry = self.snapshot.geometry();
+        // There is nothing beyond the end.
+        let range = range.start..range.end.min(geometry.size());
         if range.is_empty() {
             return Ok(());
         }
@@ -154,15 +165,18 @@ impl Source for NativeSource {
         out: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<Proof, ReadError> {
+        let geometry = self.snapshot.geometry();
+        if chunk.range.is_empty() || chunk.range.end > geometry.size() {
+            return Err(ReadError::new(&self.path, ReadCause::NoSuchChunk));
+        }
         let StoredAt { offset, len, crc } = chunk.at;
-        let no = self.snapshot.geometry().chunk_at(chunk.range.start);
+        let no = geometry.chunk_at(chunk.range.start);
         let digest = chunk.digest.unwrap_or_default();
         let stored = Stored { offset, len, crc };
         let file = Arc::as_ptr(&self.snapshot).addr();
         let key = ChunkKey { file, stored, digest, len: out.len() };
         let Scratch { decoder, repeats } = scratch;
-        // Only where equal chunks are stored once do records refer to others.
-        let is_shared = self.snapshot.manifest().dedup;
+        let is_shared = self.has_repeats();
         if !(is_shared && repeats.fill(&key, out)) {
             self.snapshot
                 .decode(decoder, no, &stored, &digest, out)

@@ -16,6 +16,8 @@ use super::chunk_size;
 #[derive(Clone, Debug)]
 pub(crate) enum Chunk {
     Data(Vec<u8>),
+    /// The data chunk before it once more, by reference.
+    Again,
     Zero,
     Hole,
     /// The parent's, with these bytes (or bytes that someone claims).
@@ -126,7 +128,7 @@ impl HandSet {
             tool: "tests".into(),
             member: MemberNo(no),
             stream: own.stream,
-            dedup: false,
+            dedup: own.chunks.iter().any(|chunk| matches!(chunk, Chunk::Again)),
             set: SetManifest {
                 id: self.id.parse().unwrap(),
                 source_volume_id: "vol-logical".parse().unwrap(),
@@ -147,12 +149,17 @@ impl HandSet {
         let spill = Cursor::new(Vec::new());
         let mut writer = SnapshotWriter::create(Vec::new(), spill, manifest, &self.map).unwrap();
         let mut encoder = Encoder::new(3, chunk_size(self.chunk)).unwrap();
-        let mut frame = Vec::new();
+        let (mut frame, mut before) = (Vec::new(), None);
         for (no, chunk) in (0..).map(ChunkNo).zip(&self.members[no as usize].chunks) {
             match chunk {
                 Chunk::Data(bytes) => {
                     encoder.encode(bytes, &mut frame).unwrap();
-                    writer.data(no, Digest::of(bytes), &frame).map(drop)
+                    let digest = Digest::of(bytes);
+                    writer.data(no, digest, &frame).map(|stored| before = Some((digest, stored)))
+                }
+                Chunk::Again => {
+                    let (digest, stored) = before.unwrap();
+                    writer.reference(no, digest, stored)
                 }
                 Chunk::Zero => writer.zeros(no, 1),
                 Chunk::Hole => writer.hole(no, 1),

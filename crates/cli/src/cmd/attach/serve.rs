@@ -33,6 +33,8 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     let checked = Checked::new(args, &given, &subject)?;
     let place = home()?.place(args.name.clone().unwrap_or_else(|| Name::of_id(subject.id())));
     let SetName { set_id, content_id, warnings, overlay: _ } = SetName::of(&subject);
+    // What is written over a set has no content id.
+    let content_id = content_id.filter(|_| args.overlay.is_none());
     let set = set_id.map(|id| (id.to_string(), content_id.map(|id| id.to_string())));
     let (time, sector_size) = (subject.time(), subject.sector_size()?);
     // From here on there is something to take down.

@@ -112,7 +112,11 @@ impl Verification {
         let mut out = String::new();
         for file in &self.files {
             let bad = self.damage.iter().filter(|d| d.path == file.path).count();
-            let verdict = if bad == 0 { "sound" } else { "DAMAGED" };
+            let verdict = match (bad, self.mode) {
+                (0, "quick") => "stored as written",
+                (0, _) => "sound",
+                _ => "DAMAGED",
+            };
             let (path, bytes, chunks) = (&file.path, size(file.stored_bytes), file.chunks);
             // Writing to a string cannot fail.
             let _ = writeln!(out, "{verdict}  {path}  {bytes}  {chunks} chunks");
@@ -126,7 +130,7 @@ impl Verification {
         }
         let verdict = match (self.damage.is_empty(), self.mode) {
             (true, "quick") => {
-                "all stored bytes and structures are sound (chunks not decompressed)"
+                "all bytes are stored as they were written (by CRC-32; chunks not decompressed)"
             }
             (true, _) => "every byte is sound",
             (false, _) => "there is damage",
