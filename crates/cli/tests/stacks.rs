@@ -22,6 +22,8 @@ mod inspected;
 mod mirrored;
 #[path = "stacks/nested.rs"]
 mod nested;
+#[path = "stacks/plain.rs"]
+mod plain;
 #[path = "stacks/refused.rs"]
 mod refused;
 #[path = "stacks/restored.rs"]
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         examined::trials(),
         mirrored::trials(),
         nested::trials(),
+        plain::trials(),
         guessed::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
