@@ -70,6 +70,11 @@ impl Subject {
         Ok(Self { origin, ..proved })
     }
 
+    /// Whether only a salvage goes on with it.
+    pub(crate) const fn is_doubtful(&self) -> bool {
+        matches!(self.assembly, Assembly::Doubtful(_))
+    }
+
     /// Says what a salvage goes on with.
     pub(crate) fn tell_doubt(&self) {
         if let Assembly::Doubtful(Unassembled::Problems { doubts, .. }) = &self.assembly {

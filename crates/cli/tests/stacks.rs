@@ -28,6 +28,8 @@ mod plain;
 mod refused;
 #[path = "stacks/restored.rs"]
 mod restored;
+#[path = "stacks/salvaged.rs"]
+mod salvaged;
 mod support;
 
 use std::process::ExitCode;
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         mirrored::trials(),
         nested::trials(),
         plain::trials(),
+        salvaged::trials(),
         guessed::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();

@@ -36,6 +36,8 @@ pub(super) fn hint(error: &Unassembled) -> &'static str {
         Unassembled::Problems { can_be_salvaged: true, doubts, .. } => {
             if doubts.iter().any(|doubt| is_of_filesystem(&doubt.problem)) {
                 "are these all its members, of one moment? restore --salvage takes them as they are"
+            } else if doubts.iter().all(|doubt| is_of_pool(&doubt.problem)) {
+                "restore --salvage takes the pool as it is, and ends with 3"
             } else {
                 "give all members, of one moment; restore --salvage counts what is missing as damaged"
             }
@@ -51,6 +53,10 @@ pub(super) fn hint(error: &Unassembled) -> &'static str {
         }
         Unassembled::System(_) => "nothing more is known",
     }
+}
+
+const fn is_of_pool(problem: &Problem) -> bool {
+    matches!(problem, Problem::ThinPool { .. })
 }
 
 const fn is_of_filesystem(problem: &Problem) -> bool {

@@ -8,7 +8,7 @@ use restore::snapfmt::ReadAt;
 use super::group::{Group, PvState};
 use super::legs::{LegNote, Lost};
 use super::segment::{AreaRef, On, Segment, SegmentKind};
-use super::thin::{self, ThinError};
+use super::thin::{self, ThinDoubt, ThinError};
 use super::vg::LogicalVolume;
 use crate::Limits;
 use crate::pieces::{Budget, MAX_PIECES, PieceBytes, Pieces, PiecesError, Spot};
@@ -123,6 +123,8 @@ pub struct Mapper<'g> {
     parts: Vec<Part>,
     /// What there is to be said of legs.
     notes: Vec<LegNote>,
+    /// What speaks against thin pools, by their names.
+    doubts: BTreeMap<String, Vec<ThinDoubt>>,
     /// What was found of each volume, failures too: many others may be on it.
     done: BTreeMap<String, Result<Arc<Pieces>, Unreadable>>,
     made: usize,
@@ -145,7 +147,7 @@ impl<'g> Mapper<'g> {
         // One that the group was doing without missed what was written to the other legs.
         let entries = group.vg.physical_volumes.iter().zip(&group.members);
         let usable = entries.map(|(pv, member)| match member.state {
-            PvState::Usable if !pv.missing => member.device.map(&open),
+            PvState::Usable | PvState::Short { .. } if !pv.missing => member.device.map(&open),
             _ => None,
         });
         let mut mapper = Self {
@@ -155,6 +157,7 @@ impl<'g> Mapper<'g> {
             devices: usable.collect(),
             parts: Vec::new(),
             notes: Vec::new(),
+            doubts: BTreeMap::new(),
             done: BTreeMap::new(),
             made: 0,
             thin: 0,
@@ -199,6 +202,13 @@ impl<'g> Mapper<'g> {
     pub fn notes_on(&self, name: &str) -> Vec<LegNote> {
         let parts = self.group.vg.parts_of(name);
         self.notes.iter().filter(|note| parts.contains(note.lv.as_str())).cloned().collect()
+    }
+
+    /// What speaks against thin pools that the mapped volume `name` lies on.
+    pub fn doubts_on(&self, name: &str) -> Vec<(String, ThinDoubt)> {
+        let parts = self.group.vg.parts_of(name);
+        let own = self.doubts.iter().filter(|(pool, _)| parts.contains(pool.as_str()));
+        own.flat_map(|(pool, doubts)| doubts.iter().map(|doubt| (pool.clone(), *doubt))).collect()
     }
 
     pub(super) fn note(&mut self, note: LegNote) {
@@ -383,12 +393,17 @@ impl<'g> Mapper<'g> {
         let bytes = self.bytes(&metadata);
         let expected =
             thin::Expected { block: *block, transaction: (!pending).then_some(*transaction) };
-        thin::ThinVolume::read(&bytes, &expected, device, data)
-            .map_err(|source| Unreadable::Thin { lv: lv.name.clone(), source: Arc::new(source) })
+        let thin = thin::ThinVolume::read(&bytes, &expected, device, data)
+            .map_err(|source| Unreadable::Thin { lv: lv.name.clone(), source: Arc::new(source) })?;
+        self.doubts.insert(pool.to_owned(), thin.doubts.clone());
+        Ok(thin)
     }
 
+    /// Whether all that pieces are on is there; of a device that is cut off that is what is before the cut.
     pub(super) fn usable(&self, pieces: &Pieces) -> bool {
-        pieces.devices().into_iter().all(|no| matches!(self.devices.get(no), Some(Some(_))))
+        let size =
+            |device: &Option<Arc<dyn ReadAt>>| device.as_ref().map_or(0, |bytes| bytes.len());
+        pieces.check(&self.devices.iter().map(size).collect::<Vec<u64>>()).is_ok()
     }
 
     pub(super) fn bytes(&self, pieces: &Arc<Pieces>) -> PieceBytes {

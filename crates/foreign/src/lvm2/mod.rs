@@ -26,7 +26,7 @@ pub use legs::{LegNote, LegState, Lost};
 pub use mapping::{Mapper, Part, Unreadable};
 pub use segment::{AreaRef, Leg, MirrorLog, On, Segment, SegmentKind};
 pub use text::{Section, TextFault, Value};
-pub use thin::ThinError;
+pub use thin::{ThinDoubt, ThinError};
 pub use vg::{LogicalVolume, PvEntry, VolumeGroup};
 
 /// Unit of sizes in labels and metadata, in bytes, whatever the device's own sectors.

@@ -40,16 +40,17 @@ impl Stack {
         let found: Vec<_> = found
             .into_iter()
             .map(|(name, pieces)| {
-                let notes = mapper.notes_on(&name);
-                (name, pieces, notes)
+                let (notes, doubts) = (mapper.notes_on(&name), mapper.doubts_on(&name));
+                (name, pieces, notes, doubts)
             })
             .collect();
         let parts = mapper.parts().to_vec();
         self.budget = mapper.budget();
         let number = self.groups.len();
         let mut volumes = Vec::new();
-        for (name, pieces, notes) in found {
-            let mut problems = Vec::new();
+        for (name, pieces, notes, doubts) in found {
+            let doubt = |(pool, doubt)| Problem::ThinPool { pool, doubt };
+            let mut problems: Vec<Problem> = doubts.into_iter().map(doubt).collect();
             let mut below = Vec::new();
             if !group.contradicting.is_empty() {
                 let devices = group.contradicting.iter().copied().map(DeviceNo).collect();
@@ -74,6 +75,12 @@ impl Stack {
             });
             volumes.push(no);
         }
+        for (pv, member) in group.vg.physical_volumes.iter().zip(&group.members) {
+            if let (Some(no), PvState::Short { size, needed }) = (member.device, &member.state) {
+                let (name, size, needed) = (pv.name.clone(), *size, *needed);
+                self.warn(DeviceNo(no), Warning::CutVolume { name, size, needed });
+            }
+        }
         for no in &group.unlisted {
             self.warn(DeviceNo(*no), Warning::Unlisted { group: group.vg.name.clone() });
         }
@@ -91,17 +98,20 @@ impl Stack {
     ) -> Result<Pieces, Problem> {
         let count = group.members.len();
         let mut needed: BTreeSet<usize> = pieces.devices().into_iter().collect();
+        let mut on = vec![pieces];
         for (number, part) in (count..count + parts.len()).zip(parts).rev() {
             if needed.contains(&number)
                 && let Part::Kept(part) = part
             {
                 needed.extend(part.devices());
+                on.push(part);
             }
         }
+        let reach = |number| on.iter().map(|pieces| pieces.reach(number)).max().unwrap_or(0);
         let mut below = Vec::new();
         for number in 0..count {
             below.push(if needed.contains(&number) {
-                self.physical_volume(group, number, problems)?
+                self.physical_volume(group, number, reach(number), problems)?
             } else {
                 Arc::default()
             });
@@ -133,7 +143,7 @@ impl Stack {
         problems.push(Problem::NoCopy { lv: lost.lv.clone(), legs: lost.legs.clone() });
         for number in group.vg.pvs_of(&lost.lv).difference(needed) {
             if group.members.get(*number).is_some_and(|pv| pv.state != PvState::Usable) {
-                self.physical_volume(group, *number, problems)?;
+                self.physical_volume(group, *number, u64::MAX, problems)?;
             }
         }
         let name: String = lost.lv.chars().take(200).collect();
@@ -152,11 +162,12 @@ impl Stack {
         self.arrays.iter().map(|node| node.device).filter(is_in_parts).collect()
     }
 
-    /// The pieces of a physical volume, and what is wrong with it.
+    /// The pieces of a physical volume, and what is wrong with it for what needs its first `reach` bytes.
     fn physical_volume(
         &mut self,
         group: &Group,
         number: usize,
+        reach: u64,
         problems: &mut Vec<Problem>,
     ) -> Result<Arc<Pieces>, Problem> {
         let none = || Problem::Pieces(PiecesError::Size);
@@ -174,7 +185,12 @@ impl Stack {
             longer.push_slice(&tail, &(device.size()..pv.end)).map_err(Problem::Pieces)?;
             device = Arc::new(longer);
         }
-        if member.state != PvState::Usable {
+        let is_enough = match &member.state {
+            PvState::Usable => true,
+            PvState::Short { size, .. } => reach <= *size,
+            _ => false,
+        };
+        if !is_enough {
             let doubled = match &member.state {
                 PvState::Doubled { devices } => devices.clone(),
                 _ => Vec::new(),

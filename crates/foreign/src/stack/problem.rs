@@ -4,7 +4,7 @@ use restore::partitions::{Flaw, TableError};
 use snapfmt::Offset;
 
 use super::DeviceNo;
-use crate::lvm2::{LegNote, LegState, LvmError, LvmId, PvState, Unreadable};
+use crate::lvm2::{LegNote, LegState, LvmError, LvmId, PvState, ThinDoubt, Unreadable};
 use crate::md::{ArrayId, MdError, MemberState, Refused};
 use crate::pieces::PiecesError;
 
@@ -49,6 +49,14 @@ pub enum Problem {
         lv: String,
         /// What is known of each.
         legs: Vec<LegState>,
+    },
+    /// Its thin pool was not left in order, although every block read of its metadata is sound.
+    #[error("thin pool {pool}: {doubt}")]
+    ThinPool {
+        /// The pool.
+        pool: String,
+        /// What speaks against it.
+        doubt: ThinDoubt,
     },
     /// Copies of the group's metadata contradict each other.
     #[error("copies of the metadata of group {group:?} are both at {seqno} and differ")]
@@ -179,6 +187,19 @@ pub enum Warning {
         /// Its place.
         place: usize,
     },
+    /// It is a physical volume that was cut off: volumes that need nothing of what is gone are whole.
+    #[error(
+        "physical volume {name} is cut off: its extents end at byte {needed}, the device has {size}; what is \
+         behind is not read", needed = Offset(*needed)
+    )]
+    CutVolume {
+        /// What the group calls it.
+        name: String,
+        /// Size of the device in bytes.
+        size: u64,
+        /// Where its extents end.
+        needed: u64,
+    },
     /// A superblock is older than what the device holds.
     #[error(
         "the superblock of the array {array} at its end is older than the physical volume that it is"
@@ -226,6 +247,7 @@ impl Warning {
             | Self::Resyncing { .. }
             | Self::Degraded { .. }
             | Self::CutMember { .. }
+            | Self::CutVolume { .. }
             | Self::OldSuperblock { .. }
             | Self::FilesystemBackup { .. }
             | Self::Table(Flaw::BrokenChain { .. } | Flaw::GptLost)
@@ -279,6 +301,7 @@ impl Problem {
             Self::PhysicalVolume { .. }
             | Self::Member { .. }
             | Self::NoCopy { .. }
+            | Self::ThinPool { .. }
             | Self::FilesystemCut { .. }
             | Self::FilesystemBroken { .. }
             | Self::Below(_) => true,

@@ -124,10 +124,11 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     check_stdout(args, output)?;
     let ready = Ready::new(args, common)?;
     ready.place.announce(&ready.extent, common.verbose);
+    let is_doubtful = ready.subject.is_doubtful();
     let (restored, lost) = to_target(args, common, ready)?;
     let restored = Restored { seconds: start.elapsed().as_secs_f64(), ..restored };
     tell(args, output, &restored)?;
-    Ok(verdict(&restored, lost))
+    Ok(verdict(&restored, lost, is_doubtful))
 }
 
 /// Restores one volume to one target, under its name in the end. Gives the report and how many bytes
@@ -229,8 +230,12 @@ fn tell(args: &RestoreArgs, output: Output, restored: &Restored) -> Result<(), F
     }
 }
 
-fn verdict(restored: &Restored, lost: u64) -> Exit {
+fn verdict(restored: &Restored, lost: u64, is_doubtful: bool) -> Exit {
     match &restored.map {
+        None if is_doubtful => {
+            note("done, nothing was lost; that it is put together as it was is in doubt");
+            Exit::DoneWithDamage
+        }
         None => Exit::Done,
         Some(map) => {
             let lost = size(lost);

@@ -82,12 +82,30 @@ pub enum ThinError {
     NoDevice(u64),
 }
 
+/// What speaks against a pool whose metadata is sound block by block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ThinDoubt {
+    /// The kernel found something wrong and wanted it to be checked.
+    #[error("the kernel wanted its metadata to be checked first")]
+    NeedsCheck,
+    /// Its metadata is a step before or behind the group's.
+    #[error("its metadata is at transaction {found}, the volume group's is at {expected}")]
+    Transaction {
+        /// What the group says.
+        expected: u64,
+        /// What the pool says.
+        found: u64,
+    },
+}
+
 /// A volume of a pool.
 pub(crate) struct ThinVolume {
     /// Its blocks and where each is in the pool's data, in order: runs of (block, data block, count).
     runs: Vec<(u64, u64, u64)>,
     block: u64,
     data: Arc<Pieces>,
+    /// What speaks against it.
+    pub(crate) doubts: Vec<ThinDoubt>,
 }
 
 impl ThinVolume {
@@ -100,7 +118,7 @@ impl ThinVolume {
         data: Arc<Pieces>,
     ) -> Result<Self, ThinError> {
         let superblock = Superblock::read(metadata)?;
-        superblock.check(expected)?;
+        let doubts = superblock.check(expected)?;
         let tree = Tree { bytes: metadata, blocks: superblock.blocks };
         let number = |value: &[u8]| le64(value, 0).unwrap_or(0);
         let root = tree.find(superblock.mappings, 8, device, number)?;
@@ -129,7 +147,7 @@ impl ThinVolume {
             let field = "the number of the volume's blocks";
             return Err(ThinError::Unfit { field, expected: mapped, found: count });
         }
-        Ok(Self { runs, block: expected.block, data })
+        Ok(Self { runs, block: expected.block, data, doubts })
     }
 
     /// Appends the volume's first `length` bytes. What the pool has no block for is `origin`'s, and

@@ -3,7 +3,7 @@
 use restore::snapfmt::ReadAt;
 
 use super::node::{Checked, read_block};
-use super::{BLOCK, Expected, ThinError};
+use super::{BLOCK, Expected, ThinDoubt, ThinError};
 use crate::fields::{le32, le64};
 use crate::lvm2::SECTOR;
 
@@ -15,6 +15,8 @@ const NEEDS_CHECK: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Superblock {
     transaction: u64,
+    /// Whether the kernel wanted it to be checked.
+    needs_check: bool,
     /// Bytes of a block of data.
     block: u64,
     /// Blocks of metadata.
@@ -37,9 +39,6 @@ impl Superblock {
         if !(1..=2).contains(&half(40)) {
             return Err(bad("its version", half(40).into()));
         }
-        if half(4) & NEEDS_CHECK != 0 {
-            return Err(bad("a flag that it must be checked first", half(4).into()));
-        }
         if half(360) != 0 {
             return Err(bad("features that are not known", half(360).into()));
         }
@@ -52,6 +51,7 @@ impl Superblock {
         }
         Ok(Self {
             transaction: word(48),
+            needs_check: half(4) & NEEDS_CHECK != 0,
             block: u64::from(half(336)) * SECTOR,
             blocks,
             mappings: word(320),
@@ -59,17 +59,27 @@ impl Superblock {
         })
     }
 
-    /// Compares it with what the volume group says.
-    pub(super) fn check(&self, expected: &Expected) -> Result<(), ThinError> {
+    /// Compares it with what the volume group says, and gives what is in doubt. Of a machine that stopped
+    /// while a volume was made or removed, the one is a step ahead of the other.
+    pub(super) fn check(&self, expected: &Expected) -> Result<Vec<ThinDoubt>, ThinError> {
         let unfit = |field, expected, found| Err(ThinError::Unfit { field, expected, found });
         if self.block != expected.block {
             return unfit("bytes of a block", expected.block, self.block);
         }
-        match expected.transaction {
-            Some(expected) if expected != self.transaction => {
-                unfit("its transaction", expected, self.transaction)
-            }
-            _ => Ok(()),
+        let mut doubts = Vec::new();
+        if self.needs_check {
+            doubts.push(ThinDoubt::NeedsCheck);
         }
+        let found = self.transaction;
+        match expected.transaction {
+            Some(expected) if expected.abs_diff(found) > 1 => {
+                return unfit("its transaction", expected, found);
+            }
+            Some(expected) if expected != found => {
+                doubts.push(ThinDoubt::Transaction { expected, found });
+            }
+            _ => {}
+        }
+        Ok(doubts)
     }
 }
