@@ -31,6 +31,8 @@ mod restored;
 #[path = "stacks/salvaged.rs"]
 mod salvaged;
 mod support;
+#[path = "stacks/told_apart.rs"]
+mod told_apart;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         nested::trials(),
         plain::trials(),
         salvaged::trials(),
+        told_apart::trials(),
         guessed::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();

@@ -62,7 +62,7 @@ fn the_only_volume_needs_no_name_and_of_several_none_is_taken() {
     let candidates = vec![name("data"), name("other")];
     assert_eq!(refused, Err(NotChosen::Several { candidates: candidates.clone() }));
     let refused = stack(&disks("lvm2/linear-3pv", "gen0")).choose(&lv("vg_lin/nothing"));
-    assert_eq!(refused, Err(NotChosen::None { candidates }));
+    assert_eq!(refused, Err(NotChosen::None { candidates, lone: Vec::new() }));
 }
 
 fn pv_problem(refused: &Unassembled, stack: &Stack, choice: &Choice) -> (String, PvState) {

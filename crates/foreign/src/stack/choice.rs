@@ -117,14 +117,23 @@ fn listed(candidates: &[Chosen]) -> String {
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
+fn without_group(lone: &[Chosen]) -> String {
+    if lone.is_empty() {
+        return String::new();
+    }
+    format!("; no metadata is left of the group of the physical volumes on {}", listed(lone))
+}
+
 /// Why no device is meant, or not only one.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotChosen {
     /// There is none of that name.
-    #[error("no such volume is there; found: {}", listed(candidates))]
+    #[error("no such volume is there; found: {}{}", listed(candidates), without_group(lone))]
     None {
         /// What there is.
         candidates: Vec<Chosen>,
+        /// Physical volumes that no metadata tells the group of.
+        lone: Vec<Chosen>,
     },
     /// There are several.
     #[error("several volumes could be meant: {}", listed(candidates))]
@@ -138,19 +147,20 @@ impl Stack {
     /// The stack that a choice is made on, of a volume that has a layout of its own: that of its members
     /// or else, where they have nothing of the name, that of the volume itself.
     pub fn chosen_on(volume: &Volume, choice: &Choice) -> Result<Self, Unassembled> {
-        let mut found = Vec::new();
+        let (mut found, mut alone) = (Vec::new(), Vec::new());
         if choice.of != Of::Only {
             let stack = Self::of_members(volume.members().to_vec())?;
             match stack.choose(choice) {
-                Err(NotChosen::None { candidates }) => found = candidates,
+                Err(NotChosen::None { candidates, lone }) => (found, alone) = (candidates, lone),
                 Ok(_) | Err(NotChosen::Several { .. }) => return Ok(stack),
             }
         }
         let stack = Self::of_volume(volume)?;
         match stack.choose(choice) {
-            Err(NotChosen::None { candidates }) => {
+            Err(NotChosen::None { candidates, lone }) => {
                 found.extend(candidates);
-                Err(NotChosen::None { candidates: found }.into())
+                alone.extend(lone);
+                Err(NotChosen::None { candidates: found, lone: alone }.into())
             }
             Ok(_) | Err(NotChosen::Several { .. }) => Ok(stack),
         }
@@ -171,7 +181,7 @@ impl Stack {
         }
         match found.as_slice() {
             [one] => Ok(*one),
-            [] => Err(NotChosen::None { candidates: self.candidates() }),
+            [] => Err(NotChosen::None { candidates: self.candidates(), lone: self.lone() }),
             several => {
                 let candidates = several.iter().map(|no| self.name(*no)).collect();
                 Err(NotChosen::Several { candidates })
@@ -211,6 +221,22 @@ impl Stack {
         self.numbered().filter(|(no, _)| self.is_free(*no)).map(|(no, _)| self.name(no)).collect()
     }
 
+    /// Physical volumes that no group lists, and without metadata of their own that tells of one.
+    fn lone(&self) -> Vec<Chosen> {
+        let is_listed = |id| self.groups.iter().any(|node| node.group.vg.pv(id).is_some());
+        let lone = self.physical_volumes.iter().filter(|pv| pv.copies.is_empty());
+        lone.filter(|pv| !is_listed(pv.label.id)).map(|pv| self.name(DeviceNo(pv.device))).collect()
+    }
+
+    /// What a group is called: its name or, where that is also another's, its id.
+    fn group_name(&self, number: usize) -> String {
+        let Some(node) = self.groups.get(number) else { return String::new() };
+        let vg = &node.group.vg;
+        let is_other =
+            |other: &super::GroupNode| other.group.vg.name == vg.name && other.group.vg.id != vg.id;
+        if self.groups.iter().any(is_other) { vg.id.to_string() } else { vg.name.clone() }
+    }
+
     /// How a device is named.
     pub fn name(&self, no: DeviceNo) -> Chosen {
         let Some(device) = self.device(no) else { return Chosen::Volume };
@@ -228,8 +254,7 @@ impl Stack {
                 Chosen::Array(id.unwrap_or_default())
             }
             Origin::LogicalVolume { group, name } => {
-                let group = self.groups.get(*group).map(|node| node.group.vg.name.clone());
-                Chosen::LogicalVolume { group: group.unwrap_or_default(), name: name.clone() }
+                Chosen::LogicalVolume { group: self.group_name(*group), name: name.clone() }
             }
         }
     }
