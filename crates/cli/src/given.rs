@@ -1,6 +1,7 @@
 //! What the arguments name, and which volume of it is meant.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use foreign::Limits;
 use foreign::repository::{AnySet, Repository};
@@ -161,11 +162,19 @@ impl<'a> Given<'a> {
                 let Repository { snapshots, backups } = &**repository;
                 let sound = snapshots.files().iter().map(|f| f.path.clone());
                 let bad = snapshots.bad().iter().map(|b| b.error.path.clone());
-                sound.chain(bad).chain(backups.sources(targets)).collect()
+                let files: Vec<_> = sound.chain(bad).collect();
+                let texts = files.iter().flat_map(|file| texts_beside(file));
+                let texts: BTreeSet<_> = texts.filter(|path| path.exists()).collect();
+                files.into_iter().chain(texts).chain(backups.sources(targets)).collect()
             }
             Found::Raw(members) => members.iter().map(|(_, path)| path.clone()).collect(),
         };
         all.extend(self.args.raw.layout.layout.clone());
         all
     }
+}
+
+/// What `capture` writes beside the files of a set: with them, the volume comes back without this program.
+fn texts_beside(file: &Path) -> [PathBuf; 2] {
+    ["layout.toml", "README.txt"].map(|name| file.with_file_name(name))
 }

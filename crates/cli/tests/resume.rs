@@ -1,6 +1,8 @@
 //! Restores that do not reach their end, and restores that are one of several: they are stopped in every way
 //! there is, and what comes of it in the end is the volume.
 
+#[path = "resume/alike.rs"]
+mod alike;
 #[path = "resume/full.rs"]
 mod full;
 #[path = "resume/jobs.rs"]
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         signals::trials(),
         full::trials(),
         strangers::trials(),
+        alike::trials(),
         rate::trials(),
         shards::trials(),
         manifests::trials(),

@@ -1,8 +1,12 @@
 //! Targets as their users meet them: files and devices that are overwritten, ranges, members, pipes, how it is
 //! written and proved, and what a plan says of all that before.
 
+#[path = "targets/at_once.rs"]
+mod at_once;
 #[path = "targets/delta.rs"]
 mod delta;
+#[path = "targets/evidence.rs"]
+mod evidence;
 #[path = "targets/images.rs"]
 mod images;
 #[path = "targets/in_place.rs"]
@@ -54,6 +58,8 @@ fn main() -> ExitCode {
         proof::trials(),
         plan::trials(),
         planted::trials(),
+        evidence::trials(),
+        at_once::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

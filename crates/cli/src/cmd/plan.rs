@@ -26,6 +26,8 @@ struct Plan {
     logical_size: u64,
     range: [u64; 2],
     target_size: u64,
+    /// What earlier runs have done of it.
+    resumed_bytes: u64,
     bytes: Bytes,
     stored_bytes: u64,
     needed_bytes: Option<u64>,
@@ -61,7 +63,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     }
     check_usage(args)?;
     let ready = Ready::new(args, common)?;
-    ready.look_at_what_is_left(args)?;
+    let resumed_bytes = ready.look_at_what_is_left(args)?;
     let Ready { subject, extent, counts, place, .. } = &ready;
     let options = Options { on_damage: on_damage(args), ..Options::new(common.jobs()) };
     let memory = memory(&subject.volume, args, common);
@@ -74,6 +76,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         logical_size: subject.volume.size(),
         range: [extent.range.start, extent.range.end],
         target_size: extent.len(),
+        resumed_bytes,
         bytes: Bytes {
             data: counts.data,
             zero: counts.zero,
@@ -156,6 +159,10 @@ impl Plan {
             size(hole),
             size(unmapped)
         );
+        if self.resumed_bytes > 0 {
+            let [done, all] = [self.resumed_bytes, self.target_size].map(size);
+            let _ = writeln!(out, "  goes on: {done} of {all} are done by an earlier run");
+        }
         if let Some(needed) = self.needed_bytes {
             let available = self.available_bytes.map_or_else(|| "unknown".to_owned(), size);
             let _ = writeln!(out, "  {} needed, {available} free", size(needed));

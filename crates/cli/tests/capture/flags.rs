@@ -24,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("members_that_are_empty_are_4", &[], empty_member),
         trial("relative_paths", &[], relative_paths),
         trial("where_no_directory_can_be_made_is_7", &[], no_directory),
+        trial("where_renames_may_replace", &[Need::Extra("strace")], renames_may_replace),
     ]
 }
 
@@ -202,4 +203,24 @@ fn no_directory() -> Outcome {
     stage.refuses(call, 7, &["nowhere"])?;
     let call = restore(&[&stage.sets], &stage.out.join("bystander/volume.img"));
     stage.refuses(call, 7, &["bystander"])
+}
+
+/// NFS and FUSE may know no `RENAME_NOREPLACE`: the set gets its name all the same, and replaces none.
+fn renames_may_replace() -> Outcome {
+    let stage = Stage::new()?;
+    let sets = stage.scratch.dir("elsewhere")?;
+    for error in ["EINVAL", "ENOSYS", "EOPNOTSUPP"] {
+        let trace = format!(
+            "exec strace -f -qq -o /dev/null -e trace=renameat2 -e inject=renameat2:error={error}"
+        );
+        let call = stage.sample.capture(&sets, error).within(&trace);
+        call.succeeds()?;
+        call.exits(5)?;
+        restore(&[&sets.join(error)], &stage.target()).succeeds()?;
+        hash::same_sha256(error, &stage.target(), &stage.sample.logical)?;
+        std::fs::remove_file(stage.target())?;
+    }
+    let left: Vec<_> = std::fs::read_dir(&sets)?.collect::<Result<_, _>>()?;
+    ensure!(left.len() == 3, "something else is left: {left:?}");
+    Ok(())
 }

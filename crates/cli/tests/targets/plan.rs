@@ -280,9 +280,14 @@ fn left_in_the_way() -> Outcome {
     write(&source, &sound)?;
     let part = |call: Call| plain(call).option("--length", "64K");
     all_refuse(&stage, 5, &["another restore: of bytes"], part)?;
-    plans(&stage, plain)?;
+    let resumed = plans(&stage, plain)?["resumed_bytes"].clone();
+    let anew = plans(&stage, |call| plain(call).arg("--restart"))?;
+    ensure!(anew["resumed_bytes"] == 0, "{anew}");
+    let said = String::from_utf8(plain(Call::new("plan")).succeeds()?.stdout)?;
+    ensure!(said.contains("are done by an earlier run"), "{said}");
     let report = plain(Call::new("restore")).json()?;
     ensure!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
+    ensure!(report["bytes"]["resumed"] == resumed, "{resumed} were said: {report}");
     same_sha256("gone on with", &stage.target(), &stage.sample.logical)
 }
 

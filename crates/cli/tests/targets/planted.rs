@@ -162,12 +162,13 @@ fn killed_at_the_end() -> Outcome {
             let stage = Stage::new()?;
             let dir = stage.out.join("members");
             let kill = format!("inject={calls}:signal=KILL:when={when}");
-            let trace =
-                format!("exec strace -f -qq -o /dev/null -e trace={calls} -e {kill} \"$@\"");
+            let trace = format!("exec strace -f -qq -o /dev/null -e trace={calls} -e {kill}");
             let ran = to_members(&stage, &dir).within(&trace).start()?.wait()?;
             if ran.status.success() {
+                ensure!(when > 1, "{calls}: nothing was killed\n{}", ran.describe());
                 continue;
             }
+            ensure!(ran.status.code().is_none_or(|code| code > 128), "{}", ran.describe());
             let was_named = dir.exists();
             let again = to_members(&stage, &dir).start()?.wait()?;
             let is_done = was_named && again.status.code() == Some(5);

@@ -1,18 +1,17 @@
 //! The directory of a set: made under a temporary name, renamed when everything in it is durable.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use snapfmt::{ExtentMap, MemberNo, SetContentId, SetManifest, SnapshotId, Unsealed};
-use tempfile::{Builder, TempDir};
 
 use super::{CaptureError, Captured, CapturedFile};
+use crate::entry::{Directory, Entry};
 use crate::layout_file;
-use crate::sink::{PARTIAL, parent_directory};
+use crate::sink::parent_directory;
 
 const BUFFER: usize = 1 << 20;
 /// Segments spelled out at the head of each file, and in the text beside the set.
@@ -28,27 +27,30 @@ pub(super) struct WrittenMember {
 
 /// The directory while it is being filled. Dropped unfinished, it is removed.
 pub(super) struct SetDirectory {
-    work: TempDir,
-    parent: PathBuf,
-    target: PathBuf,
+    /// Its temporary name.
+    work: Entry,
+    directory: Directory,
+    target: Entry,
+    is_named: bool,
 }
 
 impl SetDirectory {
     pub(super) fn create(parent: &Path, set: &SetManifest) -> Result<Self, CaptureError> {
-        let target = parent.join(file_name(set.id.as_str()));
-        if target.symlink_metadata().is_ok() {
-            return Err(CaptureError::Exists { path: target });
-        }
+        let name = file_name(set.id.as_str());
         let failed = |path: &Path, source| CaptureError::Target { path: path.to_owned(), source };
+        let path = parent.join(&name);
+        if path.symlink_metadata().is_ok() {
+            return Err(CaptureError::Exists { path });
+        }
         make_directory(parent).map_err(|e| failed(parent, e))?;
-        let prefix = format!(".{}.", file_name(set.id.as_str()));
-        let work = Builder::new()
-            .prefix(&prefix)
-            .suffix(PARTIAL)
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(parent);
-        let work = work.map_err(|e| failed(parent, e))?;
-        Ok(Self { work, parent: parent.to_owned(), target })
+        let parent = Directory::open(parent).map_err(|e| failed(parent, e))?;
+        let target = parent.entry(&name);
+        if target.exists() {
+            return Err(CaptureError::Exists { path });
+        }
+        let made = parent.new_directory(OsStr::new(&format!(".{name}.")));
+        let (work, directory) = made.map_err(|e| failed(parent.path(), e))?;
+        Ok(Self { work, directory, target, is_named: false })
     }
 
     /// A new file for a member, readable by the user alone.
@@ -57,15 +59,16 @@ impl SetDirectory {
         set: &SetManifest,
         no: MemberNo,
     ) -> Result<(PathBuf, BufWriter<File>), CaptureError> {
-        let path = self.work.path().join(member_file_name(set, no));
+        let entry = self.directory.entry(member_file_name(set, no));
+        let path = entry.path();
         let file =
-            create(&path).map_err(|source| CaptureError::Target { path: path.clone(), source })?;
+            entry.create().map_err(|source| CaptureError::Target { path: path.clone(), source })?;
         Ok((path, BufWriter::with_capacity(BUFFER, file)))
     }
 
     /// Seals all members together, makes everything durable and gives the set its name.
     pub(super) fn finish(
-        self,
+        mut self,
         members: Vec<WrittenMember>,
         map: &ExtentMap,
         set: &SetManifest,
@@ -79,40 +82,44 @@ impl SetDirectory {
         self.text("layout.toml", &layout_file::render(map, &sizes))?;
         self.text("README.txt", &readme(set, map))?;
         self.publish()?;
+        let directory = self.target.path();
         for file in &mut files {
             if let Some(name) = file.path.file_name() {
-                file.path = self.target.join(name);
+                file.path = directory.join(name);
             }
         }
-        let Self { work, target, .. } = self;
-        // The directory has its final name now: there is nothing to remove.
-        let _ = work.keep();
-        Ok(Captured { directory: target, content: SetContentId::of(&ids), files })
+        Ok(Captured { directory, content: SetContentId::of(&ids), files })
     }
 
     fn text(&self, name: &str, text: &str) -> Result<(), CaptureError> {
-        let path = self.work.path().join(name);
-        let written = create(&path).and_then(|mut file| {
+        let entry = self.directory.entry(name);
+        let written = entry.create().and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.sync_all()
         });
-        written.map_err(|source| CaptureError::Target { path, source })
+        written.map_err(|source| CaptureError::Target { path: entry.path(), source })
     }
 
-    fn publish(&self) -> Result<(), CaptureError> {
+    fn publish(&mut self) -> Result<(), CaptureError> {
         let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AlreadyExists => CaptureError::Exists { path: self.target.clone() },
-            _ => CaptureError::Target { path: self.target.clone(), source },
+            io::ErrorKind::AlreadyExists => CaptureError::Exists { path: self.target.path() },
+            _ => CaptureError::Target { path: self.target.path(), source },
         };
-        sync_directory(self.work.path()).map_err(failed)?;
-        renameat_with(CWD, self.work.path(), CWD, &self.target, RenameFlags::NOREPLACE)
-            .map_err(|e| failed(e.into()))?;
-        sync_directory(&self.parent).map_err(failed)
+        self.directory.sync().map_err(failed)?;
+        self.work.publish_directory(&self.directory, &self.target).map_err(failed)?;
+        self.is_named = true;
+        Ok(())
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+impl Drop for SetDirectory {
+    fn drop(&mut self) {
+        // What got the temporary name meanwhile is not removed; nor what a sync that failed has named already.
+        if !self.is_named && self.work.is(&self.directory).unwrap_or(false) {
+            // A name that stays says that it is a part only.
+            let _ = self.directory.clear().and_then(|()| self.work.remove_directory());
+        }
+    }
 }
 
 /// Makes a directory and what is missing above it, each durable in the one that holds it.
@@ -127,11 +134,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made?,
     }
-    sync_directory(above)
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::open(above)?.sync_all()
 }
 
 fn seal(member: WrittenMember, ids: &[SnapshotId]) -> Result<CapturedFile, CaptureError> {

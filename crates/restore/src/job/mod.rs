@@ -7,6 +7,7 @@ mod recheck;
 mod reserve;
 mod target;
 
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -92,6 +93,11 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// What was written, whatever is under its name by now; a pipe is none.
+    pub fn file(&self) -> Option<&File> {
+        self.opened.sink.file().map(|(file, _)| file)
+    }
+
     /// Gives the target its name and removes the journal.
     pub fn publish(self) -> io::Result<()> {
         let Opened { sink, journal, .. } = self.opened;

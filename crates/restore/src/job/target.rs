@@ -109,7 +109,7 @@ impl OpenSink {
     }
 
     /// What is written, and which byte of the volume its first one is.
-    fn file(&self) -> Option<(&File, u64)> {
+    pub(super) fn file(&self) -> Option<(&File, u64)> {
         match self {
             Self::Image { sink, origin } => Some((sink.file(), *origin)),
             Self::InPlace(sink) => Some((sink.file(), 0)),

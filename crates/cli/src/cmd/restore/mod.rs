@@ -10,6 +10,7 @@ mod pipes;
 mod place;
 mod report;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -168,7 +169,7 @@ fn to_target(
     let restored =
         result.map_err(|unfinished| Failure::Unfinished { unfinished, in_place, terminated })?;
     let (size, report) = (subject.volume.size(), &restored.report);
-    let named = path.clone().unwrap_or_else(|| PathBuf::from("-"));
+    let named = path.unwrap_or_else(|| PathBuf::from("-"));
     let set = SetName::of(&subject).under(args.overlay.as_deref());
     let mut view = Restored::new(set, (&named).into(), size, report);
     view.range = [extent.range.start, extent.range.end];
@@ -185,12 +186,13 @@ fn to_target(
     if common.verbose {
         note(&format!("{named}: written by {} I/O", view.method, named = named.display()));
     }
+    let written = restored.file().and_then(|file| file.try_clone().ok());
     restored.publish().map_err(|error| unfinished(&named, error))?;
     drop(held);
-    if let Some(path) = &path
+    if let Some(file) = written
         && extent.range.start == 0
     {
-        hint_growth(path, subject.volume.size());
+        hint_growth(file, &named, subject.volume.size());
     }
     Ok((view.with_hashes(digests.map(Digests::finish).unwrap_or_default()), lost))
 }
@@ -201,9 +203,8 @@ pub(crate) fn on_damage(args: &RestoreArgs) -> OnDamage {
 }
 
 /// A target larger than the volume has a filesystem that does not know of it.
-fn hint_growth(path: &Path, volume_size: u64) {
+fn hint_growth(file: File, path: &Path, volume_size: u64) {
     let contents = || -> io::Result<Contents> {
-        let file = std::fs::File::open(path)?;
         let larger = device::size(&file)? > volume_size;
         // What is found is of the volume alone.
         Ok(if larger { Contents::of(&PreadFile::new(file, volume_size)) } else { Contents::Blank })

@@ -105,6 +105,10 @@ pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failu
     }
     if let Some(journal) = &args.resume.journal {
         look_for_directory(journal).map_err(|e| journals::unusable(journal.clone(), e))?;
+        // What it says of other files it says itself; but an empty one would be begun.
+        if is_source(journal, sources) {
+            return Err(Failure::Refused { path: journal.clone(), why: Refusal::IsSource });
+        }
     }
     // What is overwritten in place has the interlock, and a directory its own check.
     let own = usize::from(args.target.in_place || args.members.is_some());
@@ -134,11 +138,17 @@ pub(crate) fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result
     if !target.is_file() {
         return refuse(Refusal::NotAFile(kind(target.file_type())));
     }
-    let same = |m: fs::Metadata| (m.dev(), m.ino()) == (target.dev(), target.ino());
-    if sources.iter().any(|source| fs::metadata(source).is_ok_and(same)) {
+    if is_source(path, sources) {
         return refuse(Refusal::IsSource);
     }
     if force { Ok(()) } else { refuse(Refusal::Exists) }
+}
+
+/// Whether a file is one of the sources, whatever it is called.
+fn is_source(path: &Path, sources: &[PathBuf]) -> bool {
+    let Ok(target) = fs::metadata(path) else { return false };
+    let same = |m: fs::Metadata| (m.dev(), m.ino()) == (target.dev(), target.ino());
+    sources.iter().any(|source| fs::metadata(source).is_ok_and(same))
 }
 
 /// Nothing can be made where there is no directory.
