@@ -29,7 +29,7 @@ fn commands(lineage: &Lineage) -> Vec<Call> {
     vec![
         lineage.restore(),
         over("plan").option("-o", lineage.target()),
-        over("read").option("--length", "4096"),
+        over("read").option("--length", "4096").option("-o", lineage.target()),
         over("attach").option("--name", "proofs-never-attached"),
         over("inspect"),
         over("list"),
@@ -49,7 +49,7 @@ fn inherited() -> Outcome {
     let call = sample.capture(&other, &lineage.id(0)).option("--source-volume", SOURCE);
     call.option("--time", "2024-01-01T00:00:00Z").option("--chunk-size", "64K").succeeds()?;
     let mut states = Vec::new();
-    for volume in ["vol-a", "vol-b"] {
+    for volume in ["vol-a", "vol-b", "vol-c"] {
         let file = lineage.file(0, volume)?;
         let name = file.file_name().ok_or("no name")?;
         states.push(take_the_place_of(&file, &other.join(lineage.id(0)).join(name))?);
