@@ -82,7 +82,9 @@ fn latest_sound() -> Outcome {
     let file = lineage.file(2, "vol-a")?;
     let anatomy = Anatomy::of(&file)?;
     flip_bit(&file, middle(anatomy.data().next().ok_or("no data")?))?;
-    lineage.refuses(lineage.restore().arg("--latest-complete"), 4, &["0-vol-a.snap"])?;
+    // It is come upon in the middle: what was restored before that may be left to go on from.
+    let ran = lineage.restore().arg("--latest-complete").exits(4)?;
+    ensure!(ran.stderr.contains("0-vol-a.snap"), "{}", ran.describe());
     for path in std::fs::read_dir(&lineage.out)? {
         std::fs::remove_file(path?.path())?;
     }
