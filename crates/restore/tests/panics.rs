@@ -4,7 +4,9 @@
 
 mod support;
 
-use std::io;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -14,18 +16,28 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use restore::capture::{CaptureRequest, Form, capture};
 use restore::engine::{Options, run};
+use restore::hydrate::{End, Request, start};
 use restore::image::Image;
 use restore::job::Restore;
 use restore::reader::{self, Reader};
-use restore::sink::Sink;
+use restore::sink::{Io, Sink};
 use restore::source::{ChunkRef, Extent, Proof, ReadError, Scratch, Source};
+use restore::stream::{StreamInput, StreamSet};
+use restore::verify::{Depth, verify_and_tell};
 use restore::{Algorithm, Digests, Progress, Volume};
+use snapfmt::{Consistency, Limits};
+use support::files::{self, Place};
+use support::hand::{HandFile, HandMember, HandSet};
+use support::lineage::time_of;
 use support::memory::{MemorySource, volume_over};
-use support::model::MemberModel;
-use support::{job, jobs, noise, strict};
+use support::model::{MemberModel, Part, VolumeModel};
+use support::{chunk_size, job, jobs, noise, strict};
 
 const SIZE: usize = 24 << 20;
+/// Of sets.
+const CHUNK: usize = 4096;
 /// Far more than any of these takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -181,4 +193,126 @@ fn those_who_wait_for_a_chunk_do_not_wait_for_a_reader_that_is_gone() {
     }
     let good = (0..6).filter(|_| ended.recv_timeout(PATIENCE).unwrap()).count();
     assert_eq!(good, 5);
+}
+
+#[test]
+fn a_restore_in_the_background_says_so_and_reads_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let behind = Arc::new(panicking(40));
+    let image = Reader::new(Arc::new(panicking(u64::MAX)), &reader::Options::default()).unwrap();
+    let request = Request {
+        target: dir.path().join("image"),
+        journal: job::journal(&dir.path().join("journal")),
+        io: Io::Auto,
+        jobs: jobs(2),
+    };
+    let (sender, ended) = channel();
+    let told = move |end: &End| sender.send(end.to_string()).unwrap();
+    let (image, background) = start(behind, Arc::new(image), request, told).unwrap();
+    let said = ended.recv_timeout(PATIENCE).unwrap();
+    assert!(said.contains("panicked"), "{said}");
+    assert!(matches!(background.wait(), End::Panicked));
+    let mut out = vec![0; SIZE];
+    image.read_at(0, &mut out).unwrap();
+    assert_eq!(out, noise(1, SIZE));
+}
+
+#[test]
+fn a_capture_ends_and_leaves_nothing() {
+    for at in [0, 7, 200] {
+        panics(&format!("a capture, read {at}"), move || {
+            let dir = tempfile::tempdir().unwrap();
+            let ended = catch_unwind(AssertUnwindSafe(|| {
+                capture(&panicking(at), &request(dir.path()), &Progress::default()).map(drop)
+            }));
+            let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+            if ended.is_ok() || !left.is_empty() {
+                return;
+            }
+            panic!("as it should");
+        });
+    }
+}
+
+fn request(directory: &Path) -> CaptureRequest<'static> {
+    CaptureRequest {
+        directory: directory.to_owned(),
+        set_id: "dsnap-0".parse().unwrap(),
+        source_volume_id: "vol-logical".parse().unwrap(),
+        generation: 0,
+        time: time_of(0),
+        consistency: Consistency::Quiesced,
+        tags: BTreeMap::new(),
+        chunk_size: chunk_size(CHUNK),
+        level: 1,
+        form: Form { compact_zeros: false, dedup: false },
+        sectors: vec![(512, 512)],
+        parent: None,
+        tool: "tests".into(),
+        jobs: jobs(3),
+    }
+}
+
+/// Two members, one after the other.
+fn set_of_two(directory: &Path) -> Vec<HandFile> {
+    let len = 400 * CHUNK;
+    let bytes = [noise(0, len), noise(1, len)];
+    let member = |n: usize| MemberModel::of(&format!("vol-{n}"), bytes[n].clone());
+    let part = |n| Part::Linear(len as u64, (n, 0));
+    let model = VolumeModel { members: vec![member(0), member(1)], layout: vec![part(0), part(1)] };
+    let full = |n: usize| HandMember::full(&format!("vol-{n}"), &bytes[n], CHUNK);
+    let members = [0, 1].map(|n| HandMember { stream: true, ..full(n) }).to_vec();
+    let (id, map) = ("dsnap-0".into(), model.extent_map());
+    HandSet { id, generation: 0, chunk: CHUNK, map, members }.write(directory)
+}
+
+/// Hears of damage, and panics.
+fn told(_: &Path, _: &dyn Display) {
+    panic!("in what is told");
+}
+
+#[test]
+fn a_check_goes_no_further() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = set_of_two(dir.path());
+    files::flip(&files[0].path, Place::Chunk(3));
+    let progress = Arc::new(Progress::default());
+    let watched = Arc::clone(&progress);
+    panics("a check", move || {
+        let set = files::open_set(&files::catalog(dir.path()), "dsnap-0");
+        let _ = verify_and_tell(&set, Depth::Full, jobs(3), &watched, &told);
+    });
+    assert!(progress.done() < progress.total() / 4, "it went on to the end");
+}
+
+/// What comes of a member, and then nothing more, and no end.
+struct Stalled(io::Cursor<Vec<u8>>);
+
+impl Read for Stalled {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buf) {
+            Ok(0) => loop {
+                thread::park();
+            },
+            read => read,
+        }
+    }
+}
+
+#[test]
+fn pipes_are_not_waited_for_by_one_that_is_gone() {
+    panics("a restore from pipes", || {
+        let dir = tempfile::tempdir().unwrap();
+        let files = set_of_two(dir.path());
+        let inputs = files.iter().map(|file| {
+            let mut bytes = std::fs::read(&file.path).unwrap();
+            bytes.truncate(bytes.len() / 2);
+            let opener = || Ok(Box::new(Stalled(io::Cursor::new(bytes))) as Box<dyn Read + Send>);
+            StreamInput::new(&file.path, Box::new(opener))
+        });
+        let progress = Progress::default();
+        let set = StreamSet::open(inputs.collect(), &Limits::DEFAULT, &progress).unwrap();
+        let writes = AtomicU64::new(0);
+        let _ = set.restore(&PanickingSink { writes, at: 0, ordered: false, waits: false });
+    });
 }

@@ -10,6 +10,7 @@ mod local;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -66,6 +67,8 @@ pub enum End {
     Stopped,
     /// It could not go on.
     Failed(JobError),
+    /// It ended by a fault of the program; what is proved stays so.
+    Panicked,
 }
 
 /// A restore in the background. Dropped, it is stopped.
@@ -86,7 +89,9 @@ pub fn start(
     let shared = Arc::new(Shared::default());
     let behind = Arc::clone(&shared);
     let run = move || {
-        let end = behind.restore(&volume, request);
+        // Those who read have the sources, and are told that there is nothing behind them any more.
+        let restored = catch_unwind(AssertUnwindSafe(|| behind.restore(&volume, request)));
+        let end = restored.unwrap_or(End::Panicked);
         told(&end);
         *behind.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     };
@@ -139,7 +144,7 @@ impl Background {
 
     fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // A panic leaves no end, which is then taken for a stop: what is proved stays so.
+            // Only who is told how it ended can have panicked.
             let _ = thread.join();
         }
     }
@@ -169,6 +174,7 @@ impl fmt::Display for End {
             }
             Self::Stopped => f.write_str("the local copy is not finished"),
             Self::Failed(error) => write!(f, "the local copy cannot be finished: {error}"),
+            Self::Panicked => f.write_str("the local copy cannot be finished: its thread panicked"),
         }
     }
 }

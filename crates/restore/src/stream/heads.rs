@@ -10,6 +10,7 @@ use super::{Stop, StreamError, StreamInput, StreamSet};
 use crate::catalog::Missing;
 use crate::engine::{RunError, pool};
 use crate::layout::Layout;
+use crate::on_panic::OnPanic;
 use crate::progress::Progress;
 
 /// A member's file, read as far as its first record.
@@ -48,14 +49,17 @@ impl<'p> StreamSet<'p> {
         let heads = Mutex::new((Vec::with_capacity(inputs.len()), None));
         pool(inputs.len()).map_err(RunError::Start)?.scope(|scope| {
             for input in inputs {
-                scope.spawn(|_| match head(input, limits, &stop) {
-                    Ok((member, map)) => {
-                        let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
-                        heads.0.push(member);
-                        // One map is as good as another, their digests being equal in one set.
-                        heads.1.get_or_insert(map);
+                scope.spawn(|_| {
+                    let _guard = OnPanic(|| stop.abandon());
+                    match head(input, limits, &stop) {
+                        Ok((member, map)) => {
+                            let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
+                            heads.0.push(member);
+                            // One map is as good as another, their digests being equal in one set.
+                            heads.1.get_or_insert(map);
+                        }
+                        Err(error) => stop.fail(error),
                     }
-                    Err(error) => stop.fail(error),
                 });
             }
         });

@@ -19,6 +19,7 @@ use snapfmt::{Mapping, SetContentId, SetManifest};
 
 use crate::engine::{RunError, pool};
 use crate::layout::Layout;
+use crate::on_panic::OnPanic;
 use crate::progress::Progress;
 use crate::report::{Counts, Report};
 use crate::sink::Sink;
@@ -104,9 +105,12 @@ impl StreamSet<'_> {
         let done = Mutex::new(Vec::with_capacity(members.len()));
         pool(members.len()).map_err(RunError::Start)?.scope(|scope| {
             for member in members {
-                scope.spawn(|_| match Worker::new(&job, &member).and_then(|w| w.run(member)) {
-                    Ok(end) => done.lock().unwrap_or_else(PoisonError::into_inner).push(end),
-                    Err(error) => job.stop.fail(error),
+                scope.spawn(|_| {
+                    let _guard = OnPanic(|| job.stop.abandon());
+                    match Worker::new(&job, &member).and_then(|w| w.run(member)) {
+                        Ok(end) => done.lock().unwrap_or_else(PoisonError::into_inner).push(end),
+                        Err(error) => job.stop.fail(error),
+                    }
                 });
             }
         });
@@ -161,6 +165,11 @@ impl<'p> Stop<'p> {
             let cancelled = self.progress.is_cancelled();
             *first = Some(if cancelled { RunError::Interrupted.into() } else { error });
         }
+        self.abandon();
+    }
+
+    /// No thread needs to go on, or to wait for its input.
+    fn abandon(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }
 

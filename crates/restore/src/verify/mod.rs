@@ -8,6 +8,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use snapfmt::verify::{Unit, check_state, check_structure, check_unit, units};
@@ -15,6 +16,7 @@ use snapfmt::{Decoder, Fault, FormatError, SetId, StateId, VolumeId};
 
 use crate::catalog::{OpenSet, SnapshotFile, is_of_machine};
 use crate::engine::{RunError, pool};
+use crate::on_panic::OnPanic;
 use crate::progress::Progress;
 use crate::source::ReadError;
 use crate::threads;
@@ -227,10 +229,14 @@ fn check_file(
     let queue = Mutex::new(units(snapshot));
     let found = Mutex::new(findings);
     let error = Mutex::new(None);
+    let is_over = AtomicBool::new(false);
     pool.scope(|scope| {
         for _ in 0..pool.current_num_threads() {
             scope.spawn(|_| {
-                if let Err(e) = check_units(link, depth, &queue, &found, progress) {
+                let _guard = OnPanic(|| is_over.store(true, Ordering::Relaxed));
+                let more = || (!is_over.load(Ordering::Relaxed)).then(|| lock(&queue).next())?;
+                if let Err(e) = check_units(link, depth, more, &found, progress) {
+                    is_over.store(true, Ordering::Relaxed);
                     lock(&error).get_or_insert(e);
                 }
             });
@@ -244,11 +250,11 @@ fn check_file(
     Ok((kept.into_iter().map(Finding::Format).collect(), more))
 }
 
-/// One worker: takes units until there are none.
-fn check_units<I: Iterator<Item = Result<Unit, FormatError>>>(
+/// One worker: takes units until there are no more.
+fn check_units(
     link: &SnapshotFile,
     depth: Depth,
-    queue: &Mutex<I>,
+    more: impl Fn() -> Option<Result<Unit, FormatError>>,
     found: &Mutex<Found<'_>>,
     progress: &Progress,
 ) -> Result<(), RunError> {
@@ -258,7 +264,7 @@ fn check_units<I: Iterator<Item = Result<Unit, FormatError>>>(
         if progress.is_cancelled() {
             return Err(RunError::Interrupted);
         }
-        let Some(unit) = lock(queue).next() else { return Ok(()) };
+        let Some(unit) = more() else { return Ok(()) };
         match unit {
             Ok(unit) => {
                 let mut report = |e| lock(found).add(e);
