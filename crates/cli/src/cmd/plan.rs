@@ -35,8 +35,9 @@ struct Plan {
     overwrites: Option<String>,
     sector_size: Option<u32>,
     memory: u64,
-    decode_bytes_per_second: u64,
-    decode_seconds: f64,
+    /// `None` where too little was decoded in the time of the trial to tell.
+    decode_bytes_per_second: Option<u64>,
+    decode_seconds: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -133,13 +134,17 @@ impl Trial {
         }
     }
 
-    fn rate(&self) -> u64 {
-        crate::output::rate(self.data, self.time)
+    /// `None` where nothing came whole, as of a row of many large chunks.
+    fn rate(&self) -> Option<u64> {
+        (self.data > 0).then(|| crate::output::rate(self.data, self.time))
     }
 
-    fn seconds_for(&self, data: u64) -> f64 {
-        let millis = u128::from(data) * self.time.as_millis() / u128::from(self.data.max(1));
-        Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)).as_secs_f64()
+    fn seconds_for(&self, data: u64) -> Option<f64> {
+        if data == 0 {
+            return Some(0.0);
+        }
+        let millis = (u128::from(data) * self.time.as_millis()).checked_div(self.data.into())?;
+        Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)).as_secs_f64())
     }
 }
 
@@ -170,13 +175,43 @@ impl Plan {
         if let Some(overwrites) = &self.overwrites {
             let _ = writeln!(out, "  overwrites {overwrites}");
         }
-        let _ = writeln!(
-            out,
-            "  decoding takes about {:.0} s ({}/s), the target may take longer; {} of memory",
-            self.decode_seconds,
-            size(self.decode_bytes_per_second),
-            size(self.memory)
-        );
+        let _ = match (self.decode_seconds, self.decode_bytes_per_second) {
+            (Some(seconds), Some(rate)) => {
+                let rate = size(rate);
+                write!(
+                    out,
+                    "  decoding takes about {seconds:.0} s ({rate}/s), the target may take longer"
+                )
+            }
+            (Some(_), None) => write!(out, "  nothing is to be decoded"),
+            (None, _) => {
+                let tried = TRIAL.as_secs_f64();
+                write!(
+                    out,
+                    "  what was tried for {tried} s is too little to say how long decoding takes"
+                )
+            }
+        };
+        let _ = writeln!(out, "; {} of memory", size(self.memory));
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trial;
+    use std::time::Duration;
+
+    #[test]
+    fn nothing_is_said_of_what_did_not_come_whole() {
+        let time = Duration::from_millis(700);
+        let slow = Trial { data: 0, time };
+        assert_eq!(
+            (slow.rate(), slow.seconds_for(1 << 40), slow.seconds_for(0)),
+            (None, None, Some(0.0))
+        );
+        let trial = Trial { data: 7 << 20, time };
+        assert_eq!(trial.rate(), Some(10 << 20));
+        assert_eq!(trial.seconds_for(20 << 20), Some(2.0));
     }
 }
