@@ -9,6 +9,7 @@ mod given;
 mod members;
 mod output;
 mod select;
+mod signals;
 mod stack;
 mod subject;
 mod view;

@@ -27,11 +27,11 @@ pub(crate) fn set<'r>(
     common: &Common,
 ) -> Result<AnySet<'r>, Failure> {
     // Only for a sound set is any of them read, and that takes long.
-    let watch = (selection.latest == Latest::Sound).then(|| Watch::start(common, "verifying"));
+    let mut watch = (selection.latest == Latest::Sound).then(|| Watch::start(common, "verifying"));
     let unwatched = Progress::default();
     let progress = watch.as_ref().map_or(&unwatched, Watch::progress);
     let selected = repository.select(selection, &Proving { jobs: common.jobs(), progress });
-    let terminated = watch.is_some_and(Watch::finish);
+    let terminated = watch.as_mut().is_some_and(Watch::finish);
     let selected = selected.map_err(|error| failure(error, terminated))?;
     for (set, why) in &selected.passed_over {
         note(&format!("passed over {set}: {why}"));

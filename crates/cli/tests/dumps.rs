@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         trial("a_dump_without_an_id_is_4_and_named", &[], no_id),
         trial("files_that_are_no_blocks_are_6_and_named", &[], no_blocks),
         trial("blocks_without_digests_are_counted", &[], no_digests),
+        trial("a_report_has_all_the_damage_of_a_dump", &[], all_damage),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -170,5 +171,31 @@ fn no_digests() -> Outcome {
     ensure!(done["proof"]["none"] == BLOCK && done["proof"]["digest"] == 0, "{done}");
     let listed = dump.call("list").json()?;
     ensure!(listed["sets"][0]["warnings"].to_string().contains("no SHA-256"), "{listed}");
+    Ok(())
+}
+
+/// More blocks are missing than are kept: every second one, so that no two of them are one place.
+fn all_damage() -> Outcome {
+    let dump = Dump::new()?;
+    let entry = |block: u32| json!({"BlockIndex": block, "BlockToken": "AAAB"});
+    let blocks: Vec<Value> = (0..2048).step_by(2).chain([2047]).map(entry).collect();
+    let lost = blocks.len() as u64 - 2;
+    let value = json!({"Blocks": blocks, "ExpiryTime": 1_795_843_491.246, "VolumeSize": 1,
+                       "BlockSize": BLOCK});
+    dump.json(&format!("list-snapshot-blocks.{SNAPSHOT}.json"), &value)?;
+    dump.write("0.bin", &noise(1, BLOCK))?;
+    dump.write("2047.bin", &noise(2, BLOCK))?;
+    for how in ["full", "quick"] {
+        let report = dump.scratch.path(how);
+        let call = dump.call("verify").option("--report", &report);
+        let call = if how == "quick" { call.arg("--quick") } else { call };
+        let said = call.arg("--json").exits(4)?.document()?;
+        let told = said["damage"].as_array().ok_or("no list")?.len() as u64;
+        let more = said["more_damage"].as_u64().ok_or("no count")?;
+        ensure!(told + more == lost, "{told} and {more} of {lost}, {how}");
+        let text = String::from_utf8(read(&report)?)?;
+        let lines: std::collections::BTreeSet<&str> = text.lines().collect();
+        ensure!(lines.len() as u64 == lost, "{} lines of {lost}, {how}", lines.len());
+    }
     Ok(())
 }

@@ -1,52 +1,65 @@
 //! GNU ddrescue map files (GNU ddrescue manual, "Mapfile structure").
 
-use std::fmt::Write;
+use std::fmt::{self, Display};
 use std::ops::Range;
 
 use crate::ranges::RangeSet;
 
-/// The map of a volume of `size` bytes: all of `tried` was read, but for `bad`; the rest nobody has looked at.
-pub fn render(size: u64, tried: &Range<u64>, bad: &RangeSet, comment: &str) -> String {
-    let mut out = String::new();
-    for line in comment.lines() {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "# {line}");
-    }
-    out.push_str("# current_pos  current_status  current_pass\n");
-    let tried = tried.start.min(size)..tried.end.min(size);
-    let status = if tried == (0..size) { '+' } else { '?' };
-    let _ = writeln!(out, "0x{:08X}     {status}               1", tried.end);
-    out.push_str("#      pos        size  status\n");
-    block(&mut out, 0..tried.start, '?');
-    let mut at = tried.start;
-    for range in bad.iter() {
-        block(&mut out, at..range.start, '+');
-        block(&mut out, range.clone(), '-');
-        at = range.end;
-    }
-    block(&mut out, at..tried.end, '+');
-    block(&mut out, tried.end..size, '?');
-    out
+/// The map of a volume of `size` bytes: all of `tried` was read, but for `bad`; the rest nobody has looked
+/// at. It is made while it is written: of a member under stripes it is long.
+#[derive(Debug)]
+pub struct Map<'m> {
+    size: u64,
+    tried: Range<u64>,
+    bad: &'m RangeSet,
+    comment: &'m str,
 }
 
-fn block(out: &mut String, range: Range<u64>, status: char) {
-    if !range.is_empty() {
-        let _ = writeln!(out, "0x{:08X}  0x{:08X}  {status}", range.start, range.end - range.start);
+impl<'m> Map<'m> {
+    /// What came of trying; `comment` is above it.
+    pub fn new(size: u64, tried: &Range<u64>, bad: &'m RangeSet, comment: &'m str) -> Self {
+        let tried = tried.start.min(size)..tried.end.min(size);
+        Self { size, tried, bad, comment }
     }
+}
+
+impl Display for Map<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size, ref tried, bad, comment } = *self;
+        for line in comment.lines() {
+            writeln!(f, "# {line}")?;
+        }
+        f.write_str("# current_pos  current_status  current_pass\n")?;
+        let status = if *tried == (0..size) { '+' } else { '?' };
+        writeln!(f, "0x{:08X}     {status}               1", tried.end)?;
+        f.write_str("#      pos        size  status\n")?;
+        block(f, 0..tried.start, '?')?;
+        let mut at = tried.start;
+        for range in bad.iter() {
+            block(f, at..range.start, '+')?;
+            block(f, range.clone(), '-')?;
+            at = range.end;
+        }
+        block(f, at..tried.end, '+')?;
+        block(f, tried.end..size, '?')
+    }
+}
+
+fn block(f: &mut fmt::Formatter<'_>, range: Range<u64>, status: char) -> fmt::Result {
+    if range.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "0x{:08X}  0x{:08X}  {status}", range.start, range.end - range.start)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::render;
+    use super::Map;
 
     #[test]
     fn blocks_cover_the_volume_without_a_gap() {
-        let map = render(
-            0x5000,
-            &(0..0x5000),
-            &[0..0x1000, 0x2000..0x3000].into_iter().collect(),
-            "two bad ranges",
-        );
+        let bad = [0..0x1000, 0x2000..0x3000].into_iter().collect();
+        let map = Map::new(0x5000, &(0..0x5000), &bad, "two bad ranges").to_string();
         let blocks: Vec<_> = map.lines().skip(4).collect();
         assert_eq!(
             blocks,
@@ -58,10 +71,11 @@ mod tests {
             ]
         );
     }
+
     #[test]
     fn what_was_not_tried_is_not_rescued() {
         let bad = std::iter::once(0x2000..0x3000).collect();
-        let map = render(0x5000, &(0x1000..0x4000), &bad, "a part");
+        let map = Map::new(0x5000, &(0x1000..0x4000), &bad, "a part").to_string();
         let lines: Vec<_> = map.lines().skip(2).collect();
         assert_eq!(
             lines,

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// How far a job is. All values are bytes and only grow.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// What is known from the start of a job of several runs.
+    of_runs: u64,
     total: AtomicU64,
     done: AtomicU64,
     data: AtomicU64,
@@ -13,9 +15,14 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Of a job of several runs, one after the other, with so many bytes to do in all of them.
+    pub fn of_runs(bytes: u64) -> Self {
+        Self { of_runs: bytes, ..Self::default() }
+    }
+
     /// Bytes to do, 0 before that is known.
     pub fn total(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
+        self.total.load(Ordering::Relaxed).max(self.of_runs)
     }
 
     /// Bytes done, zeros included.

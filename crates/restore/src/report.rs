@@ -35,7 +35,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Takes in those of another job.
+    pub fn add(&mut self, other: &Self) {
         self.data += other.data;
         self.zero += other.zero;
         self.hole += other.hole;
@@ -74,9 +75,14 @@ pub struct Damage {
 }
 
 impl Damage {
+    /// More logical ranges than these are not told as one: of a member under stripes that cannot be read
+    /// at all, each stripe is one.
+    pub const PIECES: usize = 1024;
+
     /// Takes in the damage of the bytes that follow, if the same is wrong with them.
     pub(crate) fn join(&mut self, next: &Self) -> bool {
-        let goes_on = self.member == next.member
+        let goes_on = self.logical.len().saturating_add(next.logical.len()) <= Self::PIECES
+            && self.member == next.member
             && self.range.end == next.range.start
             && self.cause.is_like(&next.cause);
         if goes_on {
@@ -110,7 +116,7 @@ impl Report {
     pub const KEPT: usize = 1000;
 
     /// The damaged logical bytes.
-    pub fn damaged_ranges(&self) -> RangeSet {
-        self.lost.clone()
+    pub const fn damaged_ranges(&self) -> &RangeSet {
+        &self.lost
     }
 }

@@ -7,13 +7,15 @@ mod support;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use restore::catalog::{Catalog, Lookup};
-use restore::engine::{Options, RunError, run};
-use restore::source::{NativeSource, PageCache, ReadCause, Source};
+use restore::engine::{Options, RunError, Told, run};
+use restore::source::{
+    ChunkRef, Extent, NativeSource, PageCache, Proof, ReadCause, ReadError, Scratch, Source,
+};
 use restore::verify::{Depth, Finding, verify};
-use restore::{Progress, Report, Volume};
+use restore::{Damage, Progress, Report, Volume};
 use snapfmt::{ChunkNo, Fault, Limits, Snapshot, Structure};
 use support::files::{self, BadSectors, Place, flip};
 use support::hand::{Chunk, HandFile, HandMember, HandSet};
@@ -397,4 +399,53 @@ fn a_damaged_root_is_found_when_the_file_is_opened() {
     assert_eq!(bad.error.cause.what, Structure::IndexRoot);
     let error = catalog.open_set(&catalog.sets()[0]).unwrap_err();
     assert!(matches!(error, restore::catalog::CatalogError::Damaged { .. }), "{error}");
+}
+
+/// A member of which nothing can be read.
+struct Dead(MemorySource);
+
+impl Source for Dead {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        self.0.largest_chunk()
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        self.0.extents(range, out)
+    }
+
+    fn read(&self, chunk: &ChunkRef, _: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
+        let source = std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+        let cause = ReadCause::Io { offset: chunk.range.start, source };
+        Err(ReadError::new(Path::new("dead"), cause))
+    }
+}
+
+/// Each stripe is lost by itself: few of them are told as one, none is forgotten.
+#[test]
+fn a_dead_member_under_stripes() {
+    let size = 16 << 20;
+    let member = |n: u64| MemberModel::of(&format!("vol-{n}"), noise(n, size));
+    let (members, size) = (vec![member(0), member(1)], size as u64);
+    let layout = vec![Part::Striped(size / 512, 512, vec![(0, 0), (1, 0)])];
+    let model = VolumeModel { members, layout };
+    let volume = volume_of(&model, |no, member| {
+        let source = MemorySource::new(member, 64 << 10);
+        if no == 1 { Box::new(Dead(source)) } else { Box::new(source) as Box<dyn Source> }
+    });
+    let told = AtomicU64::new(0);
+    let tell = |damage: &Damage| {
+        told.fetch_add(damage.range.end - damage.range.start, Ordering::Relaxed);
+    };
+    let options = Options { told: Some(Told(&tell)), ..salvage(4, 0) };
+    let sink = MemorySink::new(volume.size());
+    let report = run(&volume, 0..volume.size(), &sink, &options, &Progress::default()).unwrap();
+    let lost = report.damaged_ranges();
+    assert_eq!((lost.bytes(), lost.iter().count() as u64), (size, size / 512));
+    assert!(lost.iter().all(|range| range.start % 1024 == 512));
+    assert!(report.damage.iter().all(|damage| damage.logical.len() <= Damage::PIECES));
+    assert_eq!(told.into_inner(), size);
 }

@@ -159,7 +159,7 @@ fn nothing_is_inherited_beyond_the_parents_end() {
         let sink = MemorySink::new(volume.size());
         let options = support::salvage(1, 0);
         let report = run(&volume, 0..volume.size(), &sink, &options, &Progress::default()).unwrap();
-        assert_eq!(report.damaged_ranges(), std::iter::once(start..end).collect());
+        assert_eq!(*report.damaged_ranges(), std::iter::once(start..end).collect());
     }
 }
 

@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use restore::engine::OnDamage;
 use restore::extract::{ExtractError, Output as Extracted, extract};
 use restore::reader::{Options, Reader};
 use restore::snapfmt::Offset;
 use serde::Serialize;
 
-use super::restore::range_of;
+use super::restore::{counted, range_of};
 use crate::args::{Common, ReadArgs};
 use crate::exit::{Exit, Failure, Refusal};
 use crate::given::Given;
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
     let set = SetName::of(&subject);
     let volume = Arc::new(subject.volume);
     let range = range_of(args.offset, args.length, volume.size())?;
+    let counts = counted(&volume, range.clone(), OnDamage::Salvage { fill: 0 })?;
     let options = Options { threads: common.jobs(), ..Options::default() };
     let reader = Reader::new(Arc::clone(&volume), &options).map_err(Failure::System)?;
     let target = path.unwrap_or(Path::new("standard output"));
@@ -51,7 +53,7 @@ pub(crate) fn run(args: &ReadArgs, common: &Common, output: Output) -> Result<Ex
         Some(_) => Extracted::File(&mut file),
         None => Extracted::Stream(&mut file),
     };
-    let watch = Watch::start(common, "reading");
+    let mut watch = Watch::of_sparse(common, "reading", &counts);
     let result = extract(&reader, range.clone(), out, watch.progress());
     let terminated = watch.finish();
     // Who has read enough is not told so: `read … | head`.

@@ -19,6 +19,7 @@ use crate::support::{Outcome, ensure, hash};
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("code_130_and_143_restore", &[], restore_interrupted),
+        trial("code_130_between_members", &[], interrupted_between_members),
         trial("code_130_and_143_capture", &[], capture_interrupted),
         trial("code_130_and_143_verify", &[], verify_interrupted),
         trial("a_killed_capture_is_no_set", &[], capture_killed),
@@ -96,6 +97,29 @@ fn restore_interrupted() -> Outcome {
         goes_on(&restore(&[&sets], &target), &target, &sample.logical, left)?;
     }
     before.unchanged("interrupted restores")
+}
+
+/// Members so small that a signal comes while one of them is begun or ended, rather than written.
+fn interrupted_between_members() -> Outcome {
+    let scratch = Scratch::new()?;
+    let names: Vec<String> = (0..150).map(|n| format!("vol-{n}")).collect();
+    let layout = names.iter().fold(Layout::new(), |layout, name| layout.linear(8192, (name, 0)));
+    let sample = Sample::make(&scratch.path("members"), layout, 1)?;
+    let sets = scratch.dir("sets")?;
+    Captured::of(&sample.capture(&sets, "dsnap-0a"))?;
+    let out = scratch.dir("out")?;
+    let target = out.join("members");
+    let call = Call::new("restore").arg(&sets).option("--members", &target).option("-j", "1");
+    let (ran, _) = signal_when(&call, Signal::INT, || partial_file(&out))?;
+    ensure!(ran.status.code() == Some(130), "not interrupted\n{}", ran.describe());
+    ensure!(!target.exists(), "some of the members under the final name");
+    call.succeeds()?;
+    for (no, name) in names.iter().enumerate() {
+        let image = target.join(format!("{no}-{name}.raw"));
+        let member = sample.members.get(name).ok_or("no such member")?;
+        hash::same_sha256("a member", &image, member)?;
+    }
+    Ok(())
 }
 
 fn verify_interrupted() -> Outcome {

@@ -243,6 +243,9 @@ impl Worker<'_, '_> {
         match self.job.options.on_damage {
             OnDamage::Stop => Err(RunError::Damaged(Box::new(damage))),
             OnDamage::Salvage { .. } => {
+                if let Some(told) = self.job.options.told {
+                    (told.0)(&damage);
+                }
                 self.findings.damaged(damage);
                 Ok(())
             }

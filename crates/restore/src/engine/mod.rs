@@ -37,7 +37,7 @@ use worker::{Findings, Worker};
 pub(crate) use carry::Carry;
 use memory::Crew;
 pub use memory::memory;
-pub use options::{Existing, OnDamage, Options};
+pub use options::{Existing, OnDamage, Options, Told};
 
 /// Why a job did not reach its end.
 #[derive(Debug, thiserror::Error)]
@@ -221,8 +221,8 @@ impl Job<'_> {
         outcome.counts.add(&counts);
         outcome.damage.extend(damage);
         outcome.more_damage += more_damage;
-        outcome.lost.extend(lost.iter().cloned());
-        outcome.mismatches.extend(mismatches.iter().cloned());
+        outcome.lost.merge(lost);
+        outcome.mismatches.merge(mismatches);
     }
 
     /// Lets `act` happen when everything before `range` has had its turn, at once where the order

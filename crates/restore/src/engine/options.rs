@@ -1,10 +1,12 @@
 //! How a job runs.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use crate::digests::Digests;
 use crate::hydrate::Foreground;
 use crate::journal::Journal;
+use crate::report::Damage;
 use crate::sink::ReadBack;
 use crate::throttle::Throttle;
 
@@ -41,6 +43,16 @@ impl<'a> Existing<'a> {
     }
 }
 
+/// Hears of every place with damage when it is found, in no order.
+#[derive(Clone, Copy)]
+pub struct Told<'a>(pub &'a (dyn Fn(&Damage) + Sync));
+
+impl fmt::Debug for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
+
 /// How a job runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
@@ -58,6 +70,8 @@ pub struct Options<'a> {
     pub throttle: Option<&'a Throttle>,
     /// Reads that go before this.
     pub foreground: Option<&'a Foreground>,
+    /// Hears of all damage that is salvaged around, also of what the report only counts.
+    pub told: Option<Told<'a>>,
 }
 
 impl Options<'_> {
@@ -71,6 +85,7 @@ impl Options<'_> {
             digests: None,
             throttle: None,
             foreground: None,
+            told: None,
         }
     }
 }

@@ -154,7 +154,7 @@ impl<'w, 'j> Worker<'w, 'j> {
                 if in_turn { self.deliver() } else { Ok(()) }
             })?;
             if !write {
-                job.progress.advance(length(&range), 0);
+                job.progress.advance(length(&range), self.window.data);
             } else if !in_turn {
                 self.deliver()?;
             }

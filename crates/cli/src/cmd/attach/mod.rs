@@ -14,8 +14,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -24,11 +22,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::args::{AttachArgs, Common};
 use crate::exit::{AttachFailure, Exit, Failure};
 use crate::output::{Output, note};
+use crate::signals::Listener;
 pub(super) use view::AttachedView;
 
 /// How soon a signal is heard.
@@ -47,7 +45,7 @@ pub(crate) fn run(args: &AttachArgs, common: &Common, output: Output) -> Result<
     if args.serve {
         return serve::run(args, common);
     }
-    let signals = Signals::heard().map_err(Failure::System)?;
+    let signals = Listener::start();
     let mut server = start().map_err(Failure::System)?;
     let ready = match ready(&mut server, &signals).map_err(Failure::System)? {
         Ok(ready) => ready,
@@ -71,7 +69,7 @@ pub(crate) fn run(args: &AttachArgs, common: &Common, output: Output) -> Result<
 fn finish(
     mut attached: Attached,
     mounts: Vec<Plan>,
-    signals: &Signals,
+    signals: &Listener,
     output: Output,
 ) -> Result<Option<Exit>, Failure> {
     if !mounts.is_empty() && signals.exit().is_none() {
@@ -131,7 +129,7 @@ fn start() -> io::Result<Child> {
 
 /// Waits for what the server made, or its exit code. A server that fails has said why. Signals are passed on to it,
 /// for not all go to both.
-fn ready(server: &mut Child, signals: &Signals) -> io::Result<Result<Ready, Exit>> {
+fn ready(server: &mut Child, signals: &Listener) -> io::Result<Result<Ready, Exit>> {
     let mut said = Vec::new();
     let mut is_told = false;
     if let Some(mut stdout) = server.stdout.take() {
@@ -169,7 +167,7 @@ fn is_readable(pipe: &ChildStdout) -> io::Result<bool> {
 /// Stays until a signal comes that finds nobody using the volume, or the server has ended.
 fn stay(
     server: &mut Child,
-    signals: &Signals,
+    signals: &Listener,
     attached: impl Fn() -> Attached,
 ) -> Result<Exit, Failure> {
     loop {
@@ -183,33 +181,5 @@ fn stay(
             }
         }
         thread::sleep(TICK);
-    }
-}
-
-/// SIGINT and SIGTERM, from when this was made: the last one that came, or 0.
-struct Signals(Arc<AtomicUsize>);
-
-impl Signals {
-    fn heard() -> io::Result<Self> {
-        let heard = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM] {
-            let number = usize::try_from(signal).map_err(io::Error::other)?;
-            signal_hook::flag::register_usize(signal, heard.clone(), number)?;
-        }
-        Ok(Self(heard))
-    }
-
-    /// How a run that one has stopped ends; `None` while none has come.
-    fn exit(&self) -> Option<Exit> {
-        match i32::try_from(self.0.load(Ordering::Relaxed)) {
-            Ok(0) => None,
-            Ok(SIGTERM) => Some(Exit::Terminated),
-            _ => Some(Exit::Interrupted),
-        }
-    }
-
-    /// Whether one came since the last time.
-    fn take(&self) -> bool {
-        self.0.swap(0, Ordering::Relaxed) != 0
     }
 }

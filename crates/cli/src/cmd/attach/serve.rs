@@ -13,11 +13,12 @@ use rustix::process::Signal;
 
 use super::image::{Checked, Log, Shown};
 use super::mounts::Filesystems;
-use super::{Ready, Signals, home};
+use super::{Ready, home};
 use crate::args::{AttachArgs, Common};
 use crate::exit::{Exit, Failure};
 use crate::given::Given;
 use crate::output::note;
+use crate::signals::Listener;
 use crate::view::set_name::SetName;
 
 /// Reads wait for storage more than for processors, and as many as this cost little.
@@ -38,7 +39,7 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     let set = set_id.map(|id| (id.to_string(), content_id.map(|id| id.to_string())));
     let (time, sector_size) = (subject.time(), subject.sector_size()?);
     // From here on there is something to take down.
-    let signals = Signals::heard().map_err(Failure::System)?;
+    let signals = Listener::start();
     let log = log(common.verbose);
     let Shown { disk, behind, background } = checked.open(subject, args, common, &log)?;
     let filesystems = Filesystems::look(args, &disk, sector_size)?;
@@ -62,7 +63,7 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
     let mounts = filesystems.plans(server.state());
     leave(&Ready { state: server.state().clone(), mounts }, &place, args.foreground)
         .map_err(Failure::System)?;
-    server.serve(&|| signals.exit().is_some()).map_err(Failure::System)?;
+    server.serve(&|| signals.is_set()).map_err(Failure::System)?;
     // What is durable of the local copy stays for the next time.
     drop(background);
     Ok(Exit::Done)

@@ -11,6 +11,7 @@ use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId, SetManifest, Volu
 use serde::Serialize;
 
 use crate::args::{CaptureArgs, Common};
+use crate::cmd::restore::counted_apart;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, name, note, size};
 use crate::select;
@@ -66,7 +67,8 @@ pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result
             format!("the parent set was taken at {}, after this one", entry.manifest.time);
         return Err(Failure::Usage { message, hint: "give the --time the members were really at" });
     }
-    let watch = Watch::start(common, "capturing");
+    let counts = counted_apart(&volume)?;
+    let mut watch = Watch::of_sparse(common, "capturing", &counts);
     let result = capture(&volume, &request, watch.progress());
     let terminated = watch.finish();
     let captured = result.map_err(|error| Failure::Capture { error, terminated })?;

@@ -1,11 +1,13 @@
 //! The small files that a restore writes beside the image: the map of what was lost, the report.
 
-use std::io::{self, Write};
+use std::fmt::Display;
+use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::Path;
 
+use restore::Report;
 use restore::entry::Entry;
-use restore::{Report, mapfile};
+use restore::mapfile::Map;
 use serde::Serialize;
 
 use crate::args::RestoreArgs;
@@ -27,19 +29,20 @@ pub(crate) fn write_map(
     }
     let image = image.display().to_string();
     let comment = format!("Damaged ranges left out of {}", image.escape_debug());
-    write_private(map, &mapfile::render(volume_size, tried, &bad, &comment), force)?;
+    write_private(map, &Map::new(volume_size, tried, bad, &comment), force)?;
     Ok(true)
 }
 
 /// Writes a new text file that is durable and readable by the user alone.
-pub(crate) fn write_private(entry: &Entry, text: &str, force: bool) -> Result<(), Failure> {
+pub(crate) fn write_private(entry: &Entry, text: &dyn Display, force: bool) -> Result<(), Failure> {
     let failed = |error| unfinished(&entry.path(), error);
     if force {
         // Replaced rather than overwritten: it may be a link, or open to others.
         entry.remove().map_err(failed)?;
     }
-    let mut file = entry.create().map_err(failed)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let mut file = BufWriter::new(entry.create().map_err(failed)?);
+    let written = write!(file, "{text}").and_then(|()| file.flush());
+    let written = written.and_then(|()| file.get_ref().sync_all());
     written.and_then(|()| entry.directory().sync()).map_err(|error| {
         // Half of it is worse than nothing.
         let _ = entry.remove();

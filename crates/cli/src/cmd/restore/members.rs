@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::files::{entry, write_map, write_private, write_report};
 use super::names::{check, check_usage, map_beside, targets};
-use super::place::{counted, journal_in};
+use super::place::{counted, counted_apart, journal_in};
 use super::report::Restored;
 use super::{on_damage, or_check};
 use crate::args::{Common, RestoreArgs};
@@ -57,7 +57,10 @@ pub(super) fn run(
     let subject = if args.salvage.salvage { subject } else { subject.undamaged()? };
     let word = subject.word()?;
     let unnamed = Work::begin(args, directory, &subject)?;
-    let watch = Watch::start(common, "restoring");
+    let times = if args.proof.verify_target { 2 } else { 1 };
+    let counts = counted_apart(&subject.volume)?;
+    // One for all members: a signal that comes between two of them is heard.
+    let mut watch = Watch::of_runs(common, "restoring", &counts, times);
     let restored = unnamed.restore(args, common, &subject, &word, watch.progress());
     let terminated = watch.finish();
     let members = restored.map_err(|stopped| {

@@ -35,7 +35,7 @@ use files::{unfinished, write_map, write_report};
 use names::{check, check_stdout, is_pipe, map_path, targets};
 pub(crate) use names::{check_new, check_usage, output as output_path, same_place};
 pub(crate) use pipes::are_given as are_pipes;
-pub(crate) use place::{Place, counted, image_room};
+pub(crate) use place::{Place, counted, counted_apart, image_room};
 use place::{claim, journal_at};
 pub(crate) use report::ProofView;
 use report::Restored;
@@ -163,7 +163,12 @@ fn to_target(
         verify_target: args.proof.verify_target,
     };
     // From here on a signal is heard.
-    let watch = Watch::of_sparse(common, "restoring", &counts);
+    let mut watch = if args.target.delta {
+        // The target is read where it is to hold zeros as elsewhere.
+        Watch::start(common, "restoring")
+    } else {
+        Watch::of_sparse(common, "restoring", &counts)
+    };
     let result = request.run(watch.progress());
     let terminated = watch.finish();
     let restored =

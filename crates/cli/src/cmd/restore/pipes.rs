@@ -35,7 +35,7 @@ pub(super) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     check_usage(args)?;
     refuse_what_needs_seeking(args)?;
     check(args, &args.set.paths)?;
-    let watch = Watch::start(common, "restoring");
+    let mut watch = Watch::of_stream(common, "restoring");
     let result = restore(args, watch.progress());
     let terminated = watch.finish();
     let (sink, manifest, streamed) = result.map_err(|stopped| match stopped {

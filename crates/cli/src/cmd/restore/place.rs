@@ -15,7 +15,7 @@ use restore::job::{JournalAt, Target};
 use restore::journal::SyncPoints;
 use restore::room::{self, check_room};
 use restore::sink::ImageSink;
-use restore::snapfmt::Offset;
+use restore::snapfmt::{MemberNo, Offset};
 use restore::survey::survey;
 use restore::{Counts, Progress, Volume};
 
@@ -158,6 +158,17 @@ pub(crate) fn counted(
         (Err(_), OnDamage::Salvage { .. }) => Ok(Counts::default()),
         (Err(error), OnDamage::Stop) => Err(Failure::Survey(error)),
     }
+}
+
+/// Counts the bytes of all members, each by itself. Where one cannot be counted there is only less to say
+/// of how long it will take.
+pub(crate) fn counted_apart(volume: &Volume) -> Result<Counts, Failure> {
+    let mut counts = Counts::default();
+    for (no, _) in (0..).zip(volume.members()) {
+        let alone = volume.alone(MemberNo(no)).map_err(|e| Failure::Layout(e.into()))?;
+        counts.add(&counted(&alone, 0..alone.size(), OnDamage::Salvage { fill: 0 })?);
+    }
+    Ok(counts)
 }
 
 /// Room for a new image of so many bytes; what an unfinished run has left of it is not needed again.

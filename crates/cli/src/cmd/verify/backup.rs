@@ -1,20 +1,20 @@
 //! `verify` of another system's backups.
 
 use std::fmt::Write;
-use std::time::Instant;
 
 use foreign::backup::BackupMember;
-use restore::engine::{self, OnDamage, Options};
+use restore::engine::{self, OnDamage, Options, Told};
 use restore::sink::NullSink;
 use restore::snapfmt::{MemberNo, SetContentId, SetId, VolumeId};
 use restore::source::ReadError;
-use restore::{Report, Volume};
+use restore::{Counts, Damage, Report, Volume};
 use serde::Serialize;
 
-use super::DamageView;
+use super::lines::Lines;
+use super::{DamageView, How};
 use crate::args::Common;
 use crate::backup::Backup;
-use crate::cmd::restore::ProofView;
+use crate::cmd::restore::{ProofView, counted_apart};
 use crate::exit::Failure;
 use crate::output::{line, name, size};
 use crate::watch::Watch;
@@ -45,21 +45,30 @@ struct MemberView {
 pub(super) fn run(
     backup: &Backup,
     volume: &Volume,
-    is_quick: bool,
-    start: Instant,
+    how: &How<'_>,
     common: &Common,
 ) -> Result<Verification, Failure> {
+    let How { is_quick, start, lines } = *how;
     let (mut members, mut damage, mut more) = (Vec::new(), Vec::new(), 0);
+    let counts = if is_quick { Counts::default() } else { counted_apart(volume)? };
+    // One for all members: a signal that comes between two of them is heard.
+    let watch = Watch::of_runs(common, "verifying", &counts, 1);
     for (no, member) in (0..).zip(&backup.set.members) {
         let alone = volume.alone(MemberNo(no)).map_err(|e| Failure::Layout(e.into()))?;
-        let report = if is_quick { Report::default() } else { read(&alone, common)? };
+        let report =
+            if is_quick { Report::default() } else { read(&alone, common, lines, &watch)? };
         damage.extend(report.damage.iter().map(|damage| of(&damage.cause)));
         more += report.more_damage;
         members.push(MemberView::new(member, &alone, &report));
     }
     if is_quick {
-        damage.extend(backup.set.damage().iter().map(of));
+        let missing = backup.set.damage();
+        if let Some(lines) = lines {
+            missing.iter().for_each(|error| lines.view(&of(error)));
+        }
+        damage.extend(missing.iter().map(of));
     }
+    drop(watch);
     Ok(Verification {
         set_id: backup.set.id.clone(),
         content_id: None,
@@ -76,13 +85,22 @@ fn of(error: &ReadError) -> DamageView {
 }
 
 /// Goes on after damage, to find all of it.
-fn read(volume: &Volume, common: &Common) -> Result<Report, Failure> {
-    let watch = Watch::start(common, "verifying");
+fn read(
+    volume: &Volume,
+    common: &Common,
+    lines: Option<&Lines>,
+    watch: &Watch,
+) -> Result<Report, Failure> {
+    let tell = |damage: &Damage| {
+        if let Some(lines) = lines {
+            lines.view(&of(&damage.cause));
+        }
+    };
     let on_damage = OnDamage::Salvage { fill: 0 };
-    let options = Options { on_damage, ..Options::new(common.jobs()) };
+    let told = Some(Told(&tell));
+    let options = Options { on_damage, told, ..Options::new(common.jobs()) };
     let result = engine::run(volume, 0..volume.size(), &NullSink, &options, watch.progress());
-    let terminated = watch.finish();
-    result.map_err(|error| Failure::Run { error, terminated })
+    result.map_err(|error| Failure::Run { error, terminated: watch.is_terminated() })
 }
 
 impl MemberView {

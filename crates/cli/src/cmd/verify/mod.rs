@@ -8,13 +8,14 @@ use std::fmt::{Display, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use restore::engine::{self, Options};
+use restore::engine::{self, OnDamage, Options};
 use restore::job::compare;
 use restore::sink::{NullSink, ReadBack};
 use restore::snapfmt::Offset;
 use serde::Serialize;
 
 use crate::args::{Common, VerifyArgs};
+use crate::cmd::restore::counted;
 use crate::exit::{Exit, Failure};
 use crate::given::Given;
 use crate::output::{Output, PathView, note};
@@ -25,6 +26,15 @@ use lines::Lines;
 
 /// How many of the ranges that differ are shown to people.
 const SHOWN: usize = 20;
+
+/// How a set is checked.
+struct How<'h> {
+    /// Only what is stored.
+    is_quick: bool,
+    start: Instant,
+    /// What takes all that is found.
+    lines: Option<&'h Lines>,
+}
 
 /// A place where there is damage.
 #[derive(Serialize)]
@@ -49,18 +59,15 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
     let subject = given.all_members()?;
     let lines = args.report.as_deref().map(Lines::create).transpose()?;
     let lines = lines.as_ref();
+    let how = How { is_quick: args.quick, start, lines };
     let exit = match &subject.origin {
         Origin::Set { manifest, open } => {
-            let how = set::How { is_quick: args.quick, start, lines };
             let verification = set::run(&manifest.id, open, &how, common)?;
             output.result(&verification, set::Verification::text)?;
             verdict(&verification.damage, verification.more())
         }
         Origin::Backup(backup) => {
-            let verification = backup::run(backup, &subject.volume, args.quick, start, common)?;
-            if let Some(lines) = lines {
-                verification.damage.iter().for_each(|damage| lines.view(damage));
-            }
+            let verification = backup::run(backup, &subject.volume, &how, common)?;
             output.result(&verification, backup::Verification::text)?;
             verdict(&verification.damage, verification.more)
         }
@@ -136,7 +143,7 @@ fn against(
         .map_err(|error| Failure::Compare { path: target.to_owned(), error })?;
     let size = subject.volume.size();
     let there = size.min(held.size());
-    let watch = Watch::start(common, "comparing");
+    let mut watch = Watch::start(common, "comparing");
     let options = Options::new(common.jobs());
     let compared = compare(&held, &subject.volume, &(0..there), there, &options, watch.progress());
     let terminated = watch.finish();
@@ -164,9 +171,10 @@ fn read_all(
     common: &Common,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let watch = Watch::start(common, "reading");
-    let options = Options::new(common.jobs());
     let size = subject.volume.size();
+    let counts = counted(&subject.volume, 0..size, OnDamage::Salvage { fill: 0 })?;
+    let mut watch = Watch::of_sparse(common, "reading", &counts);
+    let options = Options::new(common.jobs());
     let result = engine::run(&subject.volume, 0..size, &NullSink, &options, watch.progress());
     let terminated = watch.finish();
     result.map_err(|error| Failure::Run { error, terminated })?;

@@ -2,15 +2,13 @@
 
 use std::fmt::{Display, Write};
 use std::path::Path;
-use std::time::Instant;
 
 use restore::catalog::OpenSet;
 use restore::snapfmt::{SetContentId, SetId, VolumeId};
 use restore::verify::{Depth, FileReport, verify_and_tell};
 use serde::Serialize;
 
-use super::DamageView;
-use super::lines::Lines;
+use super::{DamageView, How};
 use crate::args::Common;
 use crate::exit::Failure;
 use crate::output::{PathView, line, name, size};
@@ -37,15 +35,6 @@ struct FileView {
     chunks: u64,
 }
 
-/// How a set is checked.
-pub(super) struct How<'h> {
-    /// Only what is stored.
-    pub is_quick: bool,
-    pub start: Instant,
-    /// What takes all that is found.
-    pub lines: Option<&'h Lines>,
-}
-
 /// Checks every byte of the set's files and of those it needs.
 pub(super) fn run(
     set_id: &SetId,
@@ -55,7 +44,7 @@ pub(super) fn run(
 ) -> Result<Verification, Failure> {
     let How { is_quick, start, lines } = *how;
     let (depth, mode) = if is_quick { (Depth::Quick, "quick") } else { (Depth::Full, "full") };
-    let watch = Watch::start(common, "verifying");
+    let mut watch = Watch::start(common, "verifying");
     let told = |path: &Path, what: &dyn Display| {
         if let Some(lines) = lines {
             lines.add(path, what);
