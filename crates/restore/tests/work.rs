@@ -126,6 +126,6 @@ fn a_chunk_that_comes_twenty_thousand_times_is_read_a_few_times() {
     assert_eq!((found, reports[0].more.count()), (KEPT, (TIMES - KEPT) as u64));
     let volume = watched.set.volume().unwrap();
     let report = run(&volume, all.clone(), &NullSink, &salvage(2, 0), &watched.progress).unwrap();
-    assert_eq!(report.damaged_ranges(), std::iter::once(all).collect());
+    assert_eq!(*report.damaged_ranges(), std::iter::once(all).collect());
     assert!(report.damage.len() <= KEPT, "{} places are listed", report.damage.len());
 }

@@ -158,8 +158,12 @@ fn outside_of_the_range() -> Outcome {
     ensure!(text.contains("of bytes 245760 to 376832"), "{text}");
     ensure!(text.contains("the whole set has content id"), "{text}");
     for shard in ["1/3", "2/3", "3/3"] {
-        let call = scene.salvage().arg("--force").option("--map", &map).option("--shard", shard);
-        let ran = call.option("-o", scene.out.join(&shard[..1])).arg("--json").run()?;
+        let (map, target) = (scene.out.join(format!("{}.map", &shard[..1])), &shard[..1]);
+        let target = scene.out.join(target);
+        std::fs::File::create(&target)?.set_len(size)?;
+        let call = restore(&[&scene.sets], &target).args(["--salvage", "--in-place"]);
+        let call = call.option("--map", &map).option("--shard", shard);
+        let ran = call.arg("--json").run()?;
         let report = ran.document()?;
         let range = |n: usize| report["range"][n].as_u64().ok_or("a range");
         let tried = range(0)?..range(1)?;

@@ -64,7 +64,9 @@ pub(super) fn run(
     if is_quick {
         let missing = backup.set.damage();
         if let Some(lines) = lines {
-            missing.iter().for_each(|error| lines.view(&of(error)));
+            for error in &missing {
+                lines.view(&of(error));
+            }
         }
         damage.extend(missing.iter().map(of));
     }
