@@ -221,5 +221,6 @@ fn refused() -> Outcome {
     says(&[DEMO, "generation=many"], "generation=many")?;
     says(&[DEMO, "generation=9"], "no snapshot set")?;
     says(&[DEMO, "colour=red"], "colour is not a parameter")?;
-    says(&[DEMO, "expect-content-id=0123456789"], "content id")
+    says(&[DEMO, "expect-content-id=0123456789"], "16 to 64 hexadecimal digits")?;
+    says(&[DEMO, "expect-content-id=0123456789abcdef"], "content id")
 }

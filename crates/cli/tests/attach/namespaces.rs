@@ -79,20 +79,18 @@ impl Scene {
     }
 }
 
+/// Takes the mounts of other tests out of a new namespace; its arguments are the scene's directory and name.
+const OWN_MOUNTS_ONLY: &str = r#"awk '/snaprestore/ { print $5 }' /proc/self/mountinfo |
+    grep -vF -e "$0" -e "$1" | xargs -r -n 1 umount -l 2> /dev/null"#;
+
 /// A mount namespace with a process that does nothing in it. Mounts of other tests are not kept by it.
 struct Namespace(Child);
 
 impl Namespace {
     fn new(propagation: &str, scene: &Scene) -> Outcome<Self> {
-        let script = r#"
-            awk '/snaprestore/ { print $5 }' /proc/self/mountinfo | grep -vF -e "$0" -e "$1" |
-                xargs -r -n 1 umount -l 2> /dev/null
-            cd /
-            echo ready
-            exec sleep 1000
-        "#;
+        let script = format!("{OWN_MOUNTS_ONLY}; cd /; echo ready; exec sleep 1000");
         let mut command = Command::new("unshare");
-        command.args(["-m", "--propagation", propagation, "sh", "-c", script]);
+        command.args(["-m", "--propagation", propagation, "sh", "-c", &script]);
         command.arg(scene.scratch.root()).arg(&scene.attachment.name);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut ready = [0; 6];
@@ -153,14 +151,28 @@ fn follows() -> Outcome {
 
 fn unseen() -> Outcome {
     let scene = Scene::new()?;
-    let kept = scene.scratch.path("namespace");
-    scratch::write(&kept, b"")?;
-    let option = format!("--mount={}", kept.display());
-    tool::run("unshare", [option.as_str(), "--propagation", "private", "true"])?;
-    let refused = scene.refuses(5, "cannot be seen");
-    tool::run("umount", [&kept])?;
+    // Where a mount is shared with another namespace, and be it for a moment, none can be kept on it.
+    let own = scene.scratch.dir("own")?;
+    tool::run("mount", ["-t", "tmpfs", "none"].map(Path::new).into_iter().chain([own.as_path()]))?;
+    let refused = kept_below(&own, &scene);
+    tool::run("umount", [&own])?;
     refused?;
     scene.detaches()
+}
+
+/// Detaching is refused while a file below `own` keeps a mount namespace in which nothing runs.
+fn kept_below(own: &Path, scene: &Scene) -> Outcome {
+    tool::run("mount", [Path::new("--make-private"), own])?;
+    let kept = own.join("namespace");
+    scratch::write(&kept, b"")?;
+    let (option, script) =
+        (format!("--mount={}", kept.display()), format!("{OWN_MOUNTS_ONLY}; true"));
+    let root = scene.scratch.root().to_string_lossy();
+    let words = [&option, "--propagation", "private", "sh", "-c", &script, &root];
+    tool::run("unshare", words.into_iter().chain([scene.attachment.name.as_str()]))?;
+    let refused = scene.refuses(5, "cannot be seen");
+    tool::run("umount", [&kept])?;
+    refused
 }
 
 fn within() -> Outcome {
