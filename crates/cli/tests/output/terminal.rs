@@ -19,7 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// Large enough to be seen at work.
 fn sample(scratch: &Scratch) -> Outcome<Sample> {
-    Sample::make(&scratch.path("members"), Layout::new().linear(160 << 20, ("vol-a", 0)), 3)
+    Sample::make(&scratch.path("members"), Layout::new().linear(384 << 20, ("vol-a", 0)), 3)
 }
 
 /// What a terminal is sent by the commands with a bar.

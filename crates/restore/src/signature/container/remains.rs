@@ -1,5 +1,6 @@
 //! Snapshots of this project, and what is left of one that lost its beginning or its end.
 
+use memchr::memmem;
 use snapfmt::{FOOTER_BYTES, HEADER_LEN, PROJECT_MAGIC, is_frame_header};
 
 use super::{Format, Probe, magic};
@@ -9,6 +10,8 @@ use super::{Format, Probe, magic};
 const REACH: u64 = 2 << 20;
 /// How much is searched at once, in bytes.
 const STEP: usize = 256 << 10;
+/// Where the project's magic is in a frame's header.
+const MAGIC_AT: usize = 8;
 
 /// What begins as one.
 pub(super) const WHOLE: &[Format] =
@@ -23,7 +26,7 @@ pub(super) const LEFT: &[Format] = &[magic(
 
 fn begins(probe: &Probe<'_>) -> bool {
     probe.bytes(0).is_some_and(|header: [u8; HEADER_LEN]| is_frame_header(&header))
-        || probe.has(8, &PROJECT_MAGIC)
+        || probe.has(MAGIC_AT as u64, &PROJECT_MAGIC)
 }
 
 /// Whether there is a frame at the very end, as the last one of a file is, or one near the beginning.
@@ -39,7 +42,8 @@ fn is_near(probe: &Probe<'_>) -> bool {
     while at < end {
         let len = usize::try_from(end - at).unwrap_or(STEP).min(STEP + HEADER_LEN);
         let Some(bytes) = probe.block(at, len) else { return false };
-        if bytes.windows(HEADER_LEN).filter_map(<[u8]>::first_chunk).any(is_frame_header) {
+        let header = |magic: usize| bytes.get(magic.checked_sub(MAGIC_AT)?..)?.first_chunk();
+        if memmem::find_iter(&bytes, &PROJECT_MAGIC).filter_map(header).any(is_frame_header) {
             return true;
         }
         at += STEP as u64;
