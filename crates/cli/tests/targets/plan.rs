@@ -308,6 +308,9 @@ fn full_filesystem() -> Outcome {
     all_refuse(&stage, 7, &words, |call| plain(call).args(["--in-place", "--no-journal"]))?;
     let part = |call: Call| plain(call).args(["--in-place", "--no-journal", "--length", "512K"]);
     plans(&stage, part)?;
+    // One that is replaced stays until the new one is whole.
+    let part = |call: Call| plain(call).args(["--force", "--length", "512K"]);
+    all_refuse(&stage, 7, &["needed", "free"], part)?;
     let dir = small.join("members");
     let members = Call::new("restore").arg(&stage.sets).option("--members", &dir);
     stage.refuses(members, 7, &["members", "needed", "free"])?;

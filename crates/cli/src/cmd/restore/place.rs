@@ -14,7 +14,7 @@ use restore::interlock::{self, Held};
 use restore::job::{JournalAt, Target};
 use restore::journal::SyncPoints;
 use restore::room::{self, check_room};
-use restore::sink::ImageSink;
+use restore::sink::{ImageSink, parent_directory};
 use restore::snapfmt::{MemberNo, Offset};
 use restore::survey::survey;
 use restore::{Counts, Progress, Volume};
@@ -171,7 +171,8 @@ pub(crate) fn counted_apart(volume: &Volume) -> Result<Counts, Failure> {
     Ok(counts)
 }
 
-/// Room for a new image of so many bytes; what an unfinished run has left of it is not needed again.
+/// Room for a new image of so many bytes; what an unfinished run has left of it is not needed again. What it
+/// replaces stays until it is whole, and gives it nothing.
 pub(crate) fn image_room(
     path: &Path,
     file_size: u64,
@@ -181,7 +182,9 @@ pub(crate) fn image_room(
     let needs = room::Needs { file_size, data_bytes: counts.data, preallocate };
     let temporary = Entry::at(path).map(|target| ImageSink::temporary(&target).path()).ok();
     let left = temporary.filter(|path| path.symlink_metadata().is_ok_and(|meta| meta.is_file()));
-    check_room(left.as_deref().unwrap_or(path), needs).map_err(Failure::Room)
+    let is_replaced = left.is_none() && path.symlink_metadata().is_ok();
+    let place = if is_replaced { parent_directory(path) } else { left.as_deref().unwrap_or(path) };
+    check_room(place, needs).map_err(Failure::Room)
 }
 
 /// The journal as the engine takes it.
