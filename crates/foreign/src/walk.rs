@@ -2,6 +2,7 @@
 //! not followed.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,8 +19,8 @@ pub(crate) trait Finder {
     /// Looks at a regular file; those of a directory come in any order.
     fn file(&mut self, found: &Found<'_>);
 
-    /// Hears of a link, a FIFO, a device, a socket, or a file whose name is no text: `what` it is. It is neither
-    /// followed nor opened.
+    /// Hears of a link, a FIFO, a device, a socket, a file whose name is no text, or a directory with the name of a
+    /// file: `what` it is. It is neither followed nor opened as a file.
     fn special(&mut self, found: &Found<'_>, what: &'static str);
 
     /// Whether a file is called like one of the format.
@@ -101,6 +102,7 @@ impl Walk<'_> {
                 None => return Ok(false),
             };
             if kind.is_dir() {
+                self.in_the_place_of_a_file(path, &entry.file_name());
                 inner.extend(Some(entry.path()).filter(|path| !is_unfinished_capture(path)));
                 continue;
             }
@@ -122,6 +124,15 @@ impl Walk<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Names a directory that is called like a file of the format. A number alone is no such name: whole backups
+    /// lie in directories called so.
+    fn in_the_place_of_a_file(&mut self, directory: &Path, name: &OsStr) {
+        let found = name.to_str().map(|name| Found { directory, name });
+        if let Some(found) = found.filter(|f| f.name.contains('.') && self.finder.knows(f)) {
+            self.finder.special(&found, "a directory");
+        }
     }
 
     /// Looks at a file by the name it was given by.

@@ -74,6 +74,29 @@ fn halves_that_went_on_without_each_other() {
     }
 }
 
+/// Each has counted for itself since they parted.
+#[test]
+fn halves_that_have_seen_more_and_less() {
+    let (one, other) = (content(1, MIB), content(2, MIB));
+    for version in [0, 10, 11, 12] {
+        let forged = Forged { version, level: 1, chunk: 0, ..Forged::RAID0 };
+        let (first, second) = (Forged { failed: 2, ..forged }, Forged { failed: 1, ..forged });
+        for (left, right) in [(9, 12), (12, 9), (40, 12)] {
+            let disks =
+                [("a", first.member(0, left, &one)), ("b", second.member(1, right, &other))];
+            for salvage in [false, true] {
+                let refused = stack(&disks).volume(&array(), salvage).unwrap_err();
+                let Unassembled::Problems { doubts, can_be_salvaged: false, .. } = refused else {
+                    panic!("{refused}")
+                };
+                assert!(matches!(*doubts[0].problem, Problem::Split { .. }), "{doubts:?}");
+            }
+            let alone = stack(&disks[..1]).volume(&array(), false).unwrap();
+            assert_eq!(sha256_of(alone), support::sha256(&one), "{version}");
+        }
+    }
+}
+
 /// Each member says of itself that it is in use. The newest knows better, and one that is as new.
 #[test]
 fn a_member_that_another_has_given_up() {

@@ -10,6 +10,10 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use crate::device::{Number, attribute};
 
 /// One line of the mount table.
+#[cfg_attr(
+    not(feature = "attach"),
+    allow(dead_code, reason = "what is attached alone asks for all of it")
+)]
 #[derive(Debug)]
 pub(crate) struct Mount {
     pub(crate) id: u64,

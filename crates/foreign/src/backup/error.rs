@@ -191,6 +191,12 @@ pub enum Fault {
     /// A file among runs of blocks whose name does not say which blocks it has.
     #[error("lies among runs of blocks, and its name is not FIRST.SHA256.COUNT.zstd")]
     NoSegment,
+    /// What is called like a run of blocks cannot be opened as one: the blocks are there, and not to be had.
+    #[error("is called like a run of blocks, but is {what}")]
+    NoFile {
+        /// What it is.
+        what: &'static str,
+    },
     /// What should be the answer beside a block has no checksum.
     #[error("is no answer of get-snapshot-block with a Checksum")]
     NoChecksum,

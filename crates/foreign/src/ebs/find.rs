@@ -250,6 +250,11 @@ impl Finder for Tree<'_> {
     }
 
     fn special(&mut self, found: &Found<'_>, what: &'static str) {
+        if proxy::folder(found.directory).is_some() && proxy::is_like_segment(found.name) {
+            let fault = FileFault::new(&found.path(), Fault::NoFile { what });
+            self.folder(found.directory).no_segments.push(fault);
+            return;
+        }
         let (home, _) = home(found);
         self.unused(home, &found.path(), what);
     }

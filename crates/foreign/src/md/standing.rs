@@ -86,13 +86,39 @@ impl<'f> Standing<'f> {
             .filter(|m| !lags(reference, &m.superblock))
             .filter_map(|member| Voice::of(member))
             .collect();
+        let lagging = found.iter().filter(|m| lags(reference, &m.superblock));
+        let lagging: Vec<Voice<'_>> = lagging.filter_map(|member| Voice::of(member)).collect();
         let mut standing = Self { reference, against: BTreeMap::new(), halves: BTreeSet::new() };
+        standing.split_long_ago(&fresh, &lagging);
         for (n, one) in fresh.iter().enumerate() {
             for other in fresh.iter().skip(n + 1) {
                 standing.compare(one, other, &fresh);
             }
         }
         standing
+    }
+
+    /// One that lags was left behind by members that it still lists. One that lists none of those in use has
+    /// itself gone on without them: how much each half has seen since then says nothing of which is newer.
+    fn split_long_ago(&mut self, fresh: &[Voice<'_>], lagging: &[Voice<'_>]) {
+        let half = |of: &Voice<'_>, all: &[Voice<'_>]| {
+            let places: BTreeSet<usize> =
+                all.iter().filter(|voice| of.lists(voice)).map(Voice::index).collect();
+            places.into_iter().collect::<Vec<usize>>()
+        };
+        for old in lagging {
+            let apart = |new: &&Voice<'_>| !old.lists(new) && !new.lists(old);
+            if fresh.iter().filter(apart).count() != fresh.len() {
+                continue;
+            }
+            let Some(first) = fresh.first() else { return };
+            self.halves.insert(half(old, lagging));
+            self.halves.insert(half(first, fresh));
+            self.against.insert(old.device(), MemberState::Split { with: first.device() });
+            for new in fresh {
+                self.against.insert(new.device(), MemberState::Split { with: old.device() });
+            }
+        }
     }
 
     fn compare(&mut self, one: &Voice<'_>, other: &Voice<'_>, all: &[Voice<'_>]) {
@@ -175,6 +201,9 @@ const fn lags(reference: &Superblock, own: &Superblock) -> bool {
 
 /// What speaks against a member, beside the one that has seen most; `against` is what others say.
 fn state(reference: &Superblock, own: &Superblock, against: Option<MemberState>) -> MemberState {
+    if let Some(split @ MemberState::Split { .. }) = against {
+        return split;
+    }
     if lags(reference, own) {
         return MemberState::Older { events: own.events };
     }

@@ -1,7 +1,7 @@
 //! Dumps of flexible-snapshot-proxy.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use foreign::backup::{Fault, Problem, Warning};
 use restore::catalog::SetState;
@@ -131,6 +131,39 @@ fn a_run_whose_name_says_nothing_is_named() {
     assert_eq!(tree.content(A, 2), [1, 1]);
     let warnings = &found(tree.path()).sets[0].warnings;
     assert!(warnings.iter().any(|w| w.to_string().contains("README")), "{warnings:?}");
+}
+
+/// Its name says that the blocks exist, so that they are no zeros.
+#[test]
+fn a_run_that_is_no_file_is_named() {
+    let link = |at: &Path| {
+        let aside = at.with_file_name("aside.dat");
+        fs::rename(at, &aside).unwrap();
+        std::os::unix::fs::symlink("aside.dat", at).unwrap();
+    };
+    let dangling = |at: &Path| {
+        fs::remove_file(at).unwrap();
+        std::os::unix::fs::symlink("nowhere", at).unwrap();
+    };
+    let socket = |at: &Path| {
+        fs::remove_file(at).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(at).unwrap());
+    };
+    let directory = |at: &Path| {
+        fs::remove_file(at).unwrap();
+        fs::create_dir(at).unwrap();
+    };
+    let replacements: [&dyn Fn(&Path); 4] = [&link, &dangling, &socket, &directory];
+    for replace in replacements {
+        let tree = Tree::new();
+        let files = tree.proxy(A, 1, &[(0, 2, 1), (9, 1, 7)]);
+        replace(&files[1]);
+        let backups = found(tree.path());
+        let problems: Vec<_> = backups.sets[0].all_problems().collect();
+        let [Problem::File(fault)] = problems.as_slice() else { panic!("{problems:?}") };
+        assert_eq!(fault.path, files[1]);
+        assert!(matches!(*fault.fault, Fault::NoFile { .. }), "{fault}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::attribute;
@@ -41,8 +41,9 @@ impl Number {
     }
 
     /// Its node, as devtmpfs names it.
+    #[cfg(feature = "attach")]
     pub(crate) fn node(self) -> Option<PathBuf> {
-        Some(Path::new("/dev").join(self.name()?))
+        Some(PathBuf::from("/dev").join(self.name()?))
     }
 
     /// Its number among the partitions of its disk, if it is one.

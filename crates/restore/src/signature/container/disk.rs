@@ -3,6 +3,7 @@
 use super::{Format, Probe, magic, own};
 
 const QEMU: &str = "qemu-img convert -O raw makes a raw copy of it";
+const VDI: &[u8; 4] = b"\x7f\x10\xda\xbe";
 const EWF: &str = "ewfexport -f raw, or ewfmount, gives the disk in it";
 const PARTCLONE: &str = "partclone.restore -C -s FILE -o RAW gives the volume in it";
 
@@ -14,6 +15,16 @@ pub(super) const FORMATS: &[Format] = &[
     own("VHD image", QEMU, vhd),
     magic("VHDX image", QEMU, |p| p.has(0, b"vhdxfile")),
     own("VDI image", QEMU, vdi),
+    // Versions to come, and fields that nothing here knows.
+    magic("qcow2 image of a form that is not known", QEMU, |p| {
+        p.has(0, b"QFI\xfb") && p.be32(4).is_some_and(|version| version > 0)
+    }),
+    magic("VMDK image of a form that is not known", QEMU, |p| {
+        (p.has(0, b"KDMV") || p.has(0, b"COWD")) && p.le32(4).is_some_and(|version| version > 0)
+    }),
+    magic("VDI image of a form that is not known", QEMU, |p| {
+        p.has(64, VDI) && p.le32(68).is_some_and(|version| version > 0)
+    }),
     magic("Parallels image", QEMU, parallels),
     magic("Bochs image", QEMU, |p| p.has(0, b"Bochs Virtual HD Image")),
     own("DMG image", "dmg2img gives the disk in it", dmg),
@@ -102,9 +113,16 @@ fn vmdk(probe: &Probe<'_>) -> bool {
         || probe.has(0, b"\xbe\xba\xfe\xca\0\0\0\0\x01\0\0\0\x02\0\0\0")
 }
 
+/// A text with this line in it, which others may stand before.
 fn vmdk_descriptor(probe: &Probe<'_>) -> bool {
-    let text: Option<[u8; 21]> = probe.bytes(0);
-    text.is_some_and(|text| text.eq_ignore_ascii_case(b"# Disk DescriptorFile"))
+    const LINE: &[u8] = b"# Disk DescriptorFile";
+    let len = usize::try_from(probe.len().min(512)).unwrap_or(0);
+    let Some(head) = probe.block(0, len) else { return false };
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let is_comment = |line: &&[u8]| line.is_empty() || line.starts_with(b"#");
+    let mut before = lines.take_while(is_comment);
+    before.any(|line| line.eq_ignore_ascii_case(LINE))
 }
 
 /// A footer, which those that grow have at the beginning, too: with its own checksum, the complement
@@ -132,7 +150,7 @@ fn vhd(probe: &Probe<'_>) -> bool {
 
 /// `block/vdi.c` of QEMU: a text, then signature and version.
 fn vdi(probe: &Probe<'_>) -> bool {
-    probe.has(64, b"\x7f\x10\xda\xbe") && probe.bytes(70).map(u16::from_le_bytes) == Some(1)
+    probe.has(64, VDI) && probe.bytes(70).map(u16::from_le_bytes) == Some(1)
 }
 
 /// `docs/interop/parallels.txt` of QEMU: one of two magic numbers and version 2.

@@ -37,15 +37,21 @@ fn tar(magic: &[u8]) -> [u8; 512] {
 }
 
 /// Formats by a word of their names, and bytes that they begin with.
-const HEADS: [(&str, &[u8]); 54] = [
+const HEADS: [(&str, &[u8]); 60] = [
     ("qcow2", b"QFI\xfb\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10"),
     ("qcow2", b"QFI\xfb\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09"),
+    ("qcow2 image of a form", b"QFI\xfb\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10"),
+    ("qcow2 image of a form", b"QFI\xfb\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x1e"),
     ("QED", b"QED\0\0\0\x01\0\x04\0\0\0"),
     ("VMDK", b"KDMV\x01\0\0\0"),
+    ("VMDK image of a form", b"KDMV\x04\0\0\0"),
     ("VMDK", b"COWD\x01\0\0\0"),
     ("VMDK", b"\xbe\xba\xfe\xca\0\0\0\0\x01\0\0\0\x02\0\0\0"),
     ("VMDK descriptor", b"# Disk DescriptorFile\n"),
     ("VMDK descriptor", b"# disk descriptorfile\r\n"),
+    ("VMDK descriptor", b"\xef\xbb\xbf# Disk DescriptorFile\n"),
+    ("VMDK descriptor", b"\n# Disk DescriptorFile\n"),
+    ("VMDK descriptor", b"# made by hand\r\n# Disk DescriptorFile\r\n"),
     ("VHDX", b"vhdxfile"),
     ("Parallels", b"WithoutFreeSpace\x02\0\0\0"),
     ("Parallels", b"WithouFreSpacExt\x02\0\0\0"),
