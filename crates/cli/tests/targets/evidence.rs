@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("files_of_a_set_are_not_replaced", &[], of_a_set),
         trial("files_of_a_dump_are_not_replaced", &[], of_a_dump),
+        trial("no_file_is_two_at_once", &[], two_at_once),
     ]
 }
 
@@ -75,4 +76,28 @@ fn of_a_dump() -> Outcome {
     std::fs::hard_link(&block, &linked)?;
     is_kept(&stage, &dump, &block)?;
     is_kept(&stage, &dump, &linked)
+}
+
+/// The image, its map and report, the journal, and what lies beside the image until it is whole.
+fn two_at_once() -> Outcome {
+    let stage = Stage::new()?;
+    let [partial, journal, other] =
+        [".volume.img.partial", ".volume.img.journal", "other"].map(|name| stage.out.join(name));
+    let target = stage.target();
+    let salvage = || stage.restore().arg("--salvage");
+    for call in [
+        stage.restore().option("--journal", &target),
+        stage.restore().option("--journal", &partial),
+        stage.restore().option("--report", &partial),
+        stage.restore().option("--report", &journal),
+        stage.restore().option("--report", &other).option("--journal", &other),
+        salvage().option("--map", &partial),
+        salvage().option("--map", &journal),
+        salvage().option("--map", &other).option("--journal", &other),
+    ] {
+        stage.refuses(call, 2, &["two files at once"])?;
+    }
+    // The journal where it would be anyway.
+    stage.restore().option("--journal", &journal).succeeds()?;
+    Ok(())
 }

@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use restore::sink::parent_directory;
+use restore::entry::Entry;
+use restore::journal::JOURNAL;
+use restore::sink::{PARTIAL, parent_directory};
 
 use super::journals;
 use crate::args::RestoreArgs;
@@ -92,14 +94,23 @@ pub(super) fn targets(args: &RestoreArgs) -> Vec<PathBuf> {
     image.into_iter().chain(map).chain(args.report.clone()).collect()
 }
 
+/// What a restore keeps until the image is whole: the temporary file beside it, and the journal.
+fn kept_for_resuming(args: &RestoreArgs) -> Vec<PathBuf> {
+    let image = (!is_pipe(args)).then(|| Entry::at(output(args)).ok()).flatten();
+    let beside = |end| image.as_ref().map(|image| image.beside(end).path());
+    let journal = args.resume.journal.clone().or_else(|| beside(JOURNAL));
+    beside(PARTIAL).into_iter().chain(journal).collect()
+}
+
 /// Refuses to write over whatever is not an old file that may be replaced, or over what was just
 /// written.
 pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failure> {
     let targets = targets(args);
-    for (n, path) in targets.iter().enumerate() {
-        if targets.iter().take(n).any(|other| same_place(other, path)) {
+    let all: Vec<PathBuf> = targets.iter().cloned().chain(kept_for_resuming(args)).collect();
+    for (n, path) in all.iter().enumerate() {
+        if all.iter().take(n).any(|other| same_place(other, path)) {
             let message = format!("{}: is to be two files at once", path.display());
-            let hint = "give the image, --map and --report a name each";
+            let hint = "give the image, --map, --report and --journal a name each; .NAME.partial and .NAME.journal are the image's own";
             return Err(Failure::Usage { message, hint });
         }
     }
