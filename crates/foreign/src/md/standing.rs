@@ -101,19 +101,13 @@ impl<'f> Standing<'f> {
     /// One that lags was left behind by members that it still lists. One that lists none of those in use has
     /// itself gone on without them: how much each half has seen since then says nothing of which is newer.
     fn split_long_ago(&mut self, fresh: &[Voice<'_>], lagging: &[Voice<'_>]) {
-        let half = |of: &Voice<'_>, all: &[Voice<'_>]| {
-            let places: BTreeSet<usize> =
-                all.iter().filter(|voice| of.lists(voice)).map(Voice::index).collect();
-            places.into_iter().collect::<Vec<usize>>()
-        };
         for old in lagging {
-            let apart = |new: &&Voice<'_>| !old.lists(new) && !new.lists(old);
-            if fresh.iter().filter(apart).count() != fresh.len() {
+            if fresh.iter().any(|new| old.lists(new) || new.lists(old)) {
                 continue;
             }
             let Some(first) = fresh.first() else { return };
-            self.halves.insert(half(old, lagging));
-            self.halves.insert(half(first, fresh));
+            self.halves.insert(old.half(lagging));
+            self.halves.insert(first.half(fresh));
             self.against.insert(old.device(), MemberState::Split { with: first.device() });
             for new in fresh {
                 self.against.insert(new.device(), MemberState::Split { with: old.device() });
@@ -129,10 +123,7 @@ impl<'f> Standing<'f> {
             (true, true) => {}
             (false, false) => {
                 for (own, other) in [(newer, older), (older, newer)] {
-                    let half = all.iter().filter(|voice| own.lists(voice));
-                    self.halves.insert(
-                        half.map(Voice::index).collect::<BTreeSet<_>>().into_iter().collect(),
-                    );
+                    self.halves.insert(own.half(all));
                     self.against.insert(own.device(), MemberState::Split { with: other.device() });
                 }
             }
@@ -187,6 +178,13 @@ impl<'f> Voice<'f> {
 
     fn index(&self) -> usize {
         usize::try_from(self.place).unwrap_or(usize::MAX)
+    }
+
+    /// The places of those that it lists, in order.
+    fn half(&self, all: &[Self]) -> Vec<usize> {
+        let places: BTreeSet<usize> =
+            all.iter().filter(|voice| self.lists(voice)).map(Voice::index).collect();
+        places.into_iter().collect()
     }
 
     fn lists(&self, other: &Self) -> bool {

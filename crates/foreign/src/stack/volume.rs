@@ -8,7 +8,8 @@ use restore::snapfmt::LayoutError;
 use restore::{LayoutMismatch, Volume, VolumeMember};
 
 use super::{
-    Base, Choice, Chosen, DeviceNo, InnerVolume, MissingSource, NotChosen, Origin, Problem, Stack,
+    Base, Choice, Chosen, Device, DeviceNo, InnerVolume, MissingSource, NotChosen, Origin, Problem,
+    Stack,
 };
 use crate::pieces::Pieces;
 
@@ -124,14 +125,7 @@ impl Stack {
     /// The same, each with the device it was found on.
     pub fn problems(&self, no: DeviceNo) -> Vec<(DeviceNo, &Arc<Problem>)> {
         let mut found = Vec::new();
-        let mut open = vec![no];
-        let mut seen = vec![];
-        while let Some(no) = open.pop() {
-            if seen.contains(&no) {
-                continue;
-            }
-            seen.push(no);
-            let Some(device) = self.device(no) else { continue };
+        self.reach(no, |no, device, open| {
             if let Origin::Partition { of, .. } = device.origin {
                 open.push(of);
             }
@@ -141,7 +135,7 @@ impl Stack {
                     _ => found.push((no, problem)),
                 }
             }
-        }
+        });
         found
     }
 
@@ -149,6 +143,20 @@ impl Stack {
     /// for.
     pub fn remarks(&self, no: DeviceNo) -> Vec<Remark> {
         let mut found: Vec<Remark> = Vec::new();
+        self.reach(no, |no, device, open| {
+            open.extend(device.below.iter().rev());
+            let said = device.warnings.iter().filter(|warning| warning.is_of_content());
+            found.extend(said.map(|w| Remark { on: self.name(no), text: w.to_string() }));
+        });
+        found
+    }
+
+    /// Shows a device, and each that is put on the list of open ones meanwhile, once.
+    fn reach<'s>(
+        &'s self,
+        no: DeviceNo,
+        mut show: impl FnMut(DeviceNo, &'s Device, &mut Vec<DeviceNo>),
+    ) {
         let mut open = vec![no];
         let mut seen = vec![];
         while let Some(no) = open.pop() {
@@ -156,12 +164,10 @@ impl Stack {
                 continue;
             }
             seen.push(no);
-            let Some(device) = self.device(no) else { continue };
-            open.extend(device.below.iter().rev());
-            let said = device.warnings.iter().filter(|warning| warning.is_of_content());
-            found.extend(said.map(|w| Remark { on: self.name(no), text: w.to_string() }));
+            if let Some(device) = self.device(no) {
+                show(no, device, &mut open);
+            }
         }
-        found
     }
 
     fn member(&self, base: usize) -> Result<Option<VolumeMember>, Unassembled> {
