@@ -151,28 +151,13 @@ fn follows() -> Outcome {
 
 fn unseen() -> Outcome {
     let scene = Scene::new()?;
-    // Where a mount is shared with another namespace, and be it for a moment, none can be kept on it.
-    let own = scene.scratch.dir("own")?;
-    tool::run("mount", ["-t", "tmpfs", "none"].map(Path::new).into_iter().chain([own.as_path()]))?;
-    let refused = kept_below(&own, &scene);
-    tool::run("umount", [&own])?;
-    refused?;
+    // An open file keeps the namespace when its last process has ended.
+    let namespace = Namespace::new("private", &scene)?;
+    let kept = std::fs::File::open(format!("/proc/{}/ns/mnt", namespace.pid()))?;
+    drop(namespace);
+    scene.refuses(5, "cannot be seen")?;
+    drop(kept);
     scene.detaches()
-}
-
-/// Detaching is refused while a file below `own` keeps a mount namespace in which nothing runs.
-fn kept_below(own: &Path, scene: &Scene) -> Outcome {
-    tool::run("mount", [Path::new("--make-private"), own])?;
-    let kept = own.join("namespace");
-    scratch::write(&kept, b"")?;
-    let (option, script) =
-        (format!("--mount={}", kept.display()), format!("{OWN_MOUNTS_ONLY}; true"));
-    let root = scene.scratch.root().to_string_lossy();
-    let words = [&option, "--propagation", "private", "sh", "-c", &script, &root];
-    tool::run("unshare", words.into_iter().chain([scene.attachment.name.as_str()]))?;
-    let refused = scene.refuses(5, "cannot be seen");
-    tool::run("umount", [&kept])?;
-    refused
 }
 
 fn within() -> Outcome {
