@@ -177,7 +177,8 @@ fn legs_that_are_in_sync_in_part() {
     assert_eq!(spots("r1", [None, copied(1)]), first_mib(1));
 }
 
-/// What one leg says of the other counts if it has seen as much.
+/// What one leg says of the other counts if it has seen as much. Two that each say it of the other are two
+/// histories, however far apart they are by now.
 #[test]
 fn legs_that_have_given_up_each_other() {
     let sound = |place, events| Some(superblock(place, events, 0, ALL));
@@ -186,10 +187,13 @@ fn legs_that_have_given_up_each_other() {
         assert_eq!(start("r1", [without(0, 9, 1), sound(1, events)]).unwrap(), (0, AT));
         assert_eq!(start("r1", [sound(0, events), without(1, 9, 0)]).unwrap(), (1, AT));
     }
-    let refused = start("r1", [without(0, 9, 1), without(1, 9, 0)]).unwrap_err();
-    assert!(matches!(refused, Unreadable::Contradiction { .. }), "{refused}");
-    // The one that is left behind has nothing to say.
-    assert_eq!(start("r1", [without(0, 9, 1), without(1, 4, 0)]).unwrap(), (0, AT));
+    for (one, other) in [(9, 9), (9, 8), (9, 4), (4, 900)] {
+        let refused = start("r1", [without(0, one, 1), without(1, other, 0)]).unwrap_err();
+        assert!(matches!(refused, Unreadable::Contradiction { .. }), "{refused}");
+    }
+    // One that was left behind and gives up none is older, and no more.
+    assert_eq!(start("r1", [without(0, 9, 1), sound(1, 4)]).unwrap(), (0, AT));
+    assert_eq!(spots("r1", [None, sound(1, 4)]), [(1, AT, 4 << 20)]);
 }
 
 #[test]

@@ -69,9 +69,11 @@ pub(super) fn state(own: &Record, all: &[Record]) -> Result<LegState, Contradict
     let is_voice = |other: &&Record| other.place != own.place && !other.gives_up(other.place);
     // Superblocks are written one after the other: a difference of one is none.
     let as_new = all.iter().filter(is_voice).filter(|o| o.events.saturating_add(1) >= own.events);
-    let mut against = as_new.filter(|other| other.gives_up(own.place));
-    if let Some(other) = against.next() {
-        let is_mutual = own.gives_up(other.place) && own.events.saturating_add(1) >= other.events;
+    let against: Vec<&Record> = as_new.filter(|other| other.gives_up(own.place)).collect();
+    if let Some(other) = against.first() {
+        // A leg that counts on one of those that give it up was left behind by them. One that gives up all
+        // of them went on without them: how much each has seen since then does not tell which is newer.
+        let is_mutual = against.iter().all(|other| own.gives_up(other.place));
         let contradiction = Contradiction(own.place, other.place);
         return if is_mutual { Err(contradiction) } else { Ok(LegState::Failed) };
     }
