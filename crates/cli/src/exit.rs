@@ -5,6 +5,7 @@ mod backup;
 mod catalog;
 mod job;
 mod overlay;
+mod place;
 mod stack;
 
 use std::io;
@@ -207,6 +208,9 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         let interrupted =
             |terminated: bool| if terminated { Exit::Terminated } else { Exit::Interrupted };
+        if place::is_behind_a_link(self) {
+            return Exit::TargetRefused;
+        }
         match self {
             Self::Usage { .. }
             | Self::Layout(_)
@@ -313,6 +317,9 @@ impl Failure {
 
     /// What to try next.
     pub(crate) fn hint(&self) -> &'static str {
+        if place::is_behind_a_link(self) {
+            return place::LINK_HINT;
+        }
         match self {
             Self::Usage { hint, .. } => hint,
             Self::Catalog(error) => catalog::hint(error),
@@ -411,6 +418,7 @@ fn interlock_hint(refused: &Refused) -> &'static str {
         Refused::Link { .. } => {
             "name the file itself; links are followed to devices only, and only those of root or your own"
         }
+        Refused::Names { .. } => "name a file that is in a directory of your own, or a copy of it",
         Refused::Unsafe { why, .. } => match why {
             Why::InUse(_) => "unmount or release it first, if it is really to be overwritten",
             Why::Locked(_) => "wait for the other process to end",

@@ -5,6 +5,7 @@
 //! names, where there is one. That proves what the member contains, not how its chunks are compressed. Nothing
 //! is written that is not proved to be whole.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use snapfmt::{
 };
 
 use crate::catalog::{Catalog, Lookup, SnapshotFile, open_file};
-use crate::sink::{PARTIAL, parent_directory};
+use crate::entry::Entry;
 use crate::source::{
     Chain, Extent, ExtentKind, NativeSource, PageCache, ReadError, Source, length,
 };
@@ -119,7 +120,9 @@ pub fn rebuild(
     siblings: &Catalog,
     lookup: &Lookup,
 ) -> Result<Rebuilt, RebuildError> {
-    if out.symlink_metadata().is_ok() {
+    let failed = |source| RebuildError::Target { path: out.to_owned(), source };
+    let target = Entry::at(out).map_err(failed)?;
+    if target.look().map_err(failed)?.is_some() {
         return Err(RebuildError::Exists { path: out.to_owned() });
     }
     let lost = |source| RebuildError::Source { path: path.to_owned(), source };
@@ -129,11 +132,9 @@ pub fn rebuild(
     let map = scan.extent_map().map_err(lost)?;
     let manifest = scan.manifest().clone();
     let seal = seal_of(&file, &scan, siblings, lookup);
-    let failed = |source| RebuildError::Target { path: out.to_owned(), source };
-    let directory = parent_directory(out);
-    let named = tempfile::Builder::new().prefix(".rebuild.").suffix(PARTIAL).tempfile_in(directory);
-    let (temporary, out_path) = named.map_err(failed)?.into_parts();
-    let spill = tempfile::tempfile_in(directory).map_err(failed)?;
+    let directory = target.directory();
+    let (unnamed, temporary) = directory.new_file(OsStr::new(".rebuild.")).map_err(failed)?;
+    let spill = directory.nameless_file().map_err(failed)?;
     let buffer = BufWriter::with_capacity(1 << 20, temporary);
     let wrote = |source| RebuildError::Write { path: out.to_owned(), source };
     let parent = match manifest.own().parent {
@@ -177,7 +178,10 @@ pub fn rebuild(
     let (buffer, _) = unsealed.seal(&ids).map_err(wrote)?;
     let done = buffer.into_inner().map_err(|e| failed(e.into_error()))?;
     done.sync_all().map_err(failed)?;
-    publish(out_path, out)?;
+    unnamed.publish(&done, &target, false).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => RebuildError::Exists { path: out.to_owned() },
+        _ => failed(source),
+    })?;
     Ok(Rebuilt { records: totals.records, snapshot_id: found, sealed })
 }
 
@@ -358,14 +362,4 @@ impl Rewrite<'_> {
         let (_, lost) = self.lost.get_or_insert((first, 0));
         *lost += count;
     }
-}
-
-/// Makes the finished file durable under its name, which must still be free.
-fn publish(temporary: tempfile::TempPath, target: &Path) -> Result<(), RebuildError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => RebuildError::Exists { path: target.to_owned() },
-        _ => RebuildError::Target { path: target.to_owned(), source },
-    };
-    temporary.persist_noclobber(target).map_err(|e| failed(e.error))?;
-    File::open(parent_directory(target)).and_then(|d| d.sync_all()).map_err(failed)
 }

@@ -1,10 +1,9 @@
 //! `read`: bytes of a volume to standard output or a new file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,9 +14,9 @@ use restore::reader::{Options, Reader};
 use restore::snapfmt::Offset;
 use serde::Serialize;
 
-use super::restore::{counted, range_of};
+use super::restore::{counted, new_file, range_of};
 use crate::args::{Common, ReadArgs};
-use crate::exit::{Exit, Failure, Refusal};
+use crate::exit::{Exit, Failure};
 use crate::given::Given;
 use crate::output::{Output, PathView, size};
 use crate::view::set_name::SetName;
@@ -97,16 +96,12 @@ fn check_stdout(output: Output) -> Result<(), Failure> {
 }
 
 fn open(path: Option<&Path>, target: &Path) -> Result<File, Failure> {
-    let failed = |error: io::Error| {
-        let path = target.to_owned();
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => Failure::Refused { path, why: Refusal::Taken },
-            _ => Failure::Target { path, error },
-        }
-    };
     match path {
-        Some(path) => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path),
-        None => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        Some(path) => new_file(path).map(|(_, file)| file),
+        None => io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map(File::from)
+            .map_err(|error| Failure::Target { path: target.to_owned(), error }),
     }
-    .map_err(failed)
 }

@@ -7,7 +7,9 @@ use super::Exit;
 /// Its exit code.
 pub(super) fn exit(error: &OverlayError) -> Exit {
     match error {
-        OverlayError::Busy { .. } | OverlayError::Exists { .. } => Exit::TargetRefused,
+        OverlayError::Busy { .. } | OverlayError::Exists { .. } | OverlayError::Foreign { .. } => {
+            Exit::TargetRefused
+        }
         OverlayError::TooLarge { .. } => Exit::Usage,
         OverlayError::Io { .. }
         | OverlayError::NotAnOverlay { .. }
@@ -26,6 +28,7 @@ pub(super) fn hint(error: &OverlayError) -> &'static str {
         OverlayError::OtherContent { .. } | OverlayError::OtherSize { .. } => {
             "give the set that it was written over, or that set's own overlay"
         }
+        OverlayError::Foreign { .. } => "name the overlay itself, in a file of your own",
         OverlayError::Io { .. } => "check the path and its permissions",
         OverlayError::NotAnOverlay { .. }
         | OverlayError::Version { .. }

@@ -23,6 +23,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("planted_journals_are_refused", &[Need::Root], journals),
         trial("planted_directories_are_refused", &[Need::Root], directories),
         trial("links_are_no_targets", &[], links),
+        trial("links_of_others_on_the_way_are_refused", &[Need::Root], links_on_the_way),
+        trial("files_with_other_names_are_refused", &[Need::Root], other_names),
         trial("links_to_devices_are_followed", &LOOP_DEVICE, device_links),
         trial("members_killed_while_they_get_their_name", &strace, killed_at_the_end),
     ]
@@ -136,6 +138,65 @@ fn links() -> Outcome {
     symlink(&real, &by_link)?;
     Call::new("restore").arg(&stage.sets).option("-o", by_link.join("volume.img")).succeeds()?;
     hash::same_sha256("by a link", &real.join("volume.img"), &stage.sample.logical)
+}
+
+/// A directory that a link of another user leads to is no place for anything that is written.
+fn links_on_the_way() -> Outcome {
+    let stage = Stage::new()?;
+    let real = stage.out.join("real");
+    make_dir(&real)?;
+    write(&real.join("old.img"), b"here before")?;
+    let link = stage.out.join("link");
+    symlink("real", &link)?;
+    std::os::unix::fs::lchown(&link, Some(NOBODY), None)?;
+    let (there, here) = (|name: &str| link.join(name), |name: &str| stage.out.join(name));
+    let call = |command: &'static str| Call::new(command).arg(&stage.sets);
+    let restore = |at| call("restore").option("-o", at);
+    let new = || restore(here("volume.img"));
+    let (id, member) = stage.sample.members.first_key_value().ok_or("no members")?;
+    let file = stage.file(id)?;
+    let capture = Call::new("capture").member(id, member);
+    for call in [
+        restore(there("volume.img")),
+        restore(there("old.img")).arg("--force"),
+        restore(there("old.img")).arg("--in-place"),
+        new().arg("--salvage").option("--map", there("map")),
+        new().option("--report", there("report")),
+        new().option("--journal", there("journal")),
+        call("restore").option("--members", there("members")),
+        call("plan").option("-o", there("volume.img")),
+        call("read").option("-o", there("volume.img")),
+        call("verify").option("--report", there("report")),
+        Call::new("rebuild").arg(&file).option("-o", there("rebuilt.snap")),
+        capture.option("-o", there("sets/deep")),
+    ] {
+        let command = call.line();
+        stage
+            .refuses(call, 5, &["link is a link of user 65534, to real"])
+            .map_err(|e| format!("{command}: {}", e.message().unwrap_or_default()))?;
+    }
+    std::os::unix::fs::lchown(&link, Some(0), None)?;
+    restore(there("volume.img")).succeeds()?;
+    hash::same_sha256("by a link of root", &real.join("volume.img"), &stage.sample.logical)
+}
+
+/// A file that also has a name elsewhere is overwritten only where no other user can have given it that name.
+fn other_names() -> Outcome {
+    let stage = Stage::new()?;
+    let (precious, shared) = (stage.scratch.path("precious"), stage.out.join("shared"));
+    set_len(&precious, stage.sample.layout.logical_size())?;
+    make_dir(&shared)?;
+    let named = shared.join("volume.img");
+    std::fs::hard_link(&precious, &named)?;
+    let call = || Call::new("restore").arg(&stage.sets).option("-o", &named).arg("--in-place");
+    for (mode, owner) in [(0o777, 0), (0o1777, 0), (0o775, 0), (0o755, NOBODY)] {
+        set_mode(&shared, mode)?;
+        chown(&shared, Some(owner), None)?;
+        stage.refuses(call(), 5, &["shared/volume.img has 2 names"])?;
+    }
+    chown(&shared, Some(0), None)?;
+    call().succeeds()?;
+    hash::same_sha256("in a directory of root", &precious, &stage.sample.logical)
 }
 
 fn device_links() -> Outcome {

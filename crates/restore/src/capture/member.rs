@@ -41,8 +41,7 @@ pub(super) fn write(
     progress: &Progress,
 ) -> Result<WrittenMember, CaptureError> {
     let (path, out) = directory.member_file(&manifest.set, no)?;
-    let spill = tempfile::tempfile_in(&request.directory)
-        .map_err(|source| CaptureError::Target { path: request.directory.clone(), source })?;
+    let spill = directory.spill()?;
     let geometry = manifest.geometry();
     let (stream, dedup) = (manifest.stream, manifest.dedup);
     let incremental = manifest.own().parent.is_some();

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -38,15 +38,10 @@ impl SetDirectory {
     pub(super) fn create(parent: &Path, set: &SetManifest) -> Result<Self, CaptureError> {
         let name = file_name(set.id.as_str());
         let failed = |path: &Path, source| CaptureError::Target { path: path.to_owned(), source };
-        let path = parent.join(&name);
-        if path.symlink_metadata().is_ok() {
-            return Err(CaptureError::Exists { path });
-        }
-        make_directory(parent).map_err(|e| failed(parent, e))?;
-        let parent = Directory::open(parent).map_err(|e| failed(parent, e))?;
+        let parent = directory(parent).map_err(|e| failed(parent, e))?;
         let target = parent.entry(&name);
         if target.exists() {
-            return Err(CaptureError::Exists { path });
+            return Err(CaptureError::Exists { path: target.path() });
         }
         let made = parent.new_directory(OsStr::new(&format!(".{name}.")));
         let (work, directory) = made.map_err(|e| failed(parent.path(), e))?;
@@ -64,6 +59,14 @@ impl SetDirectory {
         let file =
             entry.create().map_err(|source| CaptureError::Target { path: path.clone(), source })?;
         Ok((path, BufWriter::with_capacity(BUFFER, file)))
+    }
+
+    /// A file for what a member's writer does not keep in memory. It has no name, and is gone in the end.
+    pub(super) fn spill(&self) -> Result<File, CaptureError> {
+        self.directory.nameless_file().map_err(|source| {
+            let path = self.directory.path().to_owned();
+            CaptureError::Target { path, source }
+        })
     }
 
     /// Seals all members together, makes everything durable and gives the set its name.
@@ -122,19 +125,18 @@ impl Drop for SetDirectory {
     }
 }
 
-/// Makes a directory and what is missing above it, each durable in the one that holds it.
-fn make_directory(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
+/// Opens a directory, and makes it and what is missing above it, each durable in the one that holds it.
+fn directory(path: &Path) -> io::Result<Directory> {
+    match Directory::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
     }
-    let above = parent_directory(path);
-    make_directory(above)?;
-    match fs::create_dir(path) {
-        // Someone else was faster.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        made => made?,
-    }
-    File::open(above)?.sync_all()
+    let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
+    let above = directory(parent_directory(path))?;
+    // Another process may have been faster.
+    above.entry(name).make_directory()?;
+    above.sync()?;
+    Directory::open(path)
 }
 
 fn seal(member: WrittenMember, ids: &[SnapshotId]) -> Result<CapturedFile, CaptureError> {

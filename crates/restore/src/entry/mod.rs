@@ -6,6 +6,8 @@
 //! descriptor that was checked.
 
 mod own;
+mod unnamed;
+mod way;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -26,6 +28,9 @@ use crate::sink::{PARTIAL, parent_directory};
 pub(crate) use own::check_file;
 use own::{A_DIRECTORY, A_FILE, OTHERS, check_own, check_owner, others};
 pub use own::{Foreign, NotOwn};
+pub use unnamed::Unnamed;
+pub use way::LinkOfAnother;
+pub(crate) use way::{is_trusted, walk_from};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW);
 
@@ -44,10 +49,14 @@ pub struct Entry {
 }
 
 impl Directory {
-    /// Opens a directory; links on the way are followed.
+    /// Opens a directory.
+    ///
+    /// # Errors
+    ///
+    /// Also a [`LinkOfAnother`] on the way.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = Arc::new(openat(CWD, path, flags, Mode::empty())?);
+        let place = way::walk(path)?;
+        let fd = Arc::new(openat(place, ".", DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
         Ok(Self { fd, path: path.to_owned() })
     }
 
@@ -91,6 +100,26 @@ impl Directory {
                 }
             }
         }
+    }
+
+    /// Makes a file without any name, which is gone when it is closed.
+    pub fn nameless_file(&self) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::EXCL | OFlags::CLOEXEC;
+        match openat(&self.fd, ".", flags, Mode::RUSR | Mode::WUSR) {
+            // Not every filesystem has such files; one without them takes the flag for a directory's.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let (named, file) = self.new_file(OsStr::new("."))?;
+                drop(named);
+                Ok(file)
+            }
+            made => Ok(made?.into()),
+        }
+    }
+
+    /// Whether other users may make names in it. A group may have other users.
+    pub fn is_open_to_others(&self) -> io::Result<bool> {
+        let stat = fstat(&self.fd)?;
+        Ok(!is_trusted(stat.st_uid) || stat.st_mode & own::OTHERS_WRITE != 0)
     }
 
     /// Makes a new directory under such a name.
@@ -186,6 +215,11 @@ impl Entry {
             Err(Errno::NOENT) => Ok(None),
             found => Ok(Some(found?)),
         }
+    }
+
+    /// What is there, a link itself, neither open for reading nor for writing.
+    pub(crate) fn place(&self) -> io::Result<OwnedFd> {
+        Ok(self.open(OFlags::PATH | OFlags::NOFOLLOW)?)
     }
 
     /// Whether there is something that could be looked at, or not.
@@ -393,51 +427,6 @@ impl Entry {
     fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
         let mode = Mode::RUSR | Mode::WUSR;
         openat(&self.directory.fd, &self.name, flags | OFlags::CLOEXEC, mode)
-    }
-}
-
-/// A new file that has no name yet but a temporary one. Dropped, that is removed, unless it is kept.
-#[derive(Debug)]
-pub struct Unnamed {
-    entry: Entry,
-    /// Device and inode: what has got the name meanwhile is not removed.
-    id: (u64, u64),
-    keep: bool,
-}
-
-impl Unnamed {
-    pub(crate) fn new(entry: Entry, file: &File) -> io::Result<Self> {
-        let stat = fstat(file)?;
-        Ok(Self { entry, id: (stat.st_dev, stat.st_ino), keep: false })
-    }
-
-    /// Whether the name stays when this is dropped.
-    pub(crate) fn keep(&mut self, keep: bool) {
-        self.keep = keep;
-    }
-
-    /// Its temporary name.
-    pub const fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    /// Gives it the name `target`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Entry::publish`]; then the temporary name is removed, unless it is kept.
-    pub fn publish(self, file: &File, target: &Entry, replace: bool) -> io::Result<()> {
-        self.entry.publish(file, target, replace)
-    }
-}
-
-impl Drop for Unnamed {
-    fn drop(&mut self) {
-        let is_own = |stat: Stat| (stat.st_dev, stat.st_ino) == self.id;
-        if !self.keep && self.entry.look().is_ok_and(|found| found.is_some_and(is_own)) {
-            // A name that stays says that it is a part only.
-            let _ = self.entry.remove();
-        }
     }
 }
 

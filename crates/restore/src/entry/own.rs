@@ -15,7 +15,7 @@ use crate::room;
 /// What others may do with a file, by its mode.
 pub(super) const OTHERS: u32 = 0o077;
 /// The same on filesystems without modes of their own: what the mount says of all files is no right to write.
-const OTHERS_WRITE: u32 = 0o022;
+pub(super) const OTHERS_WRITE: u32 = 0o022;
 
 pub(super) const A_FILE: &str = "a regular file";
 pub(super) const A_DIRECTORY: &str = "a directory";

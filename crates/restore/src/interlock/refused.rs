@@ -41,6 +41,14 @@ pub enum Refused {
         /// Where it leads.
         to: PathBuf,
     },
+    /// It is a file that another user may have given this name.
+    #[error("{} has {names} names, and other users may make such names in its directory", path.display())]
+    Names {
+        /// The target.
+        path: PathBuf,
+        /// How many.
+        names: u64,
+    },
     /// Overwriting it would do harm, or cannot give what was asked for.
     #[error("{}, {why}{}", target.identity, Loss(&target.contents))]
     Unsafe {
@@ -56,9 +64,11 @@ impl Refused {
     pub fn uses(&self) -> &[Use] {
         match self {
             Self::Unsafe { why: Why::InUse(uses), .. } => uses,
-            Self::Unsafe { .. } | Self::System { .. } | Self::Kind { .. } | Self::Link { .. } => {
-                &[]
-            }
+            Self::Unsafe { .. }
+            | Self::System { .. }
+            | Self::Kind { .. }
+            | Self::Link { .. }
+            | Self::Names { .. } => &[],
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::entry::Foreign;
+
 /// Why an overlay cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OverlayError {
@@ -26,6 +28,14 @@ pub enum OverlayError {
     Busy {
         /// The file.
         path: PathBuf,
+    },
+    /// It may be another user's, or lead to another file.
+    #[error("{}: {why}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What tells so.
+        why: Foreign,
     },
     /// It is something else.
     #[error("{}: is not an overlay", path.display())]

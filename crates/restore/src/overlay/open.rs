@@ -1,21 +1,24 @@
 //! Overlay files: making, opening and replacing them.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
+
 use super::{Overlay, OverlayError, header};
+use crate::entry::{Directory, Entry, Foreign, NotOwn};
 use crate::image::Image;
 use crate::lock::lock;
-use crate::sink::parent_directory;
 
 impl Overlay {
     /// Makes a new overlay over `lower`, whose content is `content` in a word: a set content id, say. The
     /// file is the user's alone (mode 0600), and is there with all it needs or not at all.
     pub fn create(path: &Path, content: &str, lower: Arc<dyn Image>) -> Result<Self, OverlayError> {
-        Self::make(path, content, lower, false)
+        Self::make(&entry(path)?, content, lower, false)
     }
 
     /// Opens an overlay that is there, and keeps others from opening it.
@@ -25,7 +28,7 @@ impl Overlay {
     /// One over other content or another size, one that another process has open, and what is no
     /// overlay.
     pub fn open(path: &Path, content: &str, lower: Arc<dyn Image>) -> Result<Self, OverlayError> {
-        let file = held(OpenOptions::new().read(true).write(true), path)?;
+        let file = writable(&entry(path)?)?;
         Self::on(Arc::new(file), path, content, lower)
     }
 
@@ -46,7 +49,8 @@ impl Overlay {
     /// Throws away all that an overlay holds, whatever it is over: a new one takes its place. Other
     /// files are refused.
     pub fn reset(path: &Path, content: &str, lower: Arc<dyn Image>) -> Result<Self, OverlayError> {
-        let old = match held(OpenOptions::new().read(true).write(true), path) {
+        let entry = entry(path)?;
+        let old = match writable(&entry) {
             Err(OverlayError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 None
             }
@@ -56,7 +60,7 @@ impl Overlay {
             header::read(old, path)?;
         }
         // Whoever waits for the old one's lock finds that it is no longer the one under the name.
-        Self::make(path, content, lower, old.is_some())
+        Self::make(&entry, content, lower, old.is_some())
     }
 
     /// Opens an overlay to read what was written to it, and keeps others from writing meanwhile.
@@ -65,7 +69,7 @@ impl Overlay {
         content: &str,
         lower: Arc<dyn Image>,
     ) -> Result<Box<dyn Image>, OverlayError> {
-        let file = held(OpenOptions::new().read(true), path)?;
+        let file = readable(path)?;
         Ok(Box::new(Self::on(Arc::new(file), path, content, lower)?))
     }
 
@@ -73,53 +77,75 @@ impl Overlay {
     /// that ends. It grows by all that is written, so that the directory should be on a disk:
     /// `/var/tmp` rather than `/run` or, on many systems, `/tmp`, which are kept in memory.
     pub fn temporary(directory: &Path, lower: Arc<dyn Image>) -> Result<Self, OverlayError> {
-        let file = tempfile::tempfile_in(directory).map_err(|e| OverlayError::io(directory, e))?;
+        let file = Directory::open(directory).and_then(|directory| directory.nameless_file());
+        let file = file.map_err(|e| OverlayError::io(directory, e))?;
         let content = "temporary";
         Self::format(&file, directory, content, lower.size())?;
         Self::on(Arc::new(file), directory, content, lower)
     }
 
     fn make(
-        path: &Path,
+        entry: &Entry,
         content: &str,
         lower: Arc<dyn Image>,
         replace: bool,
     ) -> Result<Self, OverlayError> {
+        let path = &entry.path();
         let failed = |e: io::Error| OverlayError::io(path, e);
-        let directory = parent_directory(path);
-        // Mode 0600.
-        let mut new = tempfile::Builder::new();
-        let new = new.prefix(".overlay.").suffix(".partial").tempfile_in(directory);
-        let new = new.map_err(failed)?;
-        Self::format(new.as_file(), path, content, lower.size())?;
-        if !lock(new.as_file()).map_err(failed)? {
-            return Err(OverlayError::Busy { path: path.to_owned() });
+        let (new, file) = entry.directory().new_file(OsStr::new(".overlay.")).map_err(failed)?;
+        Self::format(&file, path, content, lower.size())?;
+        if !lock(&file).map_err(failed)? {
+            return Err(OverlayError::Busy { path: path.clone() });
         }
-        let named = if replace { new.persist(path) } else { new.persist_noclobber(path) };
-        let file = named.map_err(|e| match e.error.kind() {
-            io::ErrorKind::AlreadyExists => OverlayError::Exists { path: path.to_owned() },
-            _ => failed(e.error),
+        new.publish(&file, entry, replace).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => OverlayError::Exists { path: path.clone() },
+            _ => failed(e),
         })?;
-        File::open(directory).and_then(|dir| dir.sync_all()).map_err(failed)?;
         Self::on(Arc::new(file), path, content, lower)
     }
 }
 
-/// Opens a file that no other process has as an overlay, and that is the one under its name.
-fn held(options: &OpenOptions, path: &Path) -> Result<File, OverlayError> {
+fn entry(path: &Path) -> Result<Entry, OverlayError> {
+    Entry::at(path).map_err(|e| OverlayError::io(path, e))
+}
+
+/// Opens an overlay to write to it, which no other process has; nothing that a link leads to.
+fn writable(entry: &Entry) -> Result<File, OverlayError> {
+    let path = entry.path();
+    let opened = entry.open_file(OFlags::RDWR).map_err(|error| match error {
+        NotOwn::System(source) => OverlayError::io(&path, source),
+        NotOwn::Foreign(Foreign::Kind { .. }) => OverlayError::NotAnOverlay { path: path.clone() },
+        NotOwn::Foreign(why) => OverlayError::Foreign { path: path.clone(), why },
+    })?;
+    let file = opened.ok_or_else(|| OverlayError::io(&path, io::ErrorKind::NotFound.into()))?;
+    held(file, &path, |file| entry.is(file))
+}
+
+/// Opens an overlay to read it: a source, wherever links lead to it.
+fn readable(path: &Path) -> Result<File, OverlayError> {
     let failed = |e: io::Error| OverlayError::io(path, e);
-    let busy = || OverlayError::Busy { path: path.to_owned() };
-    let mut options = options.clone();
     // A FIFO would be waited for.
-    let options = options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    let file = options.open(path).map_err(failed)?;
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(OverlayError::NotAnOverlay { path: path.to_owned() });
     }
-    if !lock(&file).map_err(failed)? {
-        return Err(busy());
+    held(file, path, |file| {
+        let (here, there) = (file.metadata()?, path.metadata()?);
+        Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))
+    })
+}
+
+/// Keeps other processes from a file, which must still be the one under its name.
+fn held(
+    file: File,
+    path: &Path,
+    is_named: impl FnOnce(&File) -> io::Result<bool>,
+) -> Result<File, OverlayError> {
+    let is_held = lock(&file).and_then(|locked| Ok(locked && is_named(&file)?));
+    match is_held {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(OverlayError::Busy { path: path.to_owned() }),
+        Err(error) => Err(OverlayError::io(path, error)),
     }
-    let [here, there] = [file.metadata(), path.metadata()].map(|m| m.map_err(failed));
-    let (here, there) = (here?, there?);
-    if (here.dev(), here.ino()) == (there.dev(), there.ino()) { Ok(file) } else { Err(busy()) }
 }

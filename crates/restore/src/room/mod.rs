@@ -3,18 +3,18 @@
 
 mod quota;
 
-use std::fs::{self, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{statfs, statvfs};
+use rustix::fs::{Stat, fstat, fstatfs, fstatvfs};
 use rustix::process::{Resource, geteuid, getrlimit};
 
 pub use quota::Owner;
 
 use crate::ByteSize;
-use crate::sink::parent_directory;
+use crate::entry::{Directory, Entry};
 
 /// What is going to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,14 +104,15 @@ pub(crate) const fn has_no_modes(filesystem: u64) -> bool {
 /// `s_maxbytes` in `fs/fat/inode.c`.
 const LARGEST_ON_FAT: u64 = u32::MAX as u64;
 
-/// Checks whether there is room for a file at `place`: one that is there and gets overwritten, one to
-/// be made, or any new one in a directory. Leaves nothing behind.
+/// Checks whether there is room for a file: for `file`, which is there and gets overwritten or goes on, or else for
+/// a new one in the directory of `place`. Leaves nothing behind.
 ///
 /// Project quotas need no look of their own: XFS and ext4 show them as the size of the directory they
 /// are set for (`xfs_qm_statvfs` in `fs/xfs/xfs_qm_bhv.c`, `ext4_statfs_project` in
 /// `fs/ext4/super.c`).
-pub fn check_room(place: &Path, needs: Needs) -> Result<Room, NoRoom> {
-    let spot = Spot::find(place).map_err(|source| system(place, source))?;
+pub fn check_room(place: &Entry, file: Option<&File>, needs: Needs) -> Result<Room, NoRoom> {
+    let path = place.path();
+    let spot = Spot::of(place, file).map_err(|source| NoRoom::System { path, source })?;
     spot.check_file_size(needs.file_size)?;
     let has_holes = !matches!(spot.filesystem, FAT | EXFAT);
     let needed = if needs.preallocate || !has_holes { needs.file_size } else { needs.data_bytes };
@@ -138,43 +139,42 @@ fn settle(
     Ok(Room { needed, available: free.into_iter().chain(left).min() })
 }
 
-fn system(path: &Path, source: io::Error) -> NoRoom {
-    NoRoom::System { path: path.to_owned(), source }
-}
-
 /// Where a file is or will be.
-struct Spot {
+struct Spot<'s> {
     /// As it was asked for.
     path: PathBuf,
+    directory: &'s Directory,
     /// What is there already: the file, or the directory it will be in.
-    there: PathBuf,
-    meta: Metadata,
+    there: BorrowedFd<'s>,
+    meta: Stat,
+    is_file: bool,
     /// Type of the filesystem, of `statfs(2)`.
     filesystem: u64,
     /// Bytes on disk that the file has already.
     own: u64,
 }
 
-impl Spot {
-    fn find(place: &Path) -> io::Result<Self> {
-        let (there, meta) = match fs::metadata(place) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let directory = parent_directory(place);
-                (directory, fs::metadata(directory)?)
-            }
-            found => (place, found?),
-        };
+impl<'s> Spot<'s> {
+    fn of(place: &'s Entry, file: Option<&'s File>) -> io::Result<Self> {
+        let directory = place.directory();
+        let there = file.map_or_else(|| AsFd::as_fd(directory), AsFd::as_fd);
+        let meta = fstat(there)?;
         // The type is a long in some places and unsigned in others, but has 32 bits.
-        let filesystem = u64::try_from(statfs(there)?.f_type).unwrap_or(0) & 0xffff_ffff;
+        let filesystem = u64::try_from(fstatfs(there)?.f_type).unwrap_or(0) & 0xffff_ffff;
+        let is_file = file.is_some();
         // st_blocks counts 512 bytes whatever the block size (stat(3type)).
-        let own = if meta.is_file() { meta.blocks().saturating_mul(512) } else { 0 };
-        let (path, there) = (place.to_owned(), there.to_owned());
-        Ok(Self { path, there, meta, filesystem, own })
+        let blocks = if is_file { u64::try_from(meta.st_blocks).unwrap_or(0) } else { 0 };
+        let own = blocks.saturating_mul(512);
+        Ok(Self { path: place.path(), directory, there, meta, is_file, filesystem, own })
+    }
+
+    fn system(&self, source: impl Into<io::Error>) -> NoRoom {
+        NoRoom::System { path: self.path.clone(), source: source.into() }
     }
 
     /// Bytes that the file may take, with those it has; `None` where the filesystem has no size.
     fn free(&self) -> Result<Option<u64>, NoRoom> {
-        let stat = statvfs(&self.there).map_err(|e| system(&self.path, e.into()))?;
+        let stat = fstatvfs(self.there).map_err(|e| self.system(e))?;
         if stat.f_blocks == 0 {
             return Ok(None);
         }
@@ -186,7 +186,7 @@ impl Spot {
 
     /// Whether a file may be that large: tried out on one without a name, all of it a hole.
     fn check_file_size(&self, size: u64) -> Result<(), NoRoom> {
-        if self.meta.is_file() && self.meta.len() >= size {
+        if self.is_file && u64::try_from(self.meta.st_size).unwrap_or(0) >= size {
             return Ok(());
         }
         let too_large = |largest| NoRoom::FileTooLarge { path: self.path.clone(), size, largest };
@@ -200,12 +200,10 @@ impl Spot {
         if matches!(self.filesystem, FAT | EXFAT) {
             return Ok(());
         }
-        let directory =
-            if self.meta.is_dir() { self.there.as_path() } else { parent_directory(&self.there) };
-        let file = match tempfile::tempfile_in(directory) {
+        let file = match self.directory.nameless_file() {
             // A file that is there may be written to where none can be made.
-            Err(_) if self.meta.is_file() => return Ok(()),
-            made => made.map_err(|source| system(directory, source))?,
+            Err(_) if self.is_file => return Ok(()),
+            made => made.map_err(|source| self.system(source))?,
         };
         match file.set_len(size) {
             // "The argument length is larger than the maximum file size" (truncate(2)).
@@ -217,7 +215,7 @@ impl Spot {
             {
                 Err(too_large(None))
             }
-            done => done.map_err(|source| system(directory, source)),
+            done => done.map_err(|source| self.system(source)),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What is left of the quotas of a file's user and group.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 
 use nix::sys::quota::{QuotaType, quotactl_get};
 use rustix::process::{getegid, geteuid};
@@ -40,12 +41,13 @@ const SET_GROUP_ID: u32 = 0o2000;
 /// A filesystem without quotas answers with ESRCH, one that is on no device or knows no quotas with
 /// ENOTBLK, ENOSYS or EINVAL, and other people's quotas are told to root alone, by EPERM
 /// (`quotactl(2)`): then there is none that is known.
-pub(super) fn left(spot: &Spot) -> Vec<(Owner, u64)> {
-    let Some(mount) = mounts::of(&spot.there) else { return Vec::new() };
+pub(super) fn left(spot: &Spot<'_>) -> Vec<(Owner, u64)> {
+    let there = PathBuf::from(format!("/proc/self/fd/{}", spot.there.as_raw_fd()));
+    let Some(mount) = mounts::of(&there) else { return Vec::new() };
     let meta = &spot.meta;
-    let user = if meta.is_file() { meta.uid() } else { geteuid().as_raw() };
-    let inherits = meta.is_file() || meta.mode() & SET_GROUP_ID != 0;
-    let group = if inherits { meta.gid() } else { getegid().as_raw() };
+    let user = if spot.is_file { meta.st_uid } else { geteuid().as_raw() };
+    let inherits = spot.is_file || meta.st_mode & SET_GROUP_ID != 0;
+    let group = if inherits { meta.st_gid } else { getegid().as_raw() };
     let owners = [Owner::User(user), Owner::Group(group)].into_iter();
     owners
         .filter_map(|owner| {

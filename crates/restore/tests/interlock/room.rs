@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use restore::entry::Entry;
 use restore::room::{self, Needs, NoRoom, Room};
 
 use crate::support::loopmount::{LoopMount, Tmpfs};
@@ -25,8 +26,15 @@ fn data(bytes: u64) -> Needs {
     Needs { file_size: bytes, data_bytes: bytes, preallocate: false }
 }
 
+/// Room for the file that is there, or else for a new one.
+fn check_room(place: &Path, needs: Needs) -> Result<Room, NoRoom> {
+    let system = |source| NoRoom::System { path: place.to_owned(), source };
+    let file = std::fs::File::open(place).ok();
+    room::check_room(&Entry::at(place).map_err(system)?, file.as_ref(), needs)
+}
+
 fn no_space(place: &Path, needs: Needs) -> Outcome<(u64, u64)> {
-    match room::check_room(place, needs) {
+    match check_room(place, needs) {
         Err(NoRoom::Space { path, needed, available }) if path == place => Ok((needed, available)),
         other => Err(format!("not a lack of space: {other:?}").into()),
     }
@@ -40,12 +48,12 @@ fn small_tmpfs() -> Outcome {
     let scratch = Scratch::new()?;
     let directory = scratch.dir("tmpfs")?;
     let tmpfs = Tmpfs::mount(&directory, MIB)?;
-    for place in [directory.clone(), directory.join("new")] {
-        let fits = room::check_room(&place, data(MIB))?;
+    for place in [directory.join("new"), directory.join("other")] {
+        let fits = check_room(&place, data(MIB))?;
         ensure!(fits == Room { needed: MIB, available: Some(MIB) }, "{fits:?}");
         ensure!(no_space(&place, data(MIB + 1))? == (MIB + 1, MIB), "wrong numbers");
         let sparse = Needs { file_size: 1 << 40, data_bytes: 4096, preallocate: false };
-        ensure!(room::check_room(&place, sparse)?.needed == 4096, "holes count");
+        ensure!(check_room(&place, sparse)?.needed == 4096, "holes count");
         no_space(&place, Needs { preallocate: true, ..sparse })?;
     }
     let left = names(&directory)?;
@@ -60,8 +68,11 @@ fn room_of_its_own() -> Outcome {
     let file = directory.join("file");
     let bytes = vec![1; 768 << 10];
     scratch::write(&file, &bytes)?;
-    ensure!(room::check_room(&file, data(MIB))?.available == Some(MIB), "not its own blocks");
-    ensure!(no_space(&directory, data(MIB))? == (MIB, 256 << 10), "others count its blocks");
+    ensure!(check_room(&file, data(MIB))?.available == Some(MIB), "not its own blocks");
+    ensure!(
+        no_space(&directory.join("other"), data(MIB))? == (MIB, 256 << 10),
+        "others count its blocks"
+    );
     ensure!(scratch::read(&file)? == bytes, "the file was changed");
     tmpfs.unmount()
 }
@@ -70,8 +81,9 @@ fn small_ext4() -> Outcome {
     let scratch = Scratch::new()?;
     ext4(&scratch.path("image"), 16 * MIB, "small")?;
     let mount = LoopMount::read_write(&scratch.path("image"), &scratch.path("mount"))?;
-    room::check_room(mount.dir(), data(8 * MIB))?;
-    let (_, available) = no_space(mount.dir(), data(16 * MIB))?;
+    let place = mount.dir().join("new");
+    check_room(&place, data(8 * MIB))?;
+    let (_, available) = no_space(&place, data(16 * MIB))?;
     ensure!(available > 8 * MIB && available < 16 * MIB, "{available} bytes");
     mount.unmount()
 }
@@ -83,8 +95,8 @@ fn larger_than_files_are() -> Outcome {
     let place = mount.dir().join("volume.img");
     let sparse = |file_size| Needs { file_size, data_bytes: 0, preallocate: false };
     // The limit is 16 TiB for blocks of 4 KiB, and less for smaller ones.
-    room::check_room(&place, sparse(1 << 40))?;
-    let refused = match room::check_room(&place, sparse((16 << 40) + 1)) {
+    check_room(&place, sparse(1 << 40))?;
+    let refused = match check_room(&place, sparse((16 << 40) + 1)) {
         Err(refused) => refused,
         Ok(room) => return Err(format!("{room:?}").into()),
     };
@@ -97,8 +109,8 @@ fn larger_than_files_are() -> Outcome {
     // One that is there may be as large as it is, and it alone.
     let file = mount.dir().join("there");
     drop(scratch::new_sparse(&file, MIB)?);
-    ensure!(room::check_room(&file, sparse((16 << 40) + 1)).is_err(), "grown beyond the limit");
-    room::check_room(&file, sparse(MIB))?;
+    ensure!(check_room(&file, sparse((16 << 40) + 1)).is_err(), "grown beyond the limit");
+    check_room(&file, sparse(MIB))?;
     let mut left = names(mount.dir())?;
     left.retain(|path| !path.ends_with("lost+found"));
     ensure!(left == [file], "left: {left:?}");
@@ -106,7 +118,7 @@ fn larger_than_files_are() -> Outcome {
 }
 
 fn nowhere() -> Outcome {
-    let refused = room::check_room(Path::new("/nowhere/at/all"), data(1));
+    let refused = check_room(Path::new("/nowhere/at/all"), data(1));
     ensure!(matches!(refused, Err(NoRoom::System { .. })), "{refused:?}");
     Ok(())
 }

@@ -39,8 +39,8 @@ impl LocalCopy {
         let size = volume.size();
         // Damage does not keep the rest from being read.
         let counts = counted(volume, 0..size, OnDamage::Salvage { fill: 0 })?;
-        image_room(&target, size, &counts, false)?;
         let target = Entry::at(&target).map_err(failed)?;
+        image_room(&target, size, &counts, false)?;
         let (entry, points) = (target.beside(JOURNAL), SyncPoints::default());
         let journal = JournalAt { entry, volume: word, points, restart: false };
         let image = Target::Image { entry: target.clone(), replace: false, preallocate: false };

@@ -1,6 +1,7 @@
 //! The small files that a restore writes beside the image: the map of what was lost, the report.
 
 use std::fmt::Display;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::Path;
@@ -64,6 +65,18 @@ pub(crate) fn write_report<T: Serialize>(args: &RestoreArgs, report: &T) -> Resu
 /// Where a file is to be.
 pub(crate) fn entry(path: &Path) -> Result<Entry, Failure> {
     Entry::at(path).map_err(|error| unfinished(path, error))
+}
+
+/// Makes a file that only its owner may read, where there is none.
+pub(crate) fn new_file(path: &Path) -> Result<(Entry, File), Failure> {
+    let entry = entry(path)?;
+    match entry.create() {
+        Ok(file) => Ok((entry, file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Failure::Refused { path: path.to_owned(), why: Refusal::Taken })
+        }
+        Err(error) => Err(Failure::Target { path: path.to_owned(), error }),
+    }
 }
 
 /// A file could not be given its name.

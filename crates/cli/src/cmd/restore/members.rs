@@ -140,7 +140,7 @@ impl Work {
             let directory = own_directory(&target)?.ok_or_else(|| failed(gone()))?;
             return Self { directory, entry: target.clone(), target }.locked();
         }
-        room(args, path, subject)?;
+        room(args, &target, subject)?;
         let partial = target.beside(PARTIAL);
         if let Some(directory) = own_directory(&partial)? {
             let work = Self { directory, entry: partial, target }.locked()?;
@@ -350,7 +350,7 @@ impl Member<'_> {
 }
 
 /// Whether all images fit together.
-fn room(args: &RestoreArgs, target: &Path, subject: &Subject) -> Result<(), Failure> {
+fn room(args: &RestoreArgs, target: &Entry, subject: &Subject) -> Result<(), Failure> {
     let (mut all, mut largest) = (0_u64, 0);
     for no in (0..).zip(subject.volume.members()).map(|(no, _)| MemberNo(no)) {
         let alone = subject.volume.alone(no).map_err(|e| Failure::Layout(e.into()))?;
@@ -359,12 +359,10 @@ fn room(args: &RestoreArgs, target: &Path, subject: &Subject) -> Result<(), Fail
         all = all.saturating_add(if args.target.preallocate { alone.size() } else { counts.data });
     }
     let needs = room::Needs { file_size: largest, data_bytes: all, preallocate: false };
-    match check_room(target, needs) {
-        Err(room::NoRoom::Space { .. })
-            if Entry::at(target).is_ok_and(|target| target.beside(PARTIAL).exists()) =>
-        {
+    match check_room(target, None, needs) {
+        Err(room::NoRoom::Space { .. }) if target.beside(PARTIAL).exists() => {
             // Some of it is there already; what is not shows when it is written.
-            note(&format!("{} may be too small for all members", target.display()));
+            note(&format!("{} may be too small for all members", target.path().display()));
             Ok(())
         }
         checked => checked.map(drop).map_err(Failure::Room),

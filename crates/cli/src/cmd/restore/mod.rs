@@ -31,6 +31,7 @@ use crate::view::set_name::SetName;
 use crate::watch::Watch;
 
 pub(crate) use extent::{Extent, range_of};
+pub(crate) use files::new_file;
 use files::{unfinished, write_map, write_report};
 use names::{check, check_stdout, is_pipe, map_path, targets};
 pub(crate) use names::{check_new, check_usage, output as output_path, same_place};

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use restore::entry::Entry;
 use restore::journal::JOURNAL;
 use restore::sink::{PARTIAL, parent_directory};
+use rustix::fs::FileType;
 
+use super::files::entry;
 use super::journals;
 use crate::args::RestoreArgs;
 use crate::exit::{Failure, Refusal};
@@ -115,7 +117,7 @@ pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failu
         }
     }
     if let Some(journal) = &args.resume.journal {
-        look_for_directory(journal).map_err(|e| journals::unusable(journal.clone(), e))?;
+        Entry::at(journal).map_err(|e| journals::unusable(journal.clone(), e))?;
         // What it says of other files it says itself; but an empty one would be begun.
         if is_source(journal, sources) {
             return Err(Failure::Refused { path: journal.clone(), why: Refusal::IsSource });
@@ -128,26 +130,22 @@ pub(crate) fn check(args: &RestoreArgs, sources: &[PathBuf]) -> Result<(), Failu
 
 pub(crate) fn check_new(path: &Path, force: bool, sources: &[PathBuf]) -> Result<(), Failure> {
     let refuse = |why| Err(Failure::Refused { path: path.to_owned(), why });
-    let target = match path.symlink_metadata() {
-        Ok(target) => target,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let found = look_for_directory(path);
-            return found.map_err(|error| Failure::Target { path: path.to_owned(), error });
-        }
-        Err(error) => return Err(Failure::Target { path: path.to_owned(), error }),
-    };
-    if target.is_symlink() {
+    let failed = |error| Failure::Target { path: path.to_owned(), error };
+    let entry = entry(path)?;
+    let Some(target) = entry.look().map_err(failed)? else { return Ok(()) };
+    let kind = FileType::from_raw_mode(target.st_mode);
+    if kind == FileType::Symlink {
         // It is neither followed nor replaced: one or the other would be what was not meant.
         let device = fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device());
-        let to = fs::read_link(path).unwrap_or_default();
+        let to = entry.link().ok().flatten().unwrap_or_default();
         return refuse(if device {
             Refusal::NotAFile("a block device")
         } else {
             Refusal::Link(to)
         });
     }
-    if !target.is_file() {
-        return refuse(Refusal::NotAFile(kind(target.file_type())));
+    if kind != FileType::RegularFile {
+        return refuse(Refusal::NotAFile(called(kind)));
     }
     if is_source(path, sources) {
         return refuse(Refusal::IsSource);
@@ -162,22 +160,13 @@ fn is_source(path: &Path, sources: &[PathBuf]) -> bool {
     sources.iter().any(|source| fs::metadata(source).is_ok_and(same))
 }
 
-/// Nothing can be made where there is no directory.
-fn look_for_directory(path: &Path) -> io::Result<()> {
-    fs::metadata(parent_directory(path).join(".")).map(drop)
-}
-
-fn kind(of: fs::FileType) -> &'static str {
-    if of.is_dir() {
-        "a directory"
-    } else if of.is_block_device() {
-        "a block device"
-    } else if of.is_char_device() {
-        "a character device"
-    } else if of.is_fifo() {
-        "a pipe"
-    } else {
-        "a socket"
+const fn called(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Directory => "a directory",
+        FileType::BlockDevice => "a block device",
+        FileType::CharacterDevice => "a character device",
+        FileType::Fifo => "a pipe",
+        _ => "a socket",
     }
 }
 

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use restore::catalog::CatalogError;
-use restore::entry::Entry;
 use restore::job::JobError;
 use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::snapfmt::{Limits, SetManifest};
 use restore::stream::{StreamError, StreamInput, StreamSet, Streamed};
 use restore::{Progress, room};
 
-use super::files::unfinished;
+use super::files::{entry, unfinished};
 use super::names::{check, check_usage, is_pipe, output as target_of};
 use super::report::Restored;
 use super::tell;
@@ -96,14 +95,15 @@ fn restore(
     // How much of it is data is known when it has come.
     let preallocate = args.target.preallocate;
     let needs = room::Needs { file_size: size, data_bytes: 0, preallocate };
-    room::check_room(target, needs).map_err(|e| other(Failure::Room(e)))?;
+    let entry = self::entry(target).map_err(other)?;
+    room::check_room(&entry, None, needs).map_err(|e| other(Failure::Room(e)))?;
     let options = ImageOptions {
         replace: args.target.force,
         preallocate,
         origin: 0,
         io: args.target.io.into(),
     };
-    let created = Entry::at(target).and_then(|target| ImageSink::create(&target, size, options));
+    let created = ImageSink::create(&entry, size, options);
     let sink = created.map_err(|error| other(not_made(target, error)))?;
     let streamed = set.restore(&sink)?;
     Ok((sink, manifest, streamed))

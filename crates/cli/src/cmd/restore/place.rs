@@ -14,12 +14,13 @@ use restore::interlock::{self, Held};
 use restore::job::{JournalAt, Target};
 use restore::journal::SyncPoints;
 use restore::room::{self, check_room};
-use restore::sink::{ImageSink, parent_directory};
+use restore::sink::ImageSink;
 use restore::snapfmt::{MemberNo, Offset};
 use restore::survey::survey;
 use restore::{Counts, Progress, Volume};
 
 use super::extent::Extent;
+use super::files::entry;
 use super::journals::{give_up, journal, make_state_directory, rivals, unusable};
 use super::names::{is_pipe, output};
 use crate::args::{RestoreArgs, SyncEvery};
@@ -53,10 +54,10 @@ impl Place {
         if let Some(held) = held {
             return Self::in_place(args, path, extent, counts, held);
         }
-        let room = Some(image_room(&path, extent.len(), counts, args.target.preallocate)?);
-        let journal = journal(args, &path, None)?;
         let (replace, preallocate) = (args.target.force, args.target.preallocate);
-        let entry = Entry::at(&path).map_err(|error| Failure::Target { path, error })?;
+        let entry = entry(&path)?;
+        let room = Some(image_room(&entry, extent.len(), counts, preallocate)?);
+        let journal = journal(args, &path, None)?;
         let target = Target::Image { entry, replace, preallocate };
         Ok(Self { target, journal, held: None, room })
     }
@@ -85,7 +86,7 @@ impl Place {
                 data_bytes: counts.data,
                 preallocate: args.target.preallocate,
             };
-            Some(check_room(&path, needs).map_err(Failure::Room)?)
+            Some(check_room(&entry(&path)?, Some(held.file()), needs).map_err(Failure::Room)?)
         };
         let journal = journal(args, &path, Some(&held))?;
         if !args.resume.restart
@@ -174,17 +175,15 @@ pub(crate) fn counted_apart(volume: &Volume) -> Result<Counts, Failure> {
 /// Room for a new image of so many bytes; what an unfinished run has left of it is not needed again. What it
 /// replaces stays until it is whole, and gives it nothing.
 pub(crate) fn image_room(
-    path: &Path,
+    target: &Entry,
     file_size: u64,
     counts: &Counts,
     preallocate: bool,
 ) -> Result<room::Room, Failure> {
     let needs = room::Needs { file_size, data_bytes: counts.data, preallocate };
-    let temporary = Entry::at(path).map(|target| ImageSink::temporary(&target).path()).ok();
-    let left = temporary.filter(|path| path.symlink_metadata().is_ok_and(|meta| meta.is_file()));
-    let is_replaced = left.is_none() && path.symlink_metadata().is_ok();
-    let place = if is_replaced { parent_directory(path) } else { left.as_deref().unwrap_or(path) };
-    check_room(place, needs).map_err(Failure::Room)
+    // Whether it may be taken up is asked later.
+    let left = ImageSink::temporary(target).open_to_give_up().ok().flatten();
+    check_room(target, left.as_ref(), needs).map_err(Failure::Room)
 }
 
 /// The journal as the engine takes it.

@@ -1,14 +1,14 @@
 //! All that a check finds, line by line as it is found: however much it is, it takes no memory.
 
 use std::fmt::Display;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::DamageView;
-use crate::exit::{Failure, Refusal};
+use crate::cmd::restore::new_file;
+use crate::exit::Failure;
 
 /// A new file that takes a JSON document for each finding.
 pub(super) struct Lines {
@@ -24,13 +24,7 @@ struct Written {
 
 impl Lines {
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
-        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let file = opened.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Failure::Refused { path: path.to_owned(), why: Refusal::Taken }
-            }
-            _ => Failure::Target { path: path.to_owned(), error },
-        })?;
+        let (_, file) = new_file(path)?;
         let written = Written { file: BufWriter::new(file), result: Ok(()) };
         Ok(Self { path: path.to_owned(), file: Mutex::new(written) })
     }
