@@ -3,17 +3,20 @@
 mod attach;
 mod backup;
 mod catalog;
+mod copies;
 mod job;
 mod overlay;
 mod place;
 mod stack;
 
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
 pub(crate) use attach::AttachFailure;
+pub(crate) use copies::hint as copy_hint;
 use foreign::backup::BackupError;
 use foreign::guess::NoGuess;
 use foreign::repository::RepositoryError;
@@ -316,13 +319,22 @@ impl Failure {
     }
 
     /// What to try next.
-    pub(crate) fn hint(&self) -> &'static str {
-        if place::is_behind_a_link(self) {
-            return place::LINK_HINT;
+    pub(crate) fn hint(&self) -> Cow<'static, str> {
+        if let Some(copy) = copies::of(self) {
+            return copies::hint(copy).into();
         }
         match self {
-            Self::Usage { hint, .. } => hint,
+            link if place::is_behind_a_link(link) => place::LINK_HINT.into(),
             Self::Catalog(error) => catalog::hint(error),
+            other => other.standing_hint().into(),
+        }
+    }
+
+    /// A hint that needs nothing of the files at hand.
+    fn standing_hint(&self) -> &'static str {
+        match self {
+            Self::Usage { hint, .. } => hint,
+            Self::Catalog(_) => "snaprestore list shows the sets there are",
             Self::Backup(error) => backup::hint(error),
             Self::Unread(_) => catalog::MACHINE,
             Self::Stack(error) => stack::hint(error),

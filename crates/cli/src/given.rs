@@ -134,7 +134,8 @@ impl<'a> Given<'a> {
             AnySet::Files(FileSet { catalog, entry }) => {
                 members::refuse_layout(&self.args.raw.layout)?;
                 let open = catalog.open_set(entry)?;
-                let joined = stack::inside(open.volume()?, meant)?;
+                let mut joined = stack::inside(open.volume()?, meant)?;
+                joined.warn(open.replaced.iter().map(ToString::to_string));
                 let manifest = Box::new(entry.manifest.clone());
                 Ok(Subject::new(Origin::Set { manifest, open }, joined))
             }

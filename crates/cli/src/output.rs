@@ -51,9 +51,9 @@ impl Output {
     pub(crate) fn failure_after<T: Serialize>(self, failure: &Failure, done: &T) -> Exit {
         let (message, hint, exit) = (failure.message(), failure.hint(), failure.exit());
         note(&message);
-        say(&format!("  hint: {hint}"));
+        say(&format!("  hint: {}", line(&hint)));
         if self.json {
-            print_error(&message, hint, exit, done);
+            print_error(&message, &hint, exit, done);
         }
         exit
     }

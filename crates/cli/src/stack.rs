@@ -27,6 +27,14 @@ pub(crate) enum Assembly {
 }
 
 impl Joined {
+    /// Says what else there is to be said of it.
+    pub(crate) fn warn(&mut self, warnings: impl Iterator<Item = String>) {
+        for warning in warnings {
+            note(&format!("warning: {warning}"));
+            self.warnings.push(warning);
+        }
+    }
+
     /// Refuses what cannot be proved to be put together as it was.
     pub(crate) fn proved(self) -> Result<Volume, Failure> {
         self.assembly.proved()?;
@@ -116,18 +124,17 @@ pub(crate) fn inside(volume: Volume, meant: &StackArgs) -> Result<Joined, Failur
 /// The one way from a stack to a volume: what is to be said of its content is said here, whatever the
 /// command does with it.
 fn assemble(stack: &Stack, choice: &Choice) -> Result<Joined, Unassembled> {
-    let warnings: Vec<String> = match stack.choose(choice) {
-        Ok(no) => stack.remarks(no).iter().map(ToString::to_string).collect(),
+    let remarks = match stack.choose(choice) {
+        Ok(no) => stack.remarks(no),
         Err(_) => Vec::new(),
     };
-    for warning in &warnings {
-        note(&format!("warning: {warning}"));
-    }
     let (volume, assembly) = match stack.volume(choice, false) {
         Err(doubt @ Unassembled::Problems { can_be_salvaged: true, .. }) => {
             (stack.volume(choice, true)?, Assembly::Doubtful(doubt))
         }
         result => (result?, Assembly::Sound),
     };
-    Ok(Joined { volume, assembly, warnings })
+    let mut joined = Joined { volume, assembly, warnings: Vec::new() };
+    joined.warn(remarks.iter().map(ToString::to_string));
+    Ok(joined)
 }

@@ -214,7 +214,7 @@ fn seal_of(
 fn parent_of(path: &Path, scan: &Scan<'_>, siblings: &Catalog) -> Result<Chain, RebuildError> {
     let pages = Arc::new(PageCache::default());
     let source = |link: &SnapshotFile| {
-        let native = NativeSource::new(&link.path, link.snapshot.clone(), pages.clone());
+        let native = NativeSource::of(link.clone(), pages.clone());
         (link.path.clone(), Box::new(native) as Box<dyn Source>)
     };
     let named = scan.manifest().own().parent.as_ref();

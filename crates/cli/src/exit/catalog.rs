@@ -1,5 +1,7 @@
 //! What can go wrong in finding and opening a set.
 
+use std::borrow::Cow;
+
 use restore::catalog::{Ambiguity, CatalogError};
 use restore::snapfmt::Fault;
 
@@ -37,7 +39,11 @@ pub(super) fn exit(error: &CatalogError) -> Exit {
 }
 
 /// What to try next.
-pub(super) fn hint(error: &CatalogError) -> &'static str {
+pub(super) fn hint(error: &CatalogError) -> Cow<'static, str> {
+    standing(error).into()
+}
+
+fn standing(error: &CatalogError) -> &'static str {
     match error {
         CatalogError::Ambiguous { why: Ambiguity::SourceVolumes, .. } => {
             "choose with --source-volume or --set-id"

@@ -71,6 +71,8 @@ impl SetView {
         let set = &entry.manifest;
         let opened = catalog.open_set(entry);
         let state = SetState::of(&opened);
+        let replaced = opened.as_ref().map(|open| open.replaced.as_slice()).unwrap_or_default();
+        let warnings = replaced.iter().map(ToString::to_string).collect();
         let mut problems: Vec<String> = opened.err().map(|e| e.to_string()).into_iter().collect();
         if catalog.is_captured_twice(&set.id) {
             problems.push("another capture was made under the same set id".into());
@@ -90,7 +92,7 @@ impl SetView {
             tags: set.tags.clone(),
             members: members(catalog, entry),
             problems,
-            warnings: Vec::new(),
+            warnings,
         }
     }
 

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use libtest_mimic::Trial;
 
 use crate::lineage::Lineage;
+use crate::support::frames::{Anatomy, middle};
 use crate::support::needs::trial;
 use crate::support::noise::noise;
 use crate::support::run::Call;
 use crate::support::sample::{Captured, SOURCE, Sample, restore};
-use crate::support::scratch::{copy, copy_tree, make_dir, read};
+use crate::support::scratch::{copy, copy_tree, flip_bit, make_dir, read};
 use crate::support::{Outcome, ensure};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -21,7 +22,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("two_files_for_one_member", &[], two_files_for_one_member),
         trial("two_captures_under_one_set_id", &[], mixed_captures),
         trial("a_member_of_another_set_is_not_taken", &[], member_of_another_set),
-        trial("a_copy_of_a_damaged_file_helps", &[], copy_of_a_damaged_file),
+        trial("a_whole_copy_is_read_for_a_file_that_is_not", &[], copy_of_a_file_not_whole),
+        trial("a_whole_copy_of_an_ancestor_is_read", &[], copy_of_an_ancestor),
+        trial("damage_met_on_the_way_names_the_other_copy", &[], copy_of_a_damaged_chunk),
     ]
 }
 
@@ -150,22 +153,71 @@ fn member_of_another_set() -> Outcome {
     lineage.refuses(call, 6, &[&lineage.id(0), "vol-b"])
 }
 
-/// Of two copies of a file one is damaged, which shows when it is opened: the other one will do, or the damage is
-/// named. Never is it a silent half.
-fn copy_of_a_damaged_file() -> Outcome {
-    let lineage = Lineage::of(1)?;
-    let elsewhere = lineage.scratch.path("elsewhere");
-    copy_tree(&lineage.sets, &elsewhere)?;
-    let file = lineage.file(0, "vol-b")?;
-    let short = std::fs::metadata(&file)?.len() - 10;
-    drop(crate::support::scratch::set_len(&file, short)?);
-    let call = restore(&[&lineage.sets, &elsewhere], &lineage.target());
-    let ran = call.run()?;
-    match ran.status.code() {
-        Some(0) => {
+/// A lineage, and a copy of all its files whose paths come after their own.
+fn copied(count: usize) -> Outcome<(Lineage, PathBuf)> {
+    let lineage = Lineage::of(count)?;
+    let copies = lineage.scratch.path("sets-again");
+    copy_tree(&lineage.sets, &copies)?;
+    Ok((lineage, copies))
+}
+
+/// Of two copies of a file one is damaged, which shows when it is opened: whichever it is, the other one is read,
+/// and the damaged one is named.
+fn copy_of_a_file_not_whole() -> Outcome {
+    for part in [Anatomy::manifest, Anatomy::footer] {
+        for is_first in [true, false] {
+            let (lineage, copies) = copied(1)?;
+            let file = lineage.file(0, "vol-b")?;
+            let copy = copies.join(file.strip_prefix(&lineage.sets)?);
+            let damaged = if is_first { &file } else { &copy };
+            flip_bit(damaged, middle(part(&Anatomy::of(damaged)?)))?;
+            let call = restore(&[&lineage.sets, &copies], &lineage.target());
+            let ran = call.succeeds()?;
+            let said = format!("warning: {}: ", damaged.display());
+            ensure!(ran.stderr.contains(&said), "expected {said:?}\n{}", ran.describe());
             std::fs::remove_file(lineage.target())?;
-            lineage.gives(&call, 0)
+            lineage.gives(&call, 0)?;
+            let list = Call::new("list").args([&lineage.sets, &copies]).json_exits(4)?;
+            let warning = list["sets"][0]["warnings"][0].as_str().unwrap_or_default();
+            ensure!(warning.contains("is read instead"), "{list}");
         }
-        _ => lineage.refuses(call, 4, &["1-vol-b.snap"]),
     }
+    Ok(())
+}
+
+fn copy_of_an_ancestor() -> Outcome {
+    let (lineage, copies) = copied(2)?;
+    let damaged = lineage.file(0, "vol-a")?;
+    flip_bit(&damaged, middle(Anatomy::of(&damaged)?.footer()))?;
+    let call = restore(&[&lineage.sets, &copies], &lineage.target());
+    let report = call.json()?;
+    let warning = report["warnings"][0].as_str().unwrap_or_default();
+    ensure!(warning.contains(&*damaged.to_string_lossy()), "{report}");
+    std::fs::remove_file(lineage.target())?;
+    lineage.gives(&call, 1)
+}
+
+/// Damage of a chunk shows only when it is read.
+fn copy_of_a_damaged_chunk() -> Outcome {
+    let (lineage, copies) = copied(1)?;
+    let damaged = lineage.file(0, "vol-b")?;
+    let copy = copies.join(damaged.strip_prefix(&lineage.sets)?);
+    let chunk = Anatomy::of(&damaged)?.data().next().map(middle).ok_or("no chunk")?;
+    flip_bit(&damaged, chunk)?;
+    let hint = format!("another copy of this file was given: {}", copy.display());
+    let paths = [&lineage.sets, &copies];
+    let image = lineage.scratch.path("read.img");
+    for call in [
+        restore(&paths, &lineage.target()),
+        Call::new("verify").args(paths),
+        Call::new("read").args(paths).option("-o", &image),
+        Call::new("restore").args(paths).option("-o", &image).arg("--latest-sound"),
+    ] {
+        let ran = call.exits(4)?;
+        ensure!(ran.stderr.contains(&hint), "expected {hint:?}\n{}", ran.describe());
+        drop(std::fs::remove_file(&image));
+    }
+    let others = ["vol-a", "vol-c"].map(|id| lineage.file(0, id));
+    let [a, c] = others;
+    lineage.gives(&restore(&[a?, copy, c?], &lineage.target()), 0)
 }

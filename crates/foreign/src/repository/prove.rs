@@ -52,7 +52,8 @@ impl Proving<'_> {
             }));
         }
         let (set_id, first) = (set.entry.manifest.id.clone(), Box::new(finding));
-        Ok(Some(CatalogError::Unsound { set_id, count, path, first }.into()))
+        let copy = open.all_files().find(|file| file.path == path).and_then(|f| f.copy.clone());
+        Ok(Some(CatalogError::Unsound { set_id, count, path, copy, first }.into()))
     }
 
     fn backup(&self, set: &BackupSet) -> Result<Option<RepositoryError>, RepositoryError> {

@@ -1,11 +1,12 @@
 //! A set → the volume: every member with its chain, checked for completeness before anything is
 //! read or written.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use snapfmt::{MemberNo, Parent, SetContentId, SetId};
 
-use super::files::SnapshotFile;
+use super::files::{BadFile, FileError, SnapshotFile};
 use super::set::{MemberFile, SetEntry};
 use super::{Catalog, CatalogError, Missing};
 use crate::layout::Layout;
@@ -19,6 +20,28 @@ pub struct OpenSet {
     pub content: SetContentId,
     /// The chains, by member number.
     pub chains: Vec<Vec<SnapshotFile>>,
+    /// Damaged files in whose place copies are read.
+    pub replaced: Vec<Replaced>,
+}
+
+/// A file that cannot be opened, and the copy that is read in its place.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// The file and what is wrong with it.
+    pub damaged: FileError,
+    /// The copy.
+    pub by: PathBuf,
+}
+
+impl std::fmt::Display for Replaced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { damaged, by } = self;
+        write!(
+            f,
+            "{damaged}; {} has the same member of the same set and is read instead",
+            by.display()
+        )
+    }
 }
 
 impl Catalog {
@@ -64,7 +87,10 @@ impl Catalog {
             return Err(CatalogError::Contradiction { set_id, first, second: other.path.clone() });
         }
         match entry.content {
-            Some(content) => Ok(OpenSet { content, chains }),
+            Some(content) => {
+                let replaced = self.replaced(&chains);
+                Ok(OpenSet { content, chains, replaced })
+            }
             None => Err(CatalogError::NotFound { any: true }),
         }
     }
@@ -113,6 +139,21 @@ impl Catalog {
         self.chain(file).ok()
     }
 
+    /// The damaged files that say they are what one of a set's files is.
+    fn replaced(&self, chains: &[Vec<SnapshotFile>]) -> Vec<Replaced> {
+        let of_file = |file: &SnapshotFile| {
+            let manifest = file.snapshot.manifest();
+            let is_same = |bad: &&BadFile| bad.manifest.as_deref() == Some(manifest);
+            let damaged = self.damaged_of(&manifest.set.id, &manifest.own().volume_id);
+            let by = &file.path;
+            damaged
+                .filter(is_same)
+                .map(|bad| Replaced { damaged: bad.error.clone(), by: by.clone() })
+                .collect::<Vec<_>>()
+        };
+        chains.iter().flatten().flat_map(of_file).collect()
+    }
+
     fn parent(&self, child: &SnapshotFile) -> Result<SnapshotFile, CatalogError> {
         let manifest = child.snapshot.manifest();
         let Some(named) = &manifest.own().parent else {
@@ -151,10 +192,7 @@ impl Catalog {
     /// The parent is not among the sound files: damaged, or not there at all.
     fn no_parent(&self, child: &SnapshotFile, missing: Missing) -> CatalogError {
         let named = child.snapshot.manifest().own().parent.as_ref();
-        let damaged = self.bad().iter().find(|b| {
-            let says = b.manifest.as_ref().map(|m| (&m.set.id, &m.own().volume_id));
-            says.is_some() && says == named.map(|p| (&p.set_id, &p.volume_id))
-        });
+        let damaged = named.and_then(|p| self.damaged_of(&p.set_id, &p.volume_id).next());
         let set_id = child.snapshot.manifest().set.id.clone();
         match damaged {
             Some(bad) => CatalogError::Damaged { set_id, file: bad.error.clone() },
@@ -187,7 +225,7 @@ impl OpenSet {
     /// The source that a member's chain makes.
     pub fn source(&self, member: MemberNo, pages: &Arc<PageCache>) -> Option<Chain> {
         let layers = self.chains.get(member.index())?.iter().map(|link| {
-            let source = NativeSource::new(&link.path, link.snapshot.clone(), pages.clone());
+            let source = NativeSource::of(link.clone(), pages.clone());
             (link.path.clone(), Box::new(source) as Box<dyn Source>)
         });
         Chain::new(layers.collect())

@@ -1,7 +1,7 @@
 //! Why no set could be chosen or opened.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use snapfmt::{FormatError, SetContentId, SetId, StateId, VolumeId};
@@ -192,6 +192,8 @@ pub enum CatalogError {
         count: u64,
         /// The file with the first of them.
         path: PathBuf,
+        /// Another copy of that file, which may be whole.
+        copy: Option<Arc<Path>>,
         /// The first of them.
         #[source]
         first: Box<Finding>,

@@ -1,11 +1,14 @@
 //! Snapshot files as they are found: sound, or with what is wrong with them.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use snapfmt::{CheckedManifest, Fault, FormatError, Limits, PreadFile, ReadAt, Snapshot};
+use snapfmt::{
+    CheckedManifest, Fault, FormatError, Limits, PreadFile, ReadAt, Snapshot, SnapshotId,
+};
 
 use super::pool::{FilePool, PooledFile};
 use crate::device;
@@ -29,6 +32,8 @@ pub struct SnapshotFile {
     pub path: PathBuf,
     /// What it is.
     pub snapshot: Arc<Snapshot>,
+    /// Another file with the same snapshot, as far as opening both tells.
+    pub copy: Option<Arc<Path>>,
 }
 
 /// A file that could not be opened as a snapshot.
@@ -38,6 +43,23 @@ pub struct BadFile {
     pub error: FileError,
     /// What it says it is, where that much is intact.
     pub manifest: Option<Box<CheckedManifest>>,
+}
+
+/// Gives each file the name of the next one with the same snapshot.
+pub(super) fn name_copies(files: &mut [SnapshotFile]) {
+    let mut alike: HashMap<SnapshotId, Vec<usize>> = HashMap::new();
+    for (number, file) in files.iter().enumerate() {
+        alike.entry(file.snapshot.footer().snapshot).or_default().push(number);
+    }
+    for numbers in alike.values().filter(|numbers| numbers.len() > 1) {
+        let others = numbers.iter().cycle().skip(1);
+        for (own, other) in numbers.iter().zip(others) {
+            let path = files.get(*other).map(|file| Arc::from(file.path.as_path()));
+            if let Some(file) = files.get_mut(*own) {
+                file.copy = path;
+            }
+        }
+    }
 }
 
 /// What is wrong with a file.

@@ -15,9 +15,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use snapfmt::{Fault, Limits, SetId, Snapshot, VolumeId, identify};
+use snapfmt::{CheckedManifest, Fault, Limits, SetId, Snapshot, VolumeId, identify};
 
-pub use assemble::OpenSet;
+pub use assemble::{OpenSet, Replaced};
 pub use choose::{ContentId, Doubts, Gap, Selectable, Selected, choose};
 pub use error::{Ambiguity, Candidate, CatalogError, Missing};
 pub(crate) use files::open_file;
@@ -31,7 +31,7 @@ pub use selection::{
 };
 pub use set::{MemberFile, SetEntry, SetState};
 
-use files::open_pooled;
+use files::{name_copies, open_pooled};
 use pool::FilePool;
 use set::group;
 
@@ -51,6 +51,8 @@ pub struct Catalog {
     pool: Arc<FilePool>,
     /// The files of each set and member volume: a chain is followed without searching all files.
     by_volume: HashMap<(SetId, VolumeId), Vec<usize>>,
+    /// The bad files by what they say they are.
+    bad_by_volume: HashMap<(SetId, VolumeId), Vec<usize>>,
 }
 
 impl Catalog {
@@ -79,14 +81,18 @@ impl Catalog {
 
     fn finish(mut self) -> Self {
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        name_copies(&mut self.files);
         self.sets = group(&self.files, &self.bad);
         for set in &self.sets {
             *self.captures.entry(set.manifest.id.clone()).or_default() += 1;
         }
         for (number, file) in self.files.iter().enumerate() {
-            let manifest = file.snapshot.manifest();
-            let key = (manifest.set.id.clone(), manifest.own().volume_id.clone());
+            let key = volume_key(file.snapshot.manifest());
             self.by_volume.entry(key).or_default().push(number);
+        }
+        for (number, file) in self.bad.iter().enumerate() {
+            let Some(manifest) = &file.manifest else { continue };
+            self.bad_by_volume.entry(volume_key(manifest)).or_default().push(number);
         }
         self
     }
@@ -127,6 +133,12 @@ impl Catalog {
     ) -> impl Iterator<Item = &SnapshotFile> + Clone {
         let numbers = self.by_volume.get(&(set_id.clone(), volume_id.clone()));
         numbers.into_iter().flatten().filter_map(|n| self.files.get(*n))
+    }
+
+    /// The bad files that say they are a member volume's snapshot in a set.
+    fn damaged_of(&self, set_id: &SetId, volume_id: &VolumeId) -> impl Iterator<Item = &BadFile> {
+        let numbers = self.bad_by_volume.get(&(set_id.clone(), volume_id.clone()));
+        numbers.into_iter().flatten().filter_map(|n| self.bad.get(*n))
     }
 
     fn add(&mut self, path: &Path, lookup: &Lookup) {
@@ -178,7 +190,7 @@ impl Catalog {
         match Snapshot::open(file.clone(), &lookup.limits) {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
-                self.files.push(SnapshotFile { path: path.to_owned(), snapshot });
+                self.files.push(SnapshotFile { path: path.to_owned(), snapshot, copy: None });
             }
             Err(cause) => {
                 let error = FileError { path: path.to_owned(), cause: Arc::new(cause) };
@@ -187,4 +199,9 @@ impl Catalog {
             }
         }
     }
+}
+
+/// The set and the member volume that a file says it is of.
+fn volume_key(manifest: &CheckedManifest) -> (SetId, VolumeId) {
+    (manifest.set.id.clone(), manifest.own().volume_id.clone())
 }

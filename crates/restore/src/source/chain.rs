@@ -140,7 +140,7 @@ impl Source for Chain {
     ) -> Result<Proof, ReadError> {
         let Some(layer) = self.layers.get(chunk.layer as usize) else {
             let path = self.layers.first().map(|layer| layer.path.clone()).unwrap_or_default();
-            return Err(ReadError { path, cause: ReadCause::NoSuchChunk });
+            return Err(ReadError::new(&path, ReadCause::NoSuchChunk));
         };
         layer.source.read(chunk, out, scratch)
     }

@@ -14,8 +14,9 @@ use snapfmt::Offset;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::catalog::is_of_machine;
+use crate::catalog::{SnapshotFile, is_of_machine};
 use crate::image::ImageError;
 use snapfmt::{Decoder, Digest, Fault, FormatError};
 
@@ -182,6 +183,7 @@ pub struct ReadError {
     /// What is wrong with it.
     #[source]
     pub cause: ReadCause,
+    pub(crate) copy: Option<Arc<Path>>,
 }
 
 /// What is wrong with a file that was read.
@@ -233,7 +235,20 @@ pub enum ReadCause {
 impl ReadError {
     /// An error about `path`.
     pub fn new(path: &Path, cause: impl Into<ReadCause>) -> Self {
-        Self { path: path.to_owned(), cause: cause.into() }
+        Self { path: path.to_owned(), cause: cause.into(), copy: None }
+    }
+
+    /// An error about one of a catalog's files.
+    pub(crate) fn of(file: &SnapshotFile, cause: impl Into<ReadCause>) -> Self {
+        Self { copy: file.copy.clone(), ..Self::new(&file.path, cause) }
+    }
+
+    /// Another copy of the damaged file, which may be whole.
+    pub fn copy(&self) -> Option<&Path> {
+        match &self.cause {
+            ReadCause::Below(ImageError::Damaged(below)) => below.copy(),
+            _ => self.copy.as_deref(),
+        }
     }
 
     /// Whether the system failed over the file, which says nothing of what the file holds.

@@ -1,7 +1,7 @@
 //! One `.snap` file as a source; what an incremental one does not hold is `Inherit`.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use snapfmt::{ChunkNo, Content, FormatError, PageEntry, Record, Snapshot, Stored};
@@ -9,12 +9,12 @@ use snapfmt::{ChunkNo, Content, FormatError, PageEntry, Record, Snapshot, Stored
 use super::pages::PageCache;
 use super::repeats::ChunkKey;
 use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
+use crate::catalog::SnapshotFile;
 
 /// A single snapshot file.
 #[derive(Debug)]
 pub struct NativeSource {
-    path: PathBuf,
-    snapshot: Arc<Snapshot>,
+    file: SnapshotFile,
     pages: Arc<PageCache>,
 }
 
@@ -28,34 +28,39 @@ enum Leaf {
 impl NativeSource {
     /// Takes an opened snapshot; `path` is for messages.
     pub fn new(path: &Path, snapshot: Arc<Snapshot>, pages: Arc<PageCache>) -> Self {
-        Self { path: path.to_owned(), snapshot, pages }
+        Self::of(SnapshotFile { path: path.to_owned(), snapshot, copy: None }, pages)
+    }
+
+    /// Takes a file of a catalog.
+    pub const fn of(file: SnapshotFile, pages: Arc<PageCache>) -> Self {
+        Self { file, pages }
     }
 
     /// The snapshot.
     pub const fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+        &self.file.snapshot
     }
 
     /// Only where equal chunks are stored once do records refer to others.
     fn has_repeats(&self) -> bool {
-        self.snapshot.manifest().dedup
+        self.file.snapshot.manifest().dedup
     }
 
     fn leaf(&self, no: ChunkNo) -> Result<Leaf, FormatError> {
-        let chunks = self.snapshot.geometry().chunks();
-        let root = &self.snapshot.index().pages;
+        let chunks = self.file.snapshot.geometry().chunks();
+        let root = &self.file.snapshot.index().pages;
         let (entry, until) = match covering(root, no, chunks) {
             Ok(found) => found,
             Err(until) => return Ok(Leaf::Gap(until)),
         };
-        let load = || self.snapshot.read_directory(entry);
-        let directory = self.pages.directory(&self.snapshot, entry, load)?;
+        let load = || self.file.snapshot.read_directory(entry);
+        let directory = self.pages.directory(&self.file.snapshot, entry, load)?;
         let entry = match covering(&directory, no, until) {
             Ok((entry, _)) => entry,
             Err(until) => return Ok(Leaf::Gap(until)),
         };
-        let load = || self.snapshot.read_page(entry);
-        self.pages.records(&self.snapshot, entry, load).map(Leaf::Page)
+        let load = || self.file.snapshot.read_page(entry);
+        self.pages.records(&self.file.snapshot, entry, load).map(Leaf::Page)
     }
 
     /// Appends extents from chunk `at` on, until one reaches `end`; returns where it stopped.
@@ -85,7 +90,7 @@ impl NativeSource {
     }
 
     fn extent(&self, record: &Record) -> Extent {
-        let range = self.snapshot.geometry().bytes(record.first, record.count);
+        let range = self.file.snapshot.geometry().bytes(record.first, record.count);
         let kind = match record.content {
             Content::Data { stored: Stored { offset, len, crc }, digest, .. } => {
                 let at = StoredAt { offset, len, crc };
@@ -99,10 +104,10 @@ impl NativeSource {
 
     /// Chunks without a record: the parent's, or damage where there is none.
     fn gap(&self, first: u32, end: u32) -> Result<Extent, FormatError> {
-        if !self.snapshot.is_incremental() {
-            return Err(self.snapshot.missing_record(ChunkNo(first)));
+        if !self.file.snapshot.is_incremental() {
+            return Err(self.file.snapshot.missing_record(ChunkNo(first)));
         }
-        let range = self.snapshot.geometry().bytes(ChunkNo(first), end.saturating_sub(first));
+        let range = self.file.snapshot.geometry().bytes(ChunkNo(first), end.saturating_sub(first));
         Ok(Extent { range, kind: ExtentKind::Inherit })
     }
 }
@@ -120,11 +125,11 @@ fn covering(entries: &[PageEntry], no: ChunkNo, end: u32) -> Result<(&PageEntry,
 
 impl Source for NativeSource {
     fn size(&self) -> u64 {
-        self.snapshot.geometry().size()
+        self.file.snapshot.geometry().size()
     }
 
     fn largest_chunk(&self) -> u32 {
-        self.snapshot.geometry().chunk_size().bytes()
+        self.file.snapshot.geometry().chunk_size().bytes()
     }
 
     fn largest_kept(&self) -> u32 {
@@ -132,7 +137,7 @@ impl Source for NativeSource {
     }
 
     fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
-        let geometry = self.snapshot.geometry();
+        let geometry = self.file.snapshot.geometry();
         // There is nothing beyond the end.
         let range = range.start..range.end.min(geometry.size());
         if range.is_empty() {
@@ -152,11 +157,11 @@ impl Source for NativeSource {
             }
             Ok::<_, FormatError>(())
         };
-        walk().map_err(|e| ReadError::new(&self.path, e))
+        walk().map_err(|e| ReadError::of(&self.file, e))
     }
 
     fn will_need(&self, chunk: &ChunkRef) {
-        self.snapshot.file().will_need(chunk.at.offset, chunk.at.len.into());
+        self.file.snapshot.file().will_need(chunk.at.offset, chunk.at.len.into());
     }
 
     fn read(
@@ -165,22 +170,23 @@ impl Source for NativeSource {
         out: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<Proof, ReadError> {
-        let geometry = self.snapshot.geometry();
+        let geometry = self.file.snapshot.geometry();
         if chunk.range.is_empty() || chunk.range.end > geometry.size() {
-            return Err(ReadError::new(&self.path, ReadCause::NoSuchChunk));
+            return Err(ReadError::of(&self.file, ReadCause::NoSuchChunk));
         }
         let StoredAt { offset, len, crc } = chunk.at;
         let no = geometry.chunk_at(chunk.range.start);
         let digest = chunk.digest.unwrap_or_default();
         let stored = Stored { offset, len, crc };
-        let file = Arc::as_ptr(&self.snapshot).addr();
+        let file = Arc::as_ptr(&self.file.snapshot).addr();
         let key = ChunkKey { file, stored, digest, len: out.len() };
         let Scratch { decoder, repeats } = scratch;
         let is_shared = self.has_repeats();
         if !(is_shared && repeats.fill(&key, out)) {
-            self.snapshot
+            self.file
+                .snapshot
                 .decode(decoder, no, &stored, &digest, out)
-                .map_err(|e| ReadError::new(&self.path, e))?;
+                .map_err(|e| ReadError::of(&self.file, e))?;
             if is_shared {
                 repeats.note(key, out);
             }

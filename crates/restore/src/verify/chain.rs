@@ -126,7 +126,7 @@ impl<'c> Link<'c> {
             return Ok(());
         }
         let snapshot = &self.file.snapshot;
-        let failed = |cause: ReadCause| Err(ReadError::new(&self.file.path, cause));
+        let failed = |cause: ReadCause| Err(ReadError::of(self.file, cause));
         if !snapshot.is_incremental() {
             return failed(snapshot.missing_record(ChunkNo(chunks.start)).into());
         }
@@ -149,7 +149,7 @@ impl<'c> Link<'c> {
             Some(Err(error)) => error.into(),
             _ => ReadCause::NoSuchChunk,
         };
-        ReadError::new(&self.file.path, cause)
+        ReadError::of(self.file, cause)
     }
 }
 

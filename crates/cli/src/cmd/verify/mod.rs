@@ -4,10 +4,12 @@ mod backup;
 mod lines;
 mod set;
 
+use std::collections::HashSet;
 use std::fmt::{Display, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use restore::catalog::OpenSet;
 use restore::engine::{self, OnDamage, Options};
 use restore::job::compare;
 use restore::sink::{NullSink, ReadBack};
@@ -16,7 +18,7 @@ use serde::Serialize;
 
 use crate::args::{Common, VerifyArgs};
 use crate::cmd::restore::counted;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, copy_hint};
 use crate::given::Given;
 use crate::output::{Output, PathView, note};
 use crate::subject::{Origin, Subject};
@@ -64,7 +66,9 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
         Origin::Set { manifest, open } => {
             let verification = set::run(&manifest.id, open, &how, common)?;
             output.result(&verification, set::Verification::text)?;
-            verdict(&verification.damage, verification.more())
+            let exit = verdict(&verification.damage, verification.more());
+            name_copies(open, &verification.damage);
+            exit
         }
         Origin::Backup(backup) => {
             let verification = backup::run(backup, &subject.volume, &how, common)?;
@@ -86,6 +90,18 @@ fn verdict(damage: &[DamageView], more: u64) -> Exit {
     };
     note(&format!("damage in {}: {}{others}", first.path, first.message));
     Exit::SourceDamaged
+}
+
+/// Names the other copy of each damaged file, where one was given.
+fn name_copies(set: &OpenSet, damage: &[DamageView]) {
+    let mut named = HashSet::new();
+    for file in set.all_files() {
+        let Some(copy) = &file.copy else { continue };
+        let path = PathView::from(&file.path);
+        if damage.iter().any(|damage| damage.path == path) && named.insert(&file.path) {
+            note(&format!("{path}: {}", copy_hint(copy)));
+        }
+    }
 }
 
 /// A whole volume that was read, or compared.
