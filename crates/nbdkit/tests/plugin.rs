@@ -16,7 +16,8 @@ mod tool;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Arguments;
 use needs::{Need, trial};
@@ -31,6 +32,9 @@ const DUMPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/ebs-dir
 const NEEDS: [Need; 4] =
     [Need::Tool("nbdkit"), Need::Tool("nbdcopy"), Need::Tool("nbdinfo"), Need::Tool("sha256sum")];
 
+/// How long a process in the background may take to serve.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn main() -> ExitCode {
     let qemu = [&NEEDS[..], &[Need::Tool("qemu-img")]].concat();
     let unpacked = [&NEEDS[..], &[Need::Tool("tar"), Need::Tool("zstd")]].concat();
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         trial("qemu_reads_it_too", &qemu, read_by_qemu),
         trial("damage_is_an_error_for_its_range_alone", &shell, damage),
         trial("what_is_wrong_is_said_before_it_serves", &NEEDS, refused),
+        trial("it_serves_from_the_background", &NEEDS, in_the_background),
         trial("a_volume_of_another_systems_backup", &unpacked, backup),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -223,4 +228,37 @@ fn refused() -> Outcome {
     says(&[DEMO, "colour=red"], "colour is not a parameter")?;
     says(&[DEMO, "expect-content-id=0123456789"], "16 to 64 hexadecimal digits")?;
     says(&[DEMO, "expect-content-id=0123456789abcdef"], "content id")
+}
+
+/// In the background, as services run: the threads that read are those of the process that serves.
+fn in_the_background() -> Outcome {
+    let scratch = Scratch::new()?;
+    let (socket, pid_file, image) =
+        (scratch.path("socket"), scratch.path("pid"), scratch.path("image"));
+    let nbdkit = tool::find("nbdkit").ok_or("no nbdkit")?;
+    let mut call = Command::new(nbdkit);
+    call.arg("-U").arg(&socket).arg("-P").arg(&pid_file).arg(plugin()?);
+    // It leaves the directory that it was started in.
+    let (above, name) = DEMO.rsplit_once('/').ok_or("no directory")?;
+    call.current_dir(above).args([name, "cache=1M"]);
+    // What it says before it forks; the process in the background has no such pipe.
+    let output = call.stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    // Both are there before the process in front ends, but for the number in the file.
+    let begun = Instant::now();
+    let pid = loop {
+        let text = fs::read_to_string(&pid_file).unwrap_or_default();
+        match text.trim_end().parse() {
+            Ok(pid) if text.ends_with('\n') && socket.exists() => break pid,
+            _ => assert!(begun.elapsed() < PATIENCE, "no process in the background: {text:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let uri = format!("nbd+unix:///?socket={}", socket.display());
+    let copied = tool::run("nbdcopy", [Path::new(&uri), &image]);
+    let pid = rustix::process::Pid::from_raw(pid).ok_or("no process")?;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    copied?;
+    same_as(1, &image)
 }
