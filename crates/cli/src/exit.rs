@@ -124,6 +124,8 @@ pub(crate) enum Refusal {
     Unfinished,
     /// It is one of the files the volume is read from.
     IsSource,
+    /// This attached volume is mounted there.
+    Mounted(String),
 }
 
 /// Why a command did not do its work.
@@ -205,6 +207,14 @@ impl Failure {
     /// What stopped a job that has not overwritten anything in place.
     pub(crate) fn unfinished(error: impl Into<Unfinished>, terminated: bool) -> Self {
         Self::Unfinished { unfinished: error.into(), in_place: false, terminated }
+    }
+
+    /// Whether standard output had the volume, and has lost its reader: who has read enough is not told so.
+    pub(crate) fn has_lost_its_reader(&self) -> bool {
+        match self {
+            Self::Unfinished { unfinished, .. } => job::has_lost_its_reader(&unfinished.error),
+            _ => false,
+        }
     }
 
     /// The exit code.
@@ -307,6 +317,7 @@ impl Failure {
                         format!("{path}: says that the target holds another restore, unfinished")
                     }
                     Refusal::IsSource => format!("{path}: is one of the sources given"),
+                    Refusal::Mounted(name) => format!("{path}: {name} is mounted there"),
                 }
             }
             Self::Extract { error: ExtractError::Output(error), target, .. } => {
@@ -405,18 +416,22 @@ fn place_hint(error: &io::Error) -> &'static str {
     }
 }
 
+const EXISTS_HINT: &str =
+    "--force replaces an existing file, --in-place overwrites the target itself";
+
 fn refusal_hint(why: &Refusal) -> &'static str {
     match why {
-        Refusal::Exists => {
-            "--force replaces an existing file, --in-place overwrites the target itself"
-        }
+        Refusal::Exists => EXISTS_HINT,
         Refusal::Taken => "choose another name",
         Refusal::DirectoryExists => "--members makes a new directory",
         Refusal::NotAFile(_) => {
             "name a file that does not exist yet; --in-place overwrites a block device"
         }
         Refusal::Link(_) => "name the file itself, or one that does not exist yet",
-        Refusal::Unfinished => "finish that restore first, or throw its work away with --restart",
+        Refusal::Unfinished => {
+            "the command that began it goes on with it; with --restart this one throws away what it has done"
+        }
+        Refusal::Mounted(_) => "detach that one first, or name another directory",
         Refusal::IsSource => "name another target",
     }
 }

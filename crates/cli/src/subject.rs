@@ -19,6 +19,9 @@ use crate::members;
 use crate::output::note;
 use crate::stack::{Assembly, Joined};
 
+/// How the word for the content of raw members begins.
+pub(crate) const RAW: &str = "raw-";
+
 /// A volume that can be read, and where it is from.
 pub(crate) struct Subject {
     /// Where it is from.
@@ -148,7 +151,7 @@ impl Subject {
                     text.push_str(&state_of(path).map_err(|e| members::failure(path, e))?);
                     text.push('\n');
                 }
-                Ok(format!("raw-{}", Digest::of(text.as_bytes())))
+                Ok(format!("{RAW}{}", Digest::of(text.as_bytes())))
             }
         }
     }

@@ -160,4 +160,10 @@ fn two_at_the_same_time_do_not_meet() {
     }
     first.publish().unwrap();
     check::same(&fs::read(place.target()).unwrap(), &model.bytes(), 0);
+    // One that has looked for the target before that finds it when it begins, and does nothing.
+    for journal in [Some(journal(&place.journal())), None] {
+        let unfinished = go(Restore { journal, ..place.image(&volume) }).unwrap_err();
+        assert!(matches!(unfinished.error, JobError::Exists { .. }), "{unfinished}");
+        assert_eq!(place.names(), ["target"]);
+    }
 }

@@ -130,8 +130,9 @@ fn a_name_that_is_taken_costs_nothing() {
     let model = model();
     let volume = volume(&model);
     let place = Place::new();
+    let restored = go(place.image(&volume)).unwrap();
     fs::write(place.target(), "mine").unwrap();
-    let error = go(place.image(&volume)).unwrap().publish().unwrap_err();
+    let error = restored.publish().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read(place.target()).unwrap(), b"mine");
     let target = Target::Image { entry: entry(&place.target()), replace: true, preallocate: false };

@@ -53,19 +53,19 @@ pub(crate) struct RestoreArgs {
 }
 
 /// What conflicts with `--in-place`. To clap nothing is required that conflicts with what is given, so
-/// that `--delta --force` would pass.
-const NOT_IN_PLACE: [&str; 2] = ["force", "members_dir"];
+/// that `--delta --members DIR` would pass.
+const NOT_IN_PLACE: [&str; 1] = ["members_dir"];
 
 /// How the target is treated.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct TargetArgs {
-    /// Replace an existing file, once the new image is whole
+    /// Replace an existing file, once the new image is whole; with --in-place, an existing map or report
     #[arg(long)]
     pub force: bool,
     /// Overwrite an existing file or block device itself
-    #[arg(long, conflicts_with = "force")]
+    #[arg(long)]
     pub in_place: bool,
     /// Read what the target holds and write only what differs
     #[arg(long, requires = "in_place", conflicts_with_all = NOT_IN_PLACE)]

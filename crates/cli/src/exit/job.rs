@@ -3,10 +3,11 @@
 use restore::engine::RunError;
 use restore::extract::ExtractError;
 use restore::job::{JobError, Unfinished};
-use restore::journal::JournalError;
+use restore::journal::{JournalError, Stranger};
 use restore::stream::StreamError;
 
 use super::Exit;
+use crate::subject::RAW;
 
 pub(super) fn run_exit(error: &RunError, terminated: bool) -> Exit {
     match error {
@@ -50,6 +51,7 @@ pub(super) fn job_exit(error: &JobError, terminated: bool) -> Exit {
         | JobError::Leftover { .. }
         | JobError::Foreign { .. }
         | JobError::Changed { .. }
+        | JobError::Exists { .. }
         | JobError::Busy { .. } => Exit::TargetRefused,
     }
 }
@@ -63,6 +65,16 @@ pub(super) fn target_hint(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => NO_DIRECTORY,
         _ => "nothing was left under the target's name",
+    }
+}
+
+/// Whether the bytes went to a pipe that has lost its reader.
+pub(super) fn has_lost_its_reader(error: &JobError) -> bool {
+    match error {
+        JobError::Run(RunError::Target { source, .. }) | JobError::Target { source, .. } => {
+            source.kind() == std::io::ErrorKind::BrokenPipe
+        }
+        _ => false,
     }
 }
 
@@ -96,8 +108,14 @@ pub(super) fn job_hint(unfinished: &Unfinished, in_place: bool) -> &'static str 
         JobError::Journal(JournalError::Io { .. }) => {
             "--journal PATH keeps it elsewhere, --no-journal does without"
         }
+        JobError::Journal(JournalError::Stranger {
+            why: Stranger::Volume { expected, found },
+            ..
+        }) if [expected, found].iter().all(|word| word.starts_with(RAW)) => {
+            "a member was written to or replaced since that restore began, or other members are given: --restart throws away what it has done"
+        }
         JobError::Journal(JournalError::Stranger { .. }) | JobError::Leftover { .. } => {
-            "finish that restore first, choose another target, or throw its work away with --restart"
+            "the command that began it goes on with it; with --restart this one throws away what it has done; -o may also name another target"
         }
         JobError::Journal(JournalError::Foreign { .. }) | JobError::Foreign { .. } => {
             "it was not touched, for others may have put it there: look at it, and remove it, throw away what is your own with --restart, or choose another target"
@@ -109,6 +127,7 @@ pub(super) fn job_hint(unfinished: &Unfinished, in_place: bool) -> &'static str 
         JobError::Journal(JournalError::Busy { .. }) | JobError::Busy { .. } => {
             "wait for the other one to end"
         }
+        JobError::Exists { .. } => super::EXISTS_HINT,
         JobError::Mismatch { .. } => "the target's medium is failing: choose another",
     }
 }

@@ -1,5 +1,6 @@
 //! `--mount`: the filesystem is there at once, as it was, and can change nothing.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -12,6 +13,7 @@ use crate::support::hash::Census;
 use crate::support::image::Filesystem;
 use crate::support::loopmount::LoopMount;
 use crate::support::needs::{Need, long, trial};
+use crate::support::scratch::make_dir;
 use crate::support::stage::Stage;
 use crate::support::{Outcome, ensure, tool};
 
@@ -154,6 +156,9 @@ fn busy() -> Outcome {
     let named = format!("process {} (sleep) holds {}", child.id(), scene.at.display());
     ensure!(refused.stderr.contains(&named), "{}", refused.describe());
     same?;
+    let over = attach(&scene.sets, &unused_name()).option("--mount", &scene.at).exits(5)?;
+    let named = format!("{} is mounted there", attachment.name);
+    ensure!(over.stderr.contains(&named), "{}", over.describe());
     attachment.detach_cleanly()
 }
 
@@ -165,6 +170,10 @@ fn nothing_to_mount() -> Outcome {
     let ran = call(&at).exits(2)?;
     ensure!(ran.stderr.contains("not known"), "{}", ran.describe());
     call(&stage.scratch.path("nowhere")).exits(2)?;
+    let odd = stage.scratch.path("at").join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+    make_dir(&odd)?;
+    let ran = call(&odd).exits(2)?;
+    ensure!(ran.stderr.contains("its name is no UTF-8 text"), "{}", ran.describe());
     call(&at).option("--partition", "1").exits(2)?;
     ensure!(!Path::new("/run/snaprestore").join(&name).exists(), "something is left");
     Ok(())

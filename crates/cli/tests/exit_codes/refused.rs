@@ -119,6 +119,9 @@ fn map_refused() -> Outcome {
     stage.restore().arg("--salvage").arg("--force").exits(3)?;
     let replaced = read(&beside)?.starts_with(b"# ");
     ensure!(replaced, "--force did not replace the map");
+    let in_place = || stage.restore().args(["--salvage", "--in-place", "--no-journal"]);
+    stage.refuses(in_place(), 5, &["volume.img.map", "--force"])?;
+    in_place().arg("--force").exits(3)?;
     std::fs::remove_file(stage.target())?;
     let same = stage.out.join("../out/volume.img");
     stage.refuses(salvage(&same), 2, &["volume.img"])

@@ -59,6 +59,12 @@ fn broken_pipe() -> Outcome {
     let ran = pipe(&stage).within("exec >/dev/full; exec").exits(7)?;
     ensure!(ran.stderr.contains("standard output"), "{}", ran.describe());
     ensure!(!ran.stderr.contains("panicked"), "{}", ran.describe());
+    // A reader that has read enough is no failure, as it is none of `read`.
+    let call = pipe(&stage);
+    let piped =
+        call.within("exec 3>&1; { \"$@\"; echo $? >&3; } | head -c 1000 >/dev/null; exit; ");
+    let ran = piped.succeeds()?;
+    ensure!(ran.stdout == b"141\n" && ran.stderr.is_empty(), "{}", ran.describe());
     Ok(())
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     state.push(Need::Tool("unshare"));
     vec![
         trial("another_set_is_refused", &[], another_set),
+        trial("a_raw_member_written_to_is_refused", &[], written_to),
         trial("another_range_is_refused", &[], another_range),
         trial("another_target_is_refused", &[], another_target),
         trial("another_device_is_refused", &LOOP_DEVICE, another_device),
@@ -57,6 +58,21 @@ fn another_set() -> Outcome {
         target.is_finished(&newer.logical)?;
     }
     Ok(())
+}
+
+/// What was read of a member before it was written to does not fit what is read of it now.
+fn written_to() -> Outcome {
+    let stage = stage(16)?;
+    let target = Target::make(Kind::NewImage, &stage)?;
+    let raw = stage.scratch.path("raw");
+    scratch::copy(&stage.sample.logical, &raw)?;
+    let call = Call::new("restore").arg("--raw").arg(&raw).option("-o", &target.path);
+    let said = killed(&call, &target.journal)?;
+    let written = std::fs::metadata(&raw)?.modified()?;
+    tool::run("touch", [&raw])?;
+    stage.refuses(call.clone(), 5, &["a member was written to or replaced", "--restart"])?;
+    std::fs::File::options().write(true).open(&raw)?.set_modified(written)?;
+    goes_on(&call, &said, stage.sample.layout.logical_size())
 }
 
 fn another_range() -> Outcome {

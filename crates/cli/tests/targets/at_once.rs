@@ -1,6 +1,5 @@
 //! Restores that begin at the same moment: one of them has the target, and it is what it should be.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use libtest_mimic::Trial;
@@ -11,7 +10,6 @@ use crate::support::needs::{LOOP_DEVICE, trial};
 use crate::support::run::{Call, Ran, Running};
 use crate::support::scratch::set_len;
 use crate::support::stage::Stage;
-use crate::support::unfinished::{goes_on, is_left};
 use crate::support::{Outcome, ensure, hash};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -49,15 +47,12 @@ fn nothing_else_is_left(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// One that began when another was just done may find that out in the end only, and leaves what it has.
 fn new_file() -> Outcome {
     let stage = Stage::new()?;
     for _ in 0..ROUNDS {
         compete(&stage.restore(), false)?;
         hash::same_sha256("the image", &stage.target(), &stage.sample.logical)?;
-        let before = ["bystander", "volume.img"].map(OsString::from).into();
-        let was_left = is_left(&stage.out, &before)?;
-        goes_on(&stage.restore().arg("--force"), &stage.target(), &stage.sample.logical, was_left)?;
+        nothing_else_is_left(&stage.out)?;
         std::fs::remove_file(stage.target())?;
     }
     Ok(())

@@ -70,6 +70,12 @@ pub enum JobError {
         /// The temporary file.
         path: PathBuf,
     },
+    /// The target is there already, and is not to be replaced.
+    #[error("{}: exists already", path.display())]
+    Exists {
+        /// The target.
+        path: PathBuf,
+    },
     /// The medium does not hold what was written.
     #[error(
         "{}: the medium does not hold what was written: {} bytes differ, the first at {}",

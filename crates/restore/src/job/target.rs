@@ -308,10 +308,9 @@ fn open_image(
 ) -> Result<Begun, JobError> {
     let path = entry.path();
     let target = |source: io::Error| match source.kind() {
-        // Another restore has made the temporary file since it was looked for.
-        io::ErrorKind::WouldBlock | io::ErrorKind::AlreadyExists => {
-            JobError::Busy { path: path.clone() }
-        }
+        // Another restore has made the temporary file since it was looked for, or is done by now.
+        io::ErrorKind::WouldBlock => JobError::Busy { path: path.clone() },
+        io::ErrorKind::AlreadyExists => JobError::Exists { path: path.clone() },
         _ => JobError::at(&path, source),
     };
     let temporary = ImageSink::temporary(entry);

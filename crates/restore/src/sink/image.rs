@@ -48,14 +48,26 @@ impl ImageSink {
 
     /// Creates the temporary file, readable by the user alone, with `size` bytes. One that is there
     /// already is not touched: it may be another restore's.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where another restore has the temporary file, `AlreadyExists` where there is a target that is
+    /// not to be replaced.
     pub fn create(target: &Entry, size: u64, options: ImageOptions) -> io::Result<Self> {
         let temporary = Self::temporary(target);
-        let file = temporary.create()?;
+        let file = temporary.create().map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => io::ErrorKind::WouldBlock.into(),
+            _ => e,
+        })?;
         // From here on it is removed on every way out.
         let temporary = Unnamed::new(temporary, &file)?;
         // Another restore to the same target would write the same file.
         if !lock(&file)? {
             return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // The restore that had this file until now may have given it the name.
+        if !options.replace && target.look()?.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
         file.set_len(size)?;
         if options.preallocate && size > 0 {

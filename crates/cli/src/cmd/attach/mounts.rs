@@ -1,15 +1,18 @@
 //! `--mount`: which filesystems, where, and what is to be said of them.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use restore::attach::{
-    Access, Device, Disk, Found, Plan, Recipe, State, Twin, find, find_all, sector_size_for,
+    Access, Attached, Device, Disk, Found, Plan, Recipe, State, Twin, find, find_all,
+    sector_size_for,
 };
 use restore::filesystem::State as Left;
 use restore::signature::Kind;
 
+use super::home;
 use crate::args::AttachArgs;
-use crate::exit::{AttachFailure, Failure};
+use crate::exit::{AttachFailure, Failure, Refusal};
 use crate::output::note;
 
 /// The filesystems of a volume.
@@ -23,6 +26,7 @@ pub(super) struct Filesystems {
 impl Filesystems {
     /// Looks for what is to be mounted or else, to warn of it, for what could be.
     pub(super) fn look(args: &AttachArgs, disk: &Disk, sector_size: u32) -> Result<Self, Failure> {
+        let at = args.mount.as_deref().map(directory).transpose()?;
         let image = disk.image();
         let found = match &args.mount {
             Some(_) => find(image, sector_size, &args.set.stack.partitions)?,
@@ -34,7 +38,6 @@ impl Filesystems {
             (found, twin)
         };
         let found: Vec<_> = found.into_iter().map(with_twin).collect();
-        let at = args.mount.as_deref().map(directory).transpose()?;
         if at.is_some() {
             found.iter().try_for_each(|(found, twin)| refuse(found, twin.as_ref(), access))?;
         }
@@ -144,7 +147,32 @@ fn directory(path: &Path) -> Result<PathBuf, Failure> {
         return Err(refused("mounting takes root"));
     }
     let directory = path.canonicalize().map_err(|e| refused(&e.to_string()))?;
-    if directory.is_dir() { Ok(directory) } else { Err(refused("not a directory")) }
+    if !directory.is_dir() {
+        return Err(refused("not a directory"));
+    }
+    // What is attached is noted as text.
+    if directory.to_str().is_none() {
+        return Err(refused("its name is no UTF-8 text"));
+    }
+    refuse_mounted(&directory)?;
+    Ok(directory)
+}
+
+/// Refuses to mount over what is attached: detaching either would take down the other's mount.
+fn refuse_mounted(directory: &Path) -> Result<(), Failure> {
+    let device = |path: &Path| path.metadata().ok().map(|meta| meta.dev());
+    let is_mount_point = directory.parent().is_some_and(|above| device(above) != device(directory));
+    let all = if is_mount_point { Attached::all(&home()?)? } else { Vec::new() };
+    let is_there = |attached: &&Attached| {
+        attached.state().is_some_and(|state| state.mounts.iter().any(|m| m.plan.at == directory))
+    };
+    match all.iter().find(is_there) {
+        Some(attached) => {
+            let (path, name) = (directory.to_owned(), attached.place().name().to_string());
+            Err(Failure::Refused { path, why: Refusal::Mounted(name) })
+        }
+        None => Ok(()),
+    }
 }
 
 fn refuse(found: &Found, twin: Option<&Twin>, access: Access) -> Result<(), Failure> {

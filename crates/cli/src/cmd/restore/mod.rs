@@ -127,7 +127,12 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
     let ready = Ready::new(args, common)?;
     ready.place.announce(&ready.extent, common.verbose);
     let is_doubtful = ready.subject.is_doubtful();
-    let (restored, lost) = to_target(args, common, ready)?;
+    let (restored, lost) = match to_target(args, common, ready) {
+        Err(failure) if is_pipe(args) && failure.has_lost_its_reader() => {
+            return Ok(Exit::ReaderGone);
+        }
+        done => done?,
+    };
     let restored = Restored { seconds: start.elapsed().as_secs_f64(), ..restored };
     tell(args, output, &restored)?;
     Ok(verdict(&restored, lost, is_doubtful))
@@ -164,12 +169,7 @@ fn to_target(
         verify_target: args.proof.verify_target,
     };
     // From here on a signal is heard.
-    let mut watch = if args.target.delta {
-        // The target is read where it is to hold zeros as elsewhere.
-        Watch::start(common, "restoring")
-    } else {
-        Watch::of_sparse(common, "restoring", &counts)
-    };
+    let mut watch = Watch::of_sparse(common, "restoring", &counts);
     let result = request.run(watch.progress());
     let terminated = watch.finish();
     let restored =

@@ -62,6 +62,12 @@ pub(crate) fn check_usage(args: &RestoreArgs) -> Result<(), Failure> {
             "leave --map out; maps are beside the images",
         );
     }
+    if args.target.in_place && args.target.force && !args.salvage.salvage && args.report.is_none() {
+        return usage(
+            "--force replaces a map or report where --in-place is given, and none is to be written",
+            "nothing overrides the checks of a target that is overwritten in place",
+        );
+    }
     if args.output.as_ref().is_some_and(|path| path.as_os_str().as_bytes().ends_with(b"/")) {
         return usage("-o names a directory", "give the image a name; --members makes a directory");
     }

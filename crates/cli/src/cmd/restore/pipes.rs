@@ -113,9 +113,8 @@ fn restore(
 fn not_made(target: &Path, error: io::Error) -> Failure {
     let path = target.to_owned();
     match error.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::WouldBlock => {
-            Failure::unfinished(JobError::Busy { path }, false)
-        }
+        io::ErrorKind::WouldBlock => Failure::unfinished(JobError::Busy { path }, false),
+        io::ErrorKind::AlreadyExists => Failure::unfinished(JobError::Exists { path }, false),
         _ => Failure::Target { path, error },
     }
 }
