@@ -1,5 +1,6 @@
 //! What is written on members, in the place of a layout that is given.
 
+use foreign::agreement::disagreement;
 use foreign::stack::{Choice, Chosen, NotChosen, Of, Stack, Unassembled};
 use restore::{Volume, VolumeMember};
 
@@ -27,6 +28,15 @@ pub(crate) enum Assembly {
 }
 
 impl Joined {
+    /// What the filesystem on it says against its members is said at once.
+    pub(crate) fn new(volume: Volume, assembly: Assembly) -> Self {
+        let is_sound = matches!(assembly, Assembly::Sound);
+        let found = if is_sound { disagreement(&volume) } else { None };
+        let mut joined = Self { volume, assembly, warnings: Vec::new() };
+        joined.warn(found.iter().map(ToString::to_string));
+        joined
+    }
+
     /// Says what else there is to be said of it.
     pub(crate) fn warn(&mut self, warnings: impl Iterator<Item = String>) {
         for warning in warnings {
@@ -54,7 +64,7 @@ impl Assembly {
 
 impl From<Volume> for Joined {
     fn from(volume: Volume) -> Self {
-        Self { volume, assembly: Assembly::Sound, warnings: Vec::new() }
+        Self::new(volume, Assembly::Sound)
     }
 }
 
@@ -134,7 +144,7 @@ fn assemble(stack: &Stack, choice: &Choice) -> Result<Joined, Unassembled> {
         }
         result => (result?, Assembly::Sound),
     };
-    let mut joined = Joined { volume, assembly, warnings: Vec::new() };
+    let mut joined = Joined::new(volume, assembly);
     joined.warn(remarks.iter().map(ToString::to_string));
     Ok(joined)
 }

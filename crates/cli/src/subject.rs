@@ -54,7 +54,7 @@ impl Subject {
     pub(crate) fn of_members(set: BackupSet) -> Result<Self, Failure> {
         let (backup, members) = Backup::open(set)?;
         let assembly = if members.len() > 1 { Assembly::Apart } else { Assembly::Sound };
-        let joined = Joined { assembly, ..members::apart(members)?.into() };
+        let joined = Joined::new(members::apart(members)?, assembly);
         Ok(Self::new(Origin::Backup(backup), joined))
     }
 

@@ -6,6 +6,8 @@
 mod captures;
 #[path = "real_filesystems/history.rs"]
 mod history;
+#[path = "real_filesystems/moments.rs"]
+mod moments;
 mod support;
 
 use std::process::ExitCode;
@@ -34,6 +36,12 @@ fn main() -> ExitCode {
             trial(&name, &needs, move || comes_back(filesystem))
         })
         .collect();
+    for filesystem in [Filesystem::Ext4, Filesystem::Xfs] {
+        let mut needs = filesystem.needs();
+        needs.push(Need::Tool("xfs_io"));
+        let name = format!("members_of_two_moments_are_told_by_{}", filesystem.name());
+        trials.push(trial(&name, &needs, move || moments::are_told(filesystem)));
+    }
     trials.push(trial("the_tests_splitter_and_joiner_agree", &[], splitter_and_joiner_agree));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

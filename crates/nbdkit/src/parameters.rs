@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use foreign::Limits;
+use foreign::agreement::disagreement;
 use foreign::backup::BackupSet;
 use foreign::repository::{AnySet, Proving, Repository};
 use foreign::stack::{Choice, LvName, Of, Stack, Unassembled};
@@ -102,6 +103,14 @@ impl Parameters {
 
     /// Opens the volume that is meant, whole or not at all.
     pub(crate) fn open(&self) -> Result<Arc<Volume>, Box<dyn Error>> {
+        let volume = self.meant()?;
+        if let Some(found) = disagreement(&volume) {
+            say(&format!("warning: {found}"));
+        }
+        Ok(Arc::new(volume))
+    }
+
+    fn meant(&self) -> Result<Volume, Box<dyn Error>> {
         let repository = Repository::open(&self.paths, &Lookup::default(), &Limits::DEFAULT);
         let progress = Progress::default();
         let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -115,13 +124,13 @@ impl Parameters {
         }
         let FileSet { catalog, entry } = match selected.set {
             AnySet::Files(set) => set,
-            AnySet::Backup(set) => return self.of_backup(&set).map(Arc::new),
+            AnySet::Backup(set) => return self.of_backup(&set),
         };
         let volume = catalog.open_set(entry)?.volume()?;
         if self.choice == Choice::default() {
-            return Ok(Arc::new(volume));
+            return Ok(volume);
         }
-        Ok(Arc::new(self.on(&Stack::chosen_on(&volume, &self.choice)?)?))
+        Ok(self.on(&Stack::chosen_on(&volume, &self.choice)?)?)
     }
 
     /// What is written on several members says how they make the volume.

@@ -22,10 +22,27 @@ pub(super) enum Test {
     Backup { uuid: [u8; 16], group: u16 },
     /// Group descriptors, the first of this group.
     Descriptors { fs: Shared, group: u64, count: usize },
-    /// A bitmap with this checksum over its first bytes.
-    Bitmap { seed: u32, len: usize, low: u16, high: Option<u16> },
+    /// A bitmap.
+    Bitmap(Bitmap),
     /// Inodes of this length, the first with this number.
     Inodes { seed: u32, len: usize, first: u32 },
+}
+
+/// A bitmap by its first bytes, and what the descriptor of its group says of them.
+pub(crate) struct Bitmap {
+    /// Its block.
+    pub(crate) block: u64,
+    /// Of inodes: the first block of them, and how many may be in use.
+    pub(crate) inodes: Option<(u64, u32)>,
+    len: usize,
+    says: Says,
+}
+
+enum Says {
+    /// Their checksum, or half of it.
+    Checksum { seed: u32, low: u16, high: Option<u16> },
+    /// How many of their bits are not set.
+    Free(u32),
 }
 
 /// What descriptors are checked with.
@@ -37,19 +54,25 @@ pub(super) struct Shared {
 }
 
 /// What of a superblock is used.
-pub(super) struct Superblock {
+pub(crate) struct Superblock {
     /// Where the filesystem starts in the volume, in bytes.
     pub(super) start: u64,
-    block: u64,
+    pub(crate) block: u64,
     blocks: u64,
-    pub(super) first: u64,
+    pub(crate) first: u64,
     per_group: u64,
+    clusters_per_group: u64,
     pub(super) inodes_per_group: u32,
-    pub(super) inode: usize,
+    pub(crate) inode: usize,
     pub(super) groups: u64,
-    pub(super) descriptor: usize,
-    is_sparse: bool,
+    pub(crate) descriptor: usize,
+    /// Features that only writers need to know.
+    read_only: u32,
     has_meta_groups: bool,
+    /// The first inode that is not the filesystem's own, counted from 0.
+    pub(crate) first_inode: u32,
+    /// Whether inodes may have lost their last name and be in use.
+    pub(crate) has_orphans: bool,
     uuid: [u8; 16],
     seed: Option<u32>,
 }
@@ -60,7 +83,7 @@ fn chain(seed: u32, bytes: &[u8]) -> u32 {
 }
 
 impl Superblock {
-    fn read(head: &dyn ReadAt, start: u64) -> Option<Self> {
+    pub(crate) fn read(head: &dyn ReadAt, start: u64) -> Option<Self> {
         let mut b = [0; LEN];
         head.read_exact_at(&mut b, start.checked_add(SUPERBLOCK)?).ok()?;
         if le16(&b, 0x38)? != 0xef53 {
@@ -90,12 +113,15 @@ impl Superblock {
             blocks,
             first,
             per_group,
+            clusters_per_group: u64::from(le32(&b, 0x24)?),
             inodes_per_group: le32(&b, 0x28)?,
             inode: usize::from(le16(&b, 0x58)?),
             groups,
             descriptor,
-            is_sparse: read_only & 1 != 0,
+            read_only,
             has_meta_groups: incompatible & 0x10 != 0,
+            first_inode: le32(&b, 0x54)?.saturating_sub(1).max(10),
+            has_orphans: le32(&b, 0xe8)? != 0 || read_only & 0x1_0000 != 0,
             uuid,
             seed: (read_only & 0x400 != 0).then_some(seed),
         })
@@ -110,12 +136,63 @@ impl Superblock {
             }
             power == group
         };
-        group == 1 || !self.is_sparse || is_power(3) || is_power(5) || is_power(7)
+        group == 1 || self.read_only & 1 == 0 || is_power(3) || is_power(5) || is_power(7)
     }
 
     /// Where a block is, in bytes from the start of the filesystem.
-    pub(super) fn at(&self, block: u64) -> Option<u64> {
+    pub(crate) fn at(&self, block: u64) -> Option<u64> {
         (block < self.blocks).then(|| block * self.block)
+    }
+
+    /// How many blocks the descriptors fill, one after the other; `None` where they are spread over the groups.
+    pub(crate) fn descriptor_blocks(&self) -> Option<u64> {
+        let in_block = self.block / self.descriptor as u64;
+        (!self.has_meta_groups).then(|| self.groups.div_ceil(in_block))
+    }
+
+    /// The descriptors in such a block.
+    pub(crate) fn descriptors<'b>(
+        &self,
+        number: u64,
+        block: &'b [u8],
+    ) -> impl Iterator<Item = &'b [u8]> {
+        let before = number.saturating_mul(self.block / self.descriptor as u64);
+        let count = usize::try_from(self.groups.saturating_sub(before)).unwrap_or(usize::MAX);
+        block.chunks_exact(self.descriptor).take(count)
+    }
+
+    /// The bitmaps of a group by its descriptor. A group that was never used has none on the disk (`bg_flags`).
+    pub(crate) fn bitmaps(&self, descriptor: &[u8]) -> Vec<Bitmap> {
+        let is_long = self.descriptor >= 64;
+        let half = |at| le16(descriptor, at).unwrap_or(0);
+        let high = |at| is_long.then(|| half(at));
+        let wide = |low, high| {
+            let high = if is_long { le32(descriptor, high).unwrap_or(0) } else { 0 };
+            u64::from(high) << 32 | u64::from(le32(descriptor, low).unwrap_or(0))
+        };
+        // Only with checksums a group says what of it was never used.
+        let is_told = self.read_only & 0x410 != 0;
+        let flags = if is_told { half(0x12) } else { 0 };
+        let unused = if is_told { u32::from(half(0x1c)) } else { 0 };
+        let used = self.inodes_per_group.saturating_sub(unused);
+        let of = |says: Says, bits: u64, block, inodes| {
+            let len = usize::try_from(bits / 8).ok().filter(|len| *len as u64 <= self.block)?;
+            Some(Bitmap { block, inodes, len, says })
+        };
+        // The checksum and how much is free, each by the places of its lower and upper half.
+        let count = |low, upper| u32::from(high(upper).unwrap_or(0)) << 16 | u32::from(half(low));
+        let says = |sum: (usize, usize), free: (usize, usize)| match self.seed {
+            Some(seed) => Says::Checksum { seed, low: half(sum.0), high: high(sum.1) },
+            None => Says::Free(count(free.0, free.1)),
+        };
+        let blocks = says((0x18, 0x38), (0xc, 0x2c));
+        let blocks = of(blocks, self.clusters_per_group, wide(0, 0x20), None);
+        let inodes = says((0x1a, 0x3a), (0xe, 0x2e));
+        let table = Some((wide(8, 0x28), used));
+        let inodes = of(inodes, u64::from(self.inodes_per_group), wide(4, 0x24), table);
+        let blocks = blocks.filter(|_| flags & 2 == 0);
+        let inodes = inodes.filter(|_| flags & 1 == 0);
+        blocks.into_iter().chain(inodes).collect()
     }
 }
 
@@ -163,31 +240,16 @@ fn tables(
     }
     let groups = usize::try_from(fs.groups).unwrap_or(0);
     for (group, d) in (0..).zip(block.chunks_exact(fs.descriptor).take(groups)) {
-        let half = |at| le16(d, at).unwrap_or(0);
-        let number = |low, high| {
-            let high = if fs.descriptor >= 64 { le32(d, high).unwrap_or(0) } else { 0 };
-            u64::from(high) << 32 | u64::from(le32(d, low).unwrap_or(0))
-        };
-        let high = |at| (fs.descriptor >= 64).then(|| half(at));
-        // A group that was never used has no bitmap on the disk (`bg_flags`).
-        let flags = half(0x12);
-        let sizes = [
-            (flags & 2 == 0, 0, 0x20, fs.per_group / 8, 0x18, 0x38),
-            (flags & 1 == 0, 4, 0x24, u64::from(fs.inodes_per_group / 8), 0x1a, 0x3a),
-        ];
-        for (is_there, low_at, high_at, len, sum, sum_high) in sizes {
-            if let Ok(len) = usize::try_from(len)
-                && is_there
-                && len as u64 <= fs.block
-            {
-                let test = Test::Bitmap { seed, len, low: half(sum), high: high(sum_high) };
-                add(fs.at(number(low_at, high_at)), len, test);
-            }
+        for bitmap in fs.bitmaps(d) {
+            add(fs.at(bitmap.block), bitmap.len, Test::Bitmap(bitmap));
         }
+        let half = |at| le16(d, at).unwrap_or(0);
+        let high = if fs.descriptor >= 64 { le32(d, 0x28).unwrap_or(0) } else { 0 };
+        let table = u64::from(high) << 32 | u64::from(le32(d, 8).unwrap_or(0));
         let unused = u32::from(half(0x1c));
         let used = fs.inodes_per_group.saturating_sub(unused).min(MOST_INODES);
         let first = fs.inodes_per_group.saturating_mul(group).saturating_add(1);
-        inodes(fs, seed, number(8, 0x28), first..first.saturating_add(used), add);
+        inodes(fs, seed, table, first..first.saturating_add(used), add);
     }
 }
 
@@ -239,12 +301,7 @@ impl Test {
                 let mut all = (*group..).zip(bytes.chunks_exact(fs.len).take(*count));
                 Verdict::of(all.all(|(group, bytes)| fs.is_descriptor(group, bytes)))
             }
-            Self::Bitmap { seed, len, low, high } => {
-                let sum = chain(*seed, bytes.get(..*len).unwrap_or(&[]));
-                let halves = sum.to_le_bytes();
-                let low = le16(&halves, 0) == Some(*low);
-                Verdict::of(low && high.is_none_or(|high| le16(&halves, 2) == Some(high)))
-            }
+            Self::Bitmap(bitmap) => Verdict::of(bitmap.is(bytes)),
             Self::Inodes { seed, len, first } => {
                 let all = (*first..).zip(bytes.chunks_exact(*len));
                 let mut used = all.filter(|(_, inode)| inode.iter().any(|byte| *byte != 0));
@@ -256,6 +313,20 @@ impl Test {
                     ),
                 }
             }
+        }
+    }
+}
+
+impl Bitmap {
+    /// Whether these bytes are what the descriptor speaks of.
+    pub(crate) fn is(&self, bytes: &[u8]) -> bool {
+        let bytes = bytes.get(..self.len).unwrap_or(bytes);
+        match self.says {
+            Says::Checksum { seed, low, high } => {
+                let sum = chain(seed, bytes).to_le_bytes();
+                le16(&sum, 0) == Some(low) && high.is_none_or(|high| le16(&sum, 2) == Some(high))
+            }
+            Says::Free(free) => bytes.iter().map(|byte| byte.count_zeros()).sum::<u32>() == free,
         }
     }
 }

@@ -4,13 +4,13 @@
 mod btrfs;
 mod directories;
 mod evidence;
-mod ext;
+pub(crate) mod ext;
 mod ntfs;
 mod orders;
 mod parts;
 mod scan;
 mod search;
-mod xfs;
+pub(crate) mod xfs;
 
 use std::io;
 
