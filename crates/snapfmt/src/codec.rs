@@ -29,14 +29,18 @@ pub struct Decoder {
     stored: Vec<u8>,
     strict: bool,
     /// What was proved last: thousands of records may refer to one chunk.
-    proved: VecDeque<Proved>,
+    proved: VecDeque<Known>,
+    /// What was found damaged last, and how.
+    refuted: VecDeque<(Known, Fault)>,
 }
 
 /// A chunk that was decoded, by all that its proof rests on: the file's address, what was decoded, and to what.
-type Proved = (usize, Stored, Digest, usize);
+type Known = (usize, Stored, Digest, usize);
 
 /// How many chunks a decoder remembers as proved.
 const REMEMBERED: usize = 64;
+/// How many it remembers as damaged.
+const REFUTED: usize = 16;
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,7 +64,8 @@ impl Decoder {
         let mut zstd = Decompressor::new()?;
         // The CRC covers zstd's own XXH64 as it was written, and BLAKE3 the bytes that it is of.
         zstd.set_parameter(DParameter::ForceIgnoreChecksum(true))?;
-        Ok(Self { zstd, stored: Vec::new(), strict, proved: VecDeque::new() })
+        let (proved, refuted) = (VecDeque::new(), VecDeque::new());
+        Ok(Self { zstd, stored: Vec::new(), strict, proved, refuted })
     }
 
     /// Checks the CRC of the stored bytes, and nothing else.
@@ -86,7 +91,8 @@ impl Decoder {
         check_zero_bytes(bytes, stored, what, plain, expected)
     }
 
-    /// Decodes a chunk into `out`, which has exactly the chunk's plain length.
+    /// Decodes a chunk into `out`, which has exactly the chunk's plain length. What was found damaged a little
+    /// before, in the same file, is not read again.
     ///
     /// On an error `out` holds nothing that may be used.
     pub fn decode(
@@ -97,9 +103,21 @@ impl Decoder {
         what: Structure,
         out: &mut [u8],
     ) -> Result<()> {
-        let Self { zstd, stored: scratch, strict, proved: _ } = self;
+        let known = (std::ptr::from_ref(file).addr(), *stored, *digest, out.len());
+        let mut refuted = self.refuted.iter().filter(|(chunk, _)| *chunk == known);
+        if let Some(fault) = refuted.next().and_then(|(_, fault)| lasting(fault)) {
+            return Err(what.fault(stored.offset, fault));
+        }
+        let Self { zstd, stored: scratch, strict, .. } = self;
         let bytes = read_stored(file, stored, what, scratch)?;
-        decode_frame(zstd, *strict, bytes, stored, digest, what, out)
+        let decoded = decode_frame(zstd, *strict, bytes, stored, digest, what, out);
+        if let Some(fault) = decoded.as_ref().err().and_then(|error| lasting(&error.fault)) {
+            if self.refuted.len() >= REFUTED {
+                self.refuted.pop_front();
+            }
+            self.refuted.push_back((known, fault));
+        }
+        decoded
     }
 
     /// Proves that a chunk decodes to `len` bytes with this digest. What was proved a little before, in the same
@@ -138,6 +156,17 @@ impl Decoder {
     ) -> Result<()> {
         decode_frame(&mut self.zstd, self.strict, frame, stored, digest, what, out)
     }
+}
+
+/// What is wrong with a chunk whenever it is read, and not with what its medium gave this time.
+const fn lasting(fault: &Fault) -> Option<Fault> {
+    Some(match *fault {
+        Fault::Checksum { expected, found } => Fault::Checksum { expected, found },
+        Fault::Digest { expected, found } => Fault::Digest { expected, found },
+        Fault::Decode { reason } => Fault::Decode { reason },
+        Fault::Value { field, value, expected } => Fault::Value { field, value, expected },
+        _ => return None,
+    })
 }
 
 /// Decodes the stored bytes of a chunk with every check.
@@ -282,5 +311,60 @@ impl Encoder {
         }
         out.reserve(Limits::stored_bytes(len) as usize);
         self.zstd.compress_to_buffer(plain, out).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::{Decoder, Encoder, crc32};
+    use crate::error::Structure;
+    use crate::geometry::{ChunkNo, ChunkSize};
+    use crate::ids::Digest;
+    use crate::read_at::ReadAt;
+    use crate::record::Stored;
+
+    struct Counted {
+        bytes: Vec<u8>,
+        reads: AtomicUsize,
+    }
+
+    impl ReadAt for Counted {
+        fn len(&self) -> u64 {
+            self.bytes.len() as u64
+        }
+
+        fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            self.bytes.read_exact_at(buf, offset)
+        }
+    }
+
+    #[test]
+    fn a_damaged_chunk_is_read_once_for_all_that_refer_to_it() {
+        let plain = [7; 4096];
+        let mut frame = Vec::new();
+        let chunk_size = ChunkSize::try_from(4096_u32).unwrap();
+        Encoder::new(3, chunk_size).unwrap().encode(&plain, &mut frame).unwrap();
+        let sound =
+            Stored { offset: 0, len: u32::try_from(frame.len()).unwrap(), crc: crc32(&frame) };
+        let file = Counted { bytes: frame, reads: AtomicUsize::new(0) };
+        let mut decoder = Decoder::new().unwrap();
+        let mut decode = |stored: &Stored, digest: &Digest, no| {
+            let what = Structure::Chunk(ChunkNo(no));
+            decoder.decode(&file, stored, digest, what, &mut [0; 4096])
+        };
+        let (right, wrong) = (Digest::of(&plain), Digest::of(b"else"));
+        for (stored, digest) in [(sound, wrong), (Stored { crc: !sound.crc, ..sound }, right)] {
+            file.reads.store(0, Ordering::Relaxed);
+            let first = decode(&stored, &digest, 1).unwrap_err();
+            let again = decode(&stored, &digest, 2).unwrap_err();
+            assert_eq!(file.reads.load(Ordering::Relaxed), 1, "{first}");
+            assert_eq!(again.fault.to_string(), first.fault.to_string());
+            assert_eq!(again.what, Structure::Chunk(ChunkNo(2)));
+        }
+        decode(&sound, &right, 3).unwrap();
     }
 }
