@@ -5,10 +5,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use restore::capture::{CaptureError, CaptureRequest, Form, ParentSet, capture};
-use restore::source::Source;
+use restore::source::{ChunkRef, Extent, Proof, ReadError, Scratch, Source};
 use restore::{Layout, Progress, Volume};
 use snapfmt::{Consistency, ExtentMap, Fault, Limits, Mapping, Segment};
 use support::hand::{HandMember, HandSet};
@@ -133,6 +135,58 @@ fn a_source_that_fails_leaves_nothing() {
         assert!(matches!(error, CaptureError::Source(_)), "{error}");
         nothing_in(directory.path());
     }
+}
+
+/// A member at whose end the job is cancelled.
+struct LastBeforeTheSignal {
+    member: MemorySource,
+    progress: Arc<Progress>,
+}
+
+impl Source for LastBeforeTheSignal {
+    fn size(&self) -> u64 {
+        self.member.size()
+    }
+
+    fn largest_chunk(&self) -> u32 {
+        self.member.largest_chunk()
+    }
+
+    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
+        self.member.extents(range, out)
+    }
+
+    fn read(
+        &self,
+        chunk: &ChunkRef,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Proof, ReadError> {
+        if chunk.range.end == self.size() {
+            self.progress.cancel();
+        }
+        self.member.read(chunk, out, scratch)
+    }
+}
+
+#[test]
+fn a_signal_between_two_members_is_heard() {
+    let (model, directory) = (model(), tempfile::tempdir().unwrap());
+    let progress = Arc::new(Progress::default());
+    let volume = volume_of(&model, |no, member| {
+        let member = MemorySource::new(member, 4096);
+        let progress = Arc::clone(&progress);
+        match no {
+            0 => Box::new(LastBeforeTheSignal { member, progress }),
+            _ => Box::new(member) as Box<dyn Source>,
+        }
+    });
+    let request = request(directory.path(), 0, Form::default(), 2);
+    let error = capture(&volume, &request, &progress).unwrap_err();
+    assert!(matches!(error, CaptureError::Interrupted), "{error}");
+    let size = model.members[0].size();
+    assert!(progress.done() <= size, "{} of {size} bytes", progress.done());
+    nothing_in(directory.path());
 }
 
 #[test]

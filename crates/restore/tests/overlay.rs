@@ -286,6 +286,17 @@ fn only_its_own_overlay_is_opened() {
         is_none(Overlay::reset(&other_path, "content-1", lower.clone()).unwrap_err());
         assert_eq!(fs::read(&other_path).unwrap(), other);
     }
+    // What a link leads to is not written to.
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink("overlay", &link).unwrap();
+    for error in [
+        opened(&link, "content-1", SIZE).map(drop).unwrap_err(),
+        Overlay::reset(&link, "content-1", lower.clone()).map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, OverlayError::Foreign { .. }), "{error}");
+    }
+    drop(Overlay::read_only(&link, "content-1", lower.clone()).unwrap());
+    fs::remove_file(&link).unwrap();
     let long = "x".repeat(257);
     let error = Overlay::create(&dir.path().join("long"), &long, lower.clone()).unwrap_err();
     assert!(matches!(error, OverlayError::TooLarge { .. }), "{error}");
