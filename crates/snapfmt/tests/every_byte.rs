@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
-use snapfmt::verify::Depth;
+use snapfmt::verify::{Depth, check_state, check_structure};
 use snapfmt::{FOOTER_BYTES, Fault, Limits, Structure};
 
 use support::forge::{FOOTER, Forge, Frame};
@@ -85,6 +85,19 @@ fn appended() -> Vec<u8> {
 #[test]
 fn every_bit_of_an_appended_file() {
     assert_every_bit_is_covered(&appended(), Depth::Full);
+}
+
+/// A signal ends the check of an index, however long that is.
+#[test]
+fn a_check_that_is_over_reads_no_further() {
+    let mut bytes = stream().write_one().bytes;
+    let index = support::open(&bytes).unwrap().footer().index;
+    bytes[usize::try_from(index).unwrap() + 60] ^= 1;
+    let snapshot = support::open(&bytes).unwrap();
+    for (is_over, found) in [(false, true), (true, false)] {
+        assert_eq!(check_structure(&snapshot, || is_over).is_err(), found);
+        assert_eq!(check_state(&snapshot, || is_over).is_err(), found);
+    }
 }
 
 fn assert_every_bit_is_covered(file: &[u8], depth: Depth) {

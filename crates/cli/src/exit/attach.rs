@@ -107,7 +107,7 @@ impl AttachFailure {
     }
 }
 
-const UNTRUSTED: &str = "what is attached is only found where nobody else can make or change anything: see who did, and take it away";
+const UNTRUSTED: &str = "what is attached is only found where no other user can make or change anything: see which user did, and take it away";
 
 fn attach_exit(error: &AttachError) -> Exit {
     match error {

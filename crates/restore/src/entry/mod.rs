@@ -2,7 +2,7 @@
 //!
 //! A program that runs as root writes into directories of others, who may rename and replace what is in them at
 //! any moment. What is made there is therefore made new, in a directory that is open; what an earlier run has left
-//! is taken up only where nobody but the caller can have made it; and everything is written through the
+//! is taken up only where no other user can have made it; and everything is written through the
 //! descriptor that was checked.
 
 mod own;
@@ -88,7 +88,7 @@ impl Directory {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 
-    /// Makes a new file under a name that nobody has: the prefix, something, `.partial`.
+    /// Makes a new file under a name that no other file has: the prefix, something, `.partial`.
     pub fn new_file(&self, prefix: &OsStr) -> io::Result<(Unnamed, File)> {
         loop {
             let entry = self.entry_like(prefix);
@@ -237,7 +237,7 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// One that somebody else may have put there, which is not touched.
+    /// One that another user may have put there, which is not touched.
     pub fn open_own(&self) -> Result<Option<File>, NotOwn> {
         let file = self.open_file(OFlags::RDWR)?;
         if let Some(file) = &file {
@@ -250,7 +250,7 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// One of somebody else, and what is no file.
+    /// One of another user, and what is no file.
     pub fn open_to_give_up(&self) -> Result<Option<File>, NotOwn> {
         let file = self.open_file(OFlags::RDWR)?;
         if let Some(file) = &file {
@@ -300,7 +300,7 @@ impl Entry {
     }
 
     /// Makes a new directory, for its owner alone; `None` where there is something already. Whose it is is not
-    /// asked: NFS may say that all that root makes is somebody else's.
+    /// asked: NFS may say that all that root makes is another user's.
     pub fn make_directory(&self) -> io::Result<Option<Directory>> {
         match mkdirat(&self.directory.fd, &self.name, Mode::RWXU) {
             Err(Errno::EXIST) => return Ok(None),

@@ -26,12 +26,12 @@ pub enum NotOwn {
     /// The system does not let it be looked at.
     #[error("{0}")]
     System(#[from] io::Error),
-    /// It may be somebody else's.
+    /// It may be another user's.
     #[error("{0}")]
     Foreign(Foreign),
 }
 
-/// What tells that a file or directory may be somebody else's. Displays as what follows its name.
+/// What tells that a file or directory may be another user's. Displays as what follows its name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Foreign {
     /// It is a link.

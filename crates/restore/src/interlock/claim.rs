@@ -38,7 +38,7 @@ impl Claim {
 pub(super) enum NotClaimed {
     /// The system does not let it be opened for writing, or locked.
     System(io::Error),
-    /// Somebody else has it.
+    /// Another process has it.
     Because(Why),
 }
 

@@ -102,7 +102,7 @@ impl Held {
 /// the sources, whether it is the right one, and then whether it fits.
 ///
 /// A lock, a claim or a writer is given a second to pass before it is a reason to refuse: udev, for
-/// one, locks and reads each device that somebody has written to.
+/// one, locks and reads each device that a process has written to.
 pub fn check(path: &Path, needs: &Needs) -> Result<Held, Refused> {
     let system = |source| Refused::System { path: path.to_owned(), source };
     let found = Found::at(path)?;

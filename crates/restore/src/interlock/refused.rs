@@ -91,7 +91,7 @@ pub enum Why {
         /// What the target has to do with it.
         relation: Relation,
     },
-    /// The kernel lets nobody write to it.
+    /// The kernel lets no process write to it.
     #[error("is read-only")]
     ReadOnly,
     /// It is another device than the user meant.

@@ -45,7 +45,7 @@ pub enum JobError {
         /// The temporary file.
         path: PathBuf,
     },
-    /// A temporary file is there that somebody else may have made.
+    /// A temporary file is there that another user may have made.
     #[error("{}: {why}", path.display())]
     Foreign {
         /// The temporary file.

@@ -47,7 +47,7 @@ pub fn look(
 }
 
 /// The temporary file that an earlier run has left, if there is one. It is the caller's, a journal may say what
-/// it holds, and nobody works with it; whether others may have written to it is asked before it is used.
+/// it holds, and no other process works with it; whether others may have written to it is asked before it is used.
 pub(super) fn left(
     temporary: &Entry,
     target: &Entry,

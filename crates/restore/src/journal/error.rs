@@ -27,7 +27,7 @@ pub enum JournalError {
         /// The journal.
         path: PathBuf,
     },
-    /// Somebody else may have put it there.
+    /// Another user may have put it there.
     #[error("{}: {why}", path.display())]
     Foreign {
         /// The file.

@@ -68,7 +68,7 @@ pub struct Journal {
     file: Mutex<File>,
     state: Mutex<State>,
     proven: Proven,
-    /// Someone should look whether a sync point is due.
+    /// The keeper should look whether a sync point is due.
     changed: Condvar,
 }
 
@@ -105,8 +105,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// A journal of something else is refused, as is one that another process holds, and one that somebody
-    /// else may have put there.
+    /// A journal of something else is refused, as is one that another process holds, and one that another
+    /// user may have put there.
     pub fn open(entry: &Entry, binding: &Binding) -> Result<Self, JournalError> {
         let path = entry.path();
         Self::begin(entry, binding, |bytes, found| read(bytes, &path, binding, found))

@@ -59,7 +59,7 @@ impl Overlay {
         if let Some(old) = &old {
             header::read(old, path)?;
         }
-        // Whoever waits for the old one's lock finds that it is no longer the one under the name.
+        // A process that waits for the old one's lock finds that it is no longer the one under the name.
         Self::make(&entry, content, lower, old.is_some())
     }
 

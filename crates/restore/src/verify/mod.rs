@@ -221,8 +221,12 @@ fn check_file(
     let snapshot = &*link.snapshot;
     let more = More { len: snapshot.file().len(), ..More::default() };
     let mut findings = Found { path: &link.path, told, kept: Vec::new(), more };
-    for check in [check_structure(snapshot), check_state(snapshot)] {
+    let is_over = || progress.is_cancelled();
+    for check in [check_structure(snapshot, is_over), check_state(snapshot, is_over)] {
         check.err().into_iter().for_each(|error| findings.add(error));
+    }
+    if is_over() {
+        return Err(RunError::Interrupted);
     }
     let rest = snapshot.file().len() - (snapshot.footer().index - snapshot.footer().records);
     progress.advance(rest, 0);

@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Debug, Serialize, Deserialize)]
 struct Ready {
     state: State,
-    /// What is to be mounted, by whoever waits: a server must not wait for itself.
+    /// What is to be mounted, by the process that waits: a server must not wait for itself.
     mounts: Vec<Plan>,
 }
 
@@ -164,7 +164,7 @@ fn is_readable(pipe: &ChildStdout) -> io::Result<bool> {
     }
 }
 
-/// Stays until a signal comes that finds nobody using the volume, or the server has ended.
+/// Stays until a signal comes while no process uses the volume, or the server has ended.
 fn stay(
     server: &mut Child,
     signals: &Listener,

@@ -75,7 +75,7 @@ impl Filesystems {
         self.found.iter().filter_map(plan).collect()
     }
 
-    /// Says what whoever mounts them, now or later by hand, should know.
+    /// Says what should be known before they are mounted, now or later by hand.
     pub(super) fn warn(&self, state: &State) {
         for (found, twin) in &self.found {
             if self.at.is_some() {

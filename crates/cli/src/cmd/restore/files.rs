@@ -83,7 +83,7 @@ pub(crate) fn new_file(path: &Path) -> Result<(Entry, File), Failure> {
 pub(crate) fn unfinished(path: &Path, error: io::Error) -> Failure {
     let path = path.to_owned();
     match error.kind() {
-        // Someone else made it while the restore ran.
+        // Another process made it while the restore ran.
         io::ErrorKind::AlreadyExists => Failure::Refused { path, why: Refusal::Exists },
         _ => Failure::Target { path, error },
     }

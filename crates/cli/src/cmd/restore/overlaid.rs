@@ -24,7 +24,7 @@ pub(super) fn overlaid(
 ) -> Result<(Subject, String), Failure> {
     let Subject { origin, volume, assembly, warnings } = subject;
     let below = Reader::new(Arc::new(volume), &Options::default()).map_err(Failure::System)?;
-    // Nobody writes to it from here on.
+    // No process writes to it from here on.
     let image = Overlay::read_only(path, word, Arc::new(below))?;
     let state = state_of(path).map_err(|error| Failure::Member { path: path.to_owned(), error })?;
     let word = format!("overlay-{}", Digest::of(format!("{word}\n{state}").as_bytes()));

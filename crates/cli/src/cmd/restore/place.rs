@@ -139,7 +139,7 @@ pub(crate) fn claim(
         range: extent.map_or(0..0, |extent| extent.range.start..extent.end),
         expect_serial: args.target.expect_serial.clone(),
         expect_size: args.target.expect_size.map(|size| size.0),
-        // What is not there is said by whoever wants to read it.
+        // What is not there is said when it is read.
         sources: sources.iter().filter(|path| path.exists()).cloned().collect(),
         shared,
         // One of several processes cannot know whether another is still to come.
