@@ -1,6 +1,7 @@
 //! Members put together to arrays: who is in which place, and who can be believed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::layout::{self, Refused};
 use super::standing::{MemberState, Standing};
@@ -28,8 +29,8 @@ pub struct Member {
     pub data: Option<(u64, u64)>,
     /// How many bytes of its data are there and current, from the first on.
     pub good: u64,
-    /// Whether some of them are listed as blocks that cannot be read.
-    pub bad_blocks: bool,
+    /// What of its device is listed as bad, in order.
+    pub bad: Vec<Range<u64>>,
     /// Whether the newest superblock has a member in use in this place.
     pub listed: bool,
 }
@@ -55,8 +56,6 @@ pub struct Array {
     pub events: u64,
     /// Up to which byte of each member copies are known to be equal; `u64::MAX` where all are.
     pub resynced: u64,
-    /// Whether any member has a list of blocks that cannot be read.
-    pub bad_blocks: bool,
     /// Whether it was being changed into another shape.
     pub reshaping: bool,
     /// Its places in order.
@@ -108,7 +107,6 @@ impl Array {
             used: reference.used,
             events: reference.events,
             resynced: reference.resynced,
-            bad_blocks: found.iter().any(|m| m.superblock.bad_blocks),
             reshaping: reference.reshaping,
             members: members.collect(),
             halves: standing.halves(),
@@ -178,7 +176,7 @@ fn member(standing: &Standing<'_>, found: &[&FoundMember]) -> Member {
         state: MemberState::Missing,
         data: None,
         good: 0,
-        bad_blocks: false,
+        bad: Vec::new(),
         listed: false,
     };
     let only = |one: &FoundMember| {
@@ -189,7 +187,7 @@ fn member(standing: &Standing<'_>, found: &[&FoundMember]) -> Member {
             good: state.good(superblock),
             state,
             data: Some((superblock.data_offset, superblock.data_size)),
-            bad_blocks: superblock.bad_blocks,
+            bad: superblock.bad.clone(),
             ..none.clone()
         }
     };

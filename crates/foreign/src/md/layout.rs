@@ -88,13 +88,13 @@ fn data(array: &Array) -> Result<Vec<Data>, Refused> {
 }
 
 /// The best of some places with the same bytes, `need` of them: the first with all of them, without a
-/// block that cannot be read if there is such a one, or else the one with the most.
+/// block that is listed as bad if there is such a one, or else the one with the most.
 fn best(array: &Array, places: impl Iterator<Item = usize>, need: u64) -> Option<usize> {
     let known = places.filter_map(|place| Some((place, array.members.get(place)?)));
     let known = known.filter(|(_, member)| member.data.is_some());
     let quality = |(place, member): &(usize, &super::Member)| {
         let whole = member.good >= need;
-        (whole, whole && !member.bad_blocks, member.good.min(need), std::cmp::Reverse(*place))
+        (whole, whole && member.bad.is_empty(), member.good.min(need), std::cmp::Reverse(*place))
     };
     known.max_by_key(quality).map(|(place, _)| place)
 }

@@ -4,12 +4,14 @@
 //! `md-linear.c` and `raid10.c`.
 
 mod assemble;
+mod bad_blocks;
 mod layout;
 mod standing;
 mod superblock;
 mod v090;
 
 pub use assemble::{Array, FoundMember, Member, arrays};
+pub use bad_blocks::Bad;
 pub use layout::Refused;
 pub use standing::MemberState;
 pub use superblock::{ArrayId, Level, MdError, Role, RoleTable, Superblock, Version};

@@ -1,11 +1,13 @@
 //! The superblock on each member, in one form for all versions.
 
-use snapfmt::Offset;
 use std::fmt;
+use std::ops::Range;
+
+use snapfmt::Offset;
 
 use restore::snapfmt::ReadAt;
 
-use super::{SECTOR, v090};
+use super::{SECTOR, bad_blocks, v090};
 use crate::fields::{array, le16, le32, le64};
 
 /// First bytes of every superblock.
@@ -23,9 +25,9 @@ const MAX_CUT: u64 = 1 << 48;
 
 /// Feature bits (`MD_FEATURE_…`).
 mod feature {
+    pub(super) const BITMAP: u32 = 1;
     pub(super) const RECOVERY_OFFSET: u32 = 2;
     pub(super) const RESHAPE: u32 = 4;
-    pub(super) const BAD_BLOCKS: u32 = 8;
     pub(super) const REPLACEMENT: u32 = 16;
     pub(super) const NEW_OFFSET: u32 = 64;
     pub(super) const RECOVERY_BITMAP: u32 = 128;
@@ -193,8 +195,8 @@ pub struct Superblock {
     pub updated: u64,
     /// Whether the array was being changed into another shape.
     pub reshaping: bool,
-    /// Whether the member has a list of blocks that cannot be read.
-    pub bad_blocks: bool,
+    /// What of the device is listed as bad, in order.
+    pub bad: Vec<Range<u64>>,
 }
 
 /// Why a superblock cannot be believed. Offsets are bytes of the device.
@@ -274,7 +276,10 @@ impl Superblock {
         if le64(&bytes, 144) != Some(offset / SECTOR) {
             return Ok(None);
         }
-        Self::parse(&bytes, version, offset, len).map(Some)
+        let mut superblock = Self::parse(&bytes, version, offset, len)?;
+        superblock.check_places(&bytes)?;
+        superblock.bad = bad_blocks::read(device, &bytes, offset)?;
+        Ok(Some(superblock))
     }
 
     /// Whether all copies are known to be equal.
@@ -296,6 +301,30 @@ impl Superblock {
     /// The end of its data on the device.
     pub const fn data_end(&self) -> u64 {
         self.data_offset.saturating_add(self.data_size)
+    }
+
+    /// The data that count lie beside the superblock itself, the bitmap and the list of bad blocks: the kernel
+    /// would not write one over the other.
+    fn check_places(&self, bytes: &[u8]) -> Result<(), MdError> {
+        let bad = |field, found| Err(MdError::Field { offset: self.offset, field, found });
+        let data = self.data_offset..self.data_offset.saturating_add(self.counted());
+        let meets = |range: &Range<u64>| data.start < range.end && range.start < data.end;
+        let roles = le32(bytes, 220).unwrap_or(0) as usize;
+        let len = (LEN + 2 * roles).next_multiple_of(512) as u64;
+        if meets(&(self.offset..self.offset.saturating_add(len))) {
+            return bad("where its data start, which is over itself", self.data_offset / SECTOR);
+        }
+        let (features, distance) = (le32(bytes, 8).unwrap_or(0), le32(bytes, 96).unwrap_or(0));
+        let bitmap =
+            bad_blocks::beside(self.offset, distance).map(|at| at..at.saturating_add(SECTOR));
+        if features & feature::BITMAP != 0 && bitmap.is_none_or(|bitmap| meets(&bitmap)) {
+            return bad("where its bitmap is, which is over its data", distance.into());
+        }
+        if bad_blocks::place(bytes, self.offset)?.is_some_and(|list| meets(&list)) {
+            let distance = le32(bytes, 188).unwrap_or(0);
+            return bad("where its list of bad blocks is, which is over its data", distance.into());
+        }
+        Ok(())
     }
 
     /// Reads a superblock of version 1 of a device with `len` bytes.
@@ -367,7 +396,7 @@ impl Superblock {
             events: word(200),
             updated: word(192) & ((1 << 40) - 1),
             reshaping: features & (feature::RESHAPE | feature::NEW_OFFSET) != 0,
-            bad_blocks: features & feature::BAD_BLOCKS != 0 && le16(bytes, 186) != Some(0),
+            bad: Vec::new(),
         })
     }
 }

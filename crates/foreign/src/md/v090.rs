@@ -137,7 +137,7 @@ fn parse(words: &Words, offset: u64, len: u64) -> Result<Superblock, MdError> {
         events: words.wide(word::EVENTS),
         updated: words.get(word::UPDATED).into(),
         reshaping: minor == 91,
-        bad_blocks: false,
+        bad: Vec::new(),
     })
 }
 

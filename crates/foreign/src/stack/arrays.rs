@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::discover::{Progress, claimants};
 use super::{ArrayNode, DeviceNo, Origin, Problem, Stack, Warning};
-use crate::md::{self, Array, Member, MemberState};
+use crate::md::{self, Array, Bad, Member, MemberState};
 use crate::pieces::Pieces;
 
 impl Stack {
@@ -30,12 +30,8 @@ impl Stack {
             array.members.iter().filter_map(|member| member.device).map(DeviceNo).collect();
         let depth = devices.iter().map(|no| self.depth(*no)).max().unwrap_or(0).saturating_add(1);
         let mut problems = Vec::new();
-        let mut used = Vec::new();
         let pieces = match array.pieces() {
-            Ok(pieces) => {
-                used = pieces.devices();
-                self.on_members(&array, &pieces, &mut problems)
-            }
+            Ok(pieces) => self.on_members(&array, &pieces, &mut problems),
             Err(refused) => Err(Problem::Array(refused)),
         };
         if !array.halves.is_empty() {
@@ -51,7 +47,7 @@ impl Stack {
         let device = self.add_and_open(Origin::Array(number), pieces, depth, progress);
         self.update(device, |d| {
             d.problems.extend(problems.into_iter().map(Arc::new));
-            d.warnings.extend(warnings(&array, &used));
+            d.warnings.extend(warnings(&array));
             d.below = devices;
         });
         for (other, _) in &array.others {
@@ -74,13 +70,50 @@ impl Stack {
                 Arc::default()
             } else {
                 let name = format!("missing-{}-{place}", array.id);
-                self.member_up_to(member, reach, &name, problems)?
+                let whole = self.member_up_to(member, reach, &name, problems)?;
+                self.without_bad_blocks(array, place, whole, problems)?
             });
             if reach > good_end(member) {
                 problems.extend(problem(array, place, member));
             }
         }
         self.put_over(pieces, &below)
+    }
+
+    /// The bytes of a member, with copies in the place of what it lists as bad.
+    fn without_bad_blocks(
+        &mut self,
+        array: &Array,
+        place: usize,
+        whole: Arc<Pieces>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Arc<Pieces>, Problem> {
+        let bad = array.bad_of(place, whole.size());
+        if bad.is_empty() {
+            return Ok(whole);
+        }
+        let (mut out, mut at, mut lost) = (Pieces::new(), 0, 0);
+        for Bad { range, copy } in bad {
+            out.push_slice(&whole, &(at..range.start)).map_err(Problem::Pieces)?;
+            let length = range.end - range.start;
+            let copy = copy.and_then(|(n, start)| Some((array.members.get(n)?, start)));
+            let (from, taken) = if let Some((other, start)) = copy {
+                (self.below(other.device, problems)?, start..start.saturating_add(length))
+            } else {
+                lost += length;
+                let name = format!("bad-{}-{place}", array.id);
+                (self.nothing(&name, whole.size())?, range.clone())
+            };
+            out.push_slice(&from, &taken).map_err(Problem::Pieces)?;
+            at = range.end;
+        }
+        out.push_slice(&whole, &(at..whole.size())).map_err(Problem::Pieces)?;
+        if lost > 0 {
+            let device = array.members.get(place).and_then(|member| member.device);
+            let devices = claimants(device, &[]);
+            problems.push(Problem::BadBlocks { array: array.id, place, bytes: lost, devices });
+        }
+        Ok(Arc::new(out))
     }
 
     /// The bytes of a member up to `reach`; what is not there, or not current, is missing.
@@ -130,8 +163,8 @@ fn problem(array: &Array, place: usize, member: &Member) -> Option<Problem> {
     })
 }
 
-/// What is to be said of an array that is read from the members `used`.
-fn warnings(array: &Array, used: &[usize]) -> Vec<Warning> {
+/// What is to be said of an array.
+fn warnings(array: &Array) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if array.has_copies() {
         for (place, member) in array.members.iter().enumerate() {
@@ -154,10 +187,12 @@ fn warnings(array: &Array, used: &[usize]) -> Vec<Warning> {
             warnings.push(Warning::CutMember { place });
         }
     }
-    if array.bad_blocks {
-        let mut read = used.iter().filter_map(|place| array.members.get(*place));
-        let is_read = read.any(|member| member.bad_blocks);
-        warnings.push(Warning::BadBlocks { is_read });
+    for place in 0..array.members.len() {
+        let bad = array.bad_of(place, u64::MAX);
+        if !bad.is_empty() && bad.iter().all(|bad| bad.copy.is_some()) {
+            let bytes = bad.iter().map(|bad| bad.range.end - bad.range.start).sum();
+            warnings.push(Warning::BadBlocks { place, bytes });
+        }
     }
     warnings
 }

@@ -87,6 +87,20 @@ pub enum Problem {
         /// The devices that say they are it.
         devices: Vec<DeviceNo>,
     },
+    /// A member of an array lists blocks as bad, and no other member holds a copy of them.
+    #[error(
+        "member {place} of the array {array} lists {bytes} bytes as bad of which no copy is there"
+    )]
+    BadBlocks {
+        /// The array.
+        array: ArrayId,
+        /// Its place.
+        place: usize,
+        /// How many bytes.
+        bytes: u64,
+        /// The device.
+        devices: Vec<DeviceNo>,
+    },
     /// Members of an array went on without each other.
     #[error("members of the array each went on without the others: {}", halves_listed(.halves))]
     Split {
@@ -208,14 +222,13 @@ pub enum Warning {
         /// The array's id.
         array: ArrayId,
     },
-    /// A member lists blocks that could not be read.
-    #[error(
-        "a member of the array lists blocks that could not be read{}",
-        if *.is_read { ": what is there may be older than the rest" } else { "; another copy is read" }
-    )]
+    /// A member lists blocks as bad of which there are copies.
+    #[error("member {place} of the array lists {bytes} bytes as bad: copies of them are read")]
     BadBlocks {
-        /// Whether it is read all the same.
-        is_read: bool,
+        /// Its place.
+        place: usize,
+        /// How many bytes.
+        bytes: u64,
     },
     /// The copy of a filesystem's superblock is not where it should be, on what was not put together.
     #[error("the {filesystem} on it has no copy of its superblock at {offset}", offset = Offset(*offset))]
@@ -271,6 +284,7 @@ impl Problem {
         match self {
             Self::PhysicalVolume { devices, .. }
             | Self::Member { devices, .. }
+            | Self::BadBlocks { devices, .. }
             | Self::Split { devices, .. }
             | Self::Contradiction { devices, .. } => devices,
             _ => &[],
@@ -300,6 +314,7 @@ impl Problem {
         match self {
             Self::PhysicalVolume { .. }
             | Self::Member { .. }
+            | Self::BadBlocks { .. }
             | Self::NoCopy { .. }
             | Self::ThinPool { .. }
             | Self::FilesystemCut { .. }

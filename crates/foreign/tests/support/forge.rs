@@ -102,13 +102,7 @@ impl Forged {
                 if self.failed >> disk & 1 == 0 { u16::try_from(disk).unwrap() } else { 0xfffe };
             put(256 + 2 * disk as usize, &role.to_le_bytes());
         }
-        let (words, rest) = b.as_chunks::<4>();
-        let mut sum: u64 = words.iter().map(|w| u64::from(u32::from_le_bytes(*w))).sum();
-        if let Some(half) = rest.first_chunk() {
-            sum += u64::from(u16::from_le_bytes(*half));
-        }
-        let folded = (sum & 0xffff_ffff) + (sum >> 32);
-        b[216..220].copy_from_slice(&folded.to_le_bytes()[..4]);
+        seal(&mut b);
         b
     }
 
@@ -145,6 +139,18 @@ impl Forged {
         w[38] = u32::try_from((sum & 0xffff_ffff) + (sum >> 32)).unwrap();
         w.iter().flat_map(|w| w.to_le_bytes()).collect()
     }
+}
+
+/// Gives a superblock of version 1 its checksum.
+pub(crate) fn seal(superblock: &mut [u8]) {
+    superblock[216..220].fill(0);
+    let (words, rest) = superblock.as_chunks::<4>();
+    let mut sum: u64 = words.iter().map(|w| u64::from(u32::from_le_bytes(*w))).sum();
+    if let Some(half) = rest.first_chunk() {
+        sum += u64::from(u16::from_le_bytes(*half));
+    }
+    let folded = (sum & 0xffff_ffff) + (sum >> 32);
+    superblock[216..220].copy_from_slice(&folded.to_le_bytes()[..4]);
 }
 
 /// What two members get of a volume that is striped over them.
