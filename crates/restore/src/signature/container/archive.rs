@@ -26,7 +26,7 @@ pub(super) const FORMATS: &[Format] = &[
 ];
 
 /// A header of 512 bytes whose sum it gives itself in octal digits, the field counted as blanks: of
-/// ustar, GNU and those before them.
+/// ustar, GNU and those before them. Some of the oldest add up signed bytes (`tar(5)`).
 fn tar(probe: &Probe<'_>) -> bool {
     let header: Option<[u8; 512]> = probe.bytes(0);
     header.is_some_and(|header| {
@@ -34,10 +34,13 @@ fn tar(probe: &Probe<'_>) -> bool {
         let (field, after) = rest.split_at(8);
         let text = field.split(|byte| matches!(byte, 0)).next().unwrap_or(field);
         let claimed = std::str::from_utf8(text).ok().map(str::trim);
-        let claimed = claimed.and_then(|digits| u32::from_str_radix(digits, 8).ok());
-        let sum: u32 = before.iter().chain(after).copied().map(u32::from).sum();
+        let claimed = claimed.and_then(|digits| i32::from_str_radix(digits, 8).ok());
+        let bytes = || before.iter().chain(after).copied();
+        let is_sum = |sum: i32| claimed == Some(sum + 8 * i32::from(b' '));
         // No byte but those of the field adds up to blanks only.
-        sum > 0 && claimed == Some(sum + 8 * u32::from(b' '))
+        bytes().any(|byte| byte != 0)
+            && (is_sum(bytes().map(i32::from).sum())
+                || is_sum(bytes().map(|byte| i32::from(byte.cast_signed())).sum()))
     })
 }
 

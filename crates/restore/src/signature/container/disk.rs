@@ -2,6 +2,8 @@
 
 use super::{Format, Probe, magic, own};
 
+/// How much padding may stand behind what stands at the end, in bytes.
+const TAIL: u64 = 64 << 10;
 const QEMU: &str = "qemu-img convert -O raw makes a raw copy of it";
 const VDI: &[u8; 4] = b"\x7f\x10\xda\xbe";
 const EWF: &str = "ewfexport -f raw, or ewfmount, gives the disk in it";
@@ -127,7 +129,8 @@ fn vmdk_descriptor(probe: &Probe<'_>) -> bool {
 
 /// A footer, which those that grow have at the beginning, too: with its own checksum, the complement
 /// of the sum of its other bytes (Virtual Hard Disk Image Format Specification, 1.0). The raw disk in
-/// front of a footer says all that a disk says. Some old footers have a byte less.
+/// front of a footer says all that a disk says. Some old footers have a byte less, and what copies a file in
+/// large blocks may pad it behind its footer.
 fn vhd(probe: &Probe<'_>) -> bool {
     const FOOTER: usize = 512;
     const FIXED: u32 = 2;
@@ -143,9 +146,28 @@ fn vhd(probe: &Probe<'_>) -> bool {
         // Where a fixed one was written onto a larger device, its footer is not at the end.
         kind(at, len).filter(|kind| *kind != FIXED || size == at)
     };
+    let is_padded = |at: u64| {
+        let size = probe.bytes(at + 48).map(u64::from_be_bytes);
+        size == Some(at) && kind(at, FOOTER) == Some(FIXED)
+    };
     kind(0, FOOTER).is_some_and(|kind| kind != FIXED)
         || at_end(FOOTER).is_some()
         || at_end(FOOTER - 1).is_some()
+        || in_tail(probe, b"conectix").any(is_padded)
+}
+
+/// The sectors near the end that begin like this.
+fn in_tail(probe: &Probe<'_>, magic: &'static [u8]) -> impl Iterator<Item = u64> {
+    const SECTOR: usize = 512;
+    let from = probe.len().saturating_sub(TAIL).next_multiple_of(SECTOR as u64);
+    let len = usize::try_from(probe.len().saturating_sub(from)).unwrap_or(0);
+    let tail = probe.block(from, len).unwrap_or_default();
+    let sectors = tail.chunks_exact(SECTOR).enumerate();
+    let found: Vec<u64> = sectors
+        .filter(|(_, sector)| sector.starts_with(magic))
+        .map(|(number, _)| from + (number * SECTOR) as u64)
+        .collect();
+    found.into_iter()
 }
 
 /// `block/vdi.c` of QEMU: a text, then signature and version.

@@ -1,13 +1,13 @@
 //! Snapshots of this project, and what is left of one that lost its beginning or its end.
 
 use memchr::memmem;
-use snapfmt::{FOOTER_BYTES, HEADER_LEN, PROJECT_MAGIC, is_frame_header};
+use snapfmt::{ChunkSize, FOOTER_BYTES, HEADER_LEN, PROJECT_MAGIC, is_frame_header};
 
 use super::{Format, Probe, magic};
 
-/// How far the next frame may be from a place where the file was cut, in bytes: a few chunks of the
-/// usual size that do not compress.
-const REACH: u64 = 2 << 20;
+/// How far the next frame may be from a place where the file was cut, in bytes: the longest chunk, which may
+/// not compress, and what is around it.
+const REACH: u64 = ChunkSize::MAX.bytes() as u64 + (1 << 20);
 /// How much is searched at once, in bytes.
 const STEP: usize = 256 << 10;
 /// Where the project's magic is in a frame's header.

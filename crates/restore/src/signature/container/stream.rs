@@ -18,14 +18,13 @@ pub(super) const FORMATS: &[Format] = &[
     magic("lrzip stream", "lrzip -d gives what is in it", |p| p.has(0, b"LRZI\0")),
     magic("snappy stream", "snzip -dc gives what is in it", |p| p.has(0, b"\xff\x06\0\0sNaPpY")),
     magic("compress stream", "gzip -dc gives what is in it", |p| p.has(0, b"\x1f\x9d\x90")),
-    magic("encrypted PGP message", "gpg -d gives what is in it", |p| {
-        p.has(0, b"-----BEGIN PGP MESSAGE-----")
-    }),
+    magic("encrypted PGP message", "gpg -d gives what is in it", |p| p.has(0, b"-----BEGIN PGP ")),
     magic("stream encrypted by openssl", "openssl enc -d gives what is in it", |p| {
-        p.has(0, b"Salted__")
+        // The same in Base64 begins like this.
+        p.has(0, b"Salted__") || p.has(0, b"U2FsdGVkX1")
     }),
     magic("stream encrypted by age", "age -d gives what is in it", |p| {
-        p.has(0, b"age-encryption.org/v1\n")
+        p.has(0, b"age-encryption.org/v1\n") || p.has(0, b"-----BEGIN AGE ENCRYPTED FILE-----")
     }),
     magic("btrfs send stream", "btrfs receive takes it", |p| p.has(0, b"btrfs-stream\0")),
     magic("ZFS send stream", "zfs receive takes it", |p| {

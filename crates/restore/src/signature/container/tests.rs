@@ -37,7 +37,7 @@ fn tar(magic: &[u8]) -> [u8; 512] {
 }
 
 /// Formats by a word of their names, and bytes that they begin with.
-const HEADS: [(&str, &[u8]); 60] = [
+const HEADS: [(&str, &[u8]); 63] = [
     ("qcow2", b"QFI\xfb\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10"),
     ("qcow2", b"QFI\xfb\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09"),
     ("qcow2 image of a form", b"QFI\xfb\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10"),
@@ -90,7 +90,10 @@ const HEADS: [(&str, &[u8]); 60] = [
     ("lzip", b"LZIP\x01\x0c"),
     ("lzop", b"\x89LZO\0\x0d\x0a\x1a\x0a"),
     ("PGP", b"-----BEGIN PGP MESSAGE-----"),
+    ("PGP", b"-----BEGIN PGP PUBLIC KEY"),
     ("openssl", b"Salted__"),
+    ("openssl", b"U2FsdGVkX1"),
+    ("age", b"-----BEGIN AGE ENCRYPTED FILE-----\n"),
     ("btrfs send", b"btrfs-stream\0"),
     ("ZFS send", b"\0\0\0\0\0\0\0\0\xac\xcb\xba\xf5\x02\0\0\0"),
     ("xfsdump", b"xFSdump0"),
@@ -128,6 +131,13 @@ fn every_format_by_its_first_bytes() {
     for magic in [&b"ustar\x0000"[..], b"ustar  \0", b""] {
         assert_eq!(noun(&file(LEN, &[(0, &tar(magic))])), Some("tar archive"));
     }
+    // The bytes of a name that is not ASCII count as negative numbers.
+    let mut signed = tar(b"");
+    signed[..2].copy_from_slice(b"\xc3\xbc");
+    signed[148..156].fill(b' ');
+    let sum: i32 = signed.iter().map(|byte| i32::from(byte.cast_signed())).sum();
+    signed[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    assert_eq!(noun(&file(LEN, &[(0, &signed)])), Some("tar archive"));
     let mut other = tar(b"ustar\x0000");
     other[0] ^= 1;
     assert_eq!(noun(&file(LEN, &[(0, &other)])), None);
@@ -148,6 +158,15 @@ fn what_ends_like_an_image() {
     let mut broken = footer(2, size);
     broken[70] ^= 1;
     assert_eq!(fixed(&broken), None);
+    // What pads the file moves the footer away from its end.
+    for padding in [512, 4096, (64 << 10) - 512] {
+        let padded = |by: usize| {
+            let (len, at) = (LEN + by, (at, &footer(2, size)[..]));
+            noun(&file(len, &[disk, end, at]))
+        };
+        assert_eq!(padded(padding), Some("VHD image"), "{padding}");
+        assert_eq!(padded(padding + 1), Some("VHD image").filter(|_| padding < 60 << 10));
+    }
     let dynamic = footer(3, 1 << 40);
     assert_eq!(noun(&file(LEN, &[(0, &dynamic)])), Some("VHD image"));
     let dmg = file(LEN, &[disk, end, (at, b"koly\0\0\0\x04\0\0\x02\0")]);
