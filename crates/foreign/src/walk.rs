@@ -1,7 +1,7 @@
 //! One walk over a tree of files, for all formats at once. Symbolic links below what was named are
 //! not followed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 
 use restore::catalog::{is_called_snapshot, is_unfinished_capture};
 
-use crate::backup::{Fault, FileFault};
+use crate::backup::{Fault, FileFault, Warning};
 use crate::limits::Limits;
 use crate::within::{home, named};
+
+/// How many links are kept, to see where they lead.
+const MAX_LINKS: usize = 1 << 16;
 
 /// What looks for the backups of one format.
 pub(crate) trait Finder {
@@ -33,6 +36,37 @@ pub(crate) struct Walked {
     pub faults: Vec<FileFault>,
     /// Snapshot files, and whatever else was named and is of no format that is known.
     pub snapshots: Vec<PathBuf>,
+    /// What may be, or lead to, a snapshot file and is not looked into.
+    pub strange: Strange,
+}
+
+/// What is not looked into, the first of each kind with the number of the others.
+#[derive(Default)]
+pub(crate) struct Strange(BTreeMap<&'static str, (PathBuf, u64)>);
+
+impl Strange {
+    fn add(&mut self, path: PathBuf, why: &'static str) {
+        match self.0.get_mut(why) {
+            Some((first, more)) => {
+                *more += 1;
+                if path < *first {
+                    *first = path;
+                }
+            }
+            None => drop(self.0.insert(why, (path, 0))),
+        }
+    }
+
+    pub(crate) fn into_warnings(self) -> impl Iterator<Item = Warning> {
+        self.0.into_iter().map(|(why, (path, more))| Warning::NotUsed { path, more, why })
+    }
+}
+
+/// Whether a file is called like a snapshot file that a program or a user has renamed.
+fn is_renamed_snapshot(name: &OsStr) -> bool {
+    let end = Path::new(name).extension();
+    end.is_some_and(|end| end.eq_ignore_ascii_case("snap"))
+        || name.to_string_lossy().to_ascii_lowercase().contains(".snap.")
 }
 
 /// A file by its name.
@@ -50,8 +84,9 @@ impl Found<'_> {
 
 /// Shows every regular file under `paths` to `finder` but for those that are called like snapshot files.
 pub(crate) fn walk(paths: &[PathBuf], limits: &Limits, finder: &mut dyn Finder) -> Walked {
-    let walked = Walked { faults: Vec::new(), snapshots: Vec::new() };
-    let mut walk = Walk { left: limits.files, seen: HashSet::new(), walked, finder };
+    let walked = Walked { faults: Vec::new(), snapshots: Vec::new(), strange: Strange::default() };
+    let (seen, links) = (HashSet::new(), Vec::new());
+    let mut walk = Walk { left: limits.files, seen, links, walked, finder };
     let is_directory = |path: &&PathBuf| fs::metadata(path).is_ok_and(|m| m.is_dir());
     // A file that is named as well as found counts once, so directories go first.
     let (directories, files): (Vec<_>, Vec<_>) = paths.iter().partition(is_directory);
@@ -61,6 +96,7 @@ pub(crate) fn walk(paths: &[PathBuf], limits: &Limits, finder: &mut dyn Finder) 
     for file in files {
         walk.named(file);
     }
+    walk.name_links();
     walk.walked
 }
 
@@ -68,6 +104,8 @@ struct Walk<'w> {
     left: u64,
     /// Directories by device and inode.
     seen: HashSet<(u64, u64)>,
+    /// Links that lead to a directory, or to nothing.
+    links: Vec<PathBuf>,
     walked: Walked,
     finder: &'w mut dyn Finder,
 }
@@ -111,6 +149,16 @@ impl Walk<'_> {
                 continue;
             }
             let name = entry.file_name();
+            if is_renamed_snapshot(&name) {
+                let why = "it is called like a snapshot file that was renamed or packed: give \
+                           its own path, or unpack it";
+                self.walked.strange.add(entry.path(), why);
+                continue;
+            }
+            if kind.is_symlink() && self.links.len() < MAX_LINKS {
+                let leads_on = fs::metadata(entry.path()).map_or(true, |meta| meta.is_dir());
+                self.links.extend(leads_on.then(|| entry.path()));
+            }
             let text = name.to_string_lossy();
             let found = Found { directory: path, name: &text };
             if name.to_str().is_none() {
@@ -124,6 +172,18 @@ impl Walk<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Names the links that lead to no directory of the walk.
+    fn name_links(&mut self) {
+        for link in std::mem::take(&mut self.links) {
+            let why = match fs::metadata(&link) {
+                Ok(meta) if self.seen.contains(&(meta.dev(), meta.ino())) => continue,
+                Ok(_) => "it is a link to a directory, which is not followed: give its path, too",
+                Err(_) => "it is a link that leads nowhere",
+            };
+            self.walked.strange.add(link, why);
+        }
     }
 
     /// Names a directory that is called like a file of the format. A number alone is no such name: whole backups

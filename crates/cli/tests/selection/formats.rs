@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_set_in_two_formats_is_not_chosen", &[], twice),
         trial("a_dump_of_unknown_time_may_be_meant", &[], timeless),
         trial("latest_sound_reads_dumps_too", &[], sound_dump),
+        trial("files_that_may_be_snapshots_are_named", &[], strange_names),
     ]
 }
 
@@ -188,4 +189,38 @@ fn sound_dump() -> Outcome {
     let report = restore("--latest-sound").json()?;
     ensure!(report["set_id"] == "dsnap-d", "{report}");
     Ok(())
+}
+
+/// Files that may be snapshots and are not read are named, and so is what a link hides.
+fn strange_names() -> Outcome {
+    let lineage = Lineage::of(2)?;
+    let elsewhere = lineage.scratch.dir("elsewhere")?;
+    std::fs::rename(lineage.sets.join(lineage.id(1)), elsewhere.join(lineage.id(1)))?;
+    let newest = elsewhere.join(lineage.id(1)).join("0-vol-a.snap");
+    for name in ["0-vol-a.SNAP", "0-vol-a.snap.1", "0-vol-a.snap.gz"] {
+        let path = lineage.sets.join(name);
+        std::fs::copy(&newest, &path)?;
+        is_named(&lineage, name)?;
+        std::fs::remove_file(path)?;
+    }
+    for target in [&elsewhere, &lineage.scratch.path("nowhere")] {
+        let link = lineage.sets.join("linked");
+        std::os::unix::fs::symlink(target, &link)?;
+        is_named(&lineage, "linked")?;
+        std::fs::remove_file(link)?;
+    }
+    // A link to what is found anyhow is no news.
+    std::os::unix::fs::symlink(lineage.id(0), lineage.sets.join("latest"))?;
+    let ran = lineage.restore().succeeds()?;
+    ensure!(!ran.stderr.contains("latest"), "{}", ran.describe());
+    Ok(())
+}
+
+fn is_named(lineage: &Lineage, name: &str) -> Outcome {
+    let path = lineage.sets.join(name).display().to_string();
+    for call in [lineage.restore(), Call::new("list").arg(&lineage.sets)] {
+        let ran = call.succeeds()?;
+        ensure!(ran.stderr.contains(&path), "{path} is not named\n{}", ran.describe());
+    }
+    Ok(std::fs::remove_file(lineage.target())?)
 }

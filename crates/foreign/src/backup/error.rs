@@ -197,6 +197,26 @@ pub enum Fault {
         /// What it is.
         what: &'static str,
     },
+    /// It is all that is found of a snapshot, and cannot be used.
+    #[error("is all that is found of snapshot {snapshot}, and is not used: {why}")]
+    NoDump {
+        /// The snapshot.
+        snapshot: Name,
+        /// Why.
+        why: &'static str,
+    },
+    /// Two descriptions give a snapshot different states.
+    #[error("says that snapshot {snapshot} is {found:?}, and {other} says {expected:?}", other = other.display())]
+    OtherState {
+        /// The snapshot.
+        snapshot: Name,
+        /// Its state.
+        found: Box<str>,
+        /// The state in the other document.
+        expected: Box<str>,
+        /// The other document.
+        other: PathBuf,
+    },
     /// What should be the answer beside a block has no checksum.
     #[error("is no answer of get-snapshot-block with a Checksum")]
     NoChecksum,

@@ -32,6 +32,8 @@ pub(super) struct Dump {
     /// A directory of it.
     pub path: PathBuf,
     content: Content,
+    /// What else there is of the snapshot, and is not used.
+    unused: Vec<Warning>,
 }
 
 enum Content {
@@ -66,12 +68,12 @@ impl Dump {
         }
         let lists = Lists { full, changes, is_at_home };
         let made = Self::of_folders(id, lists, folders, described, roots, limits);
-        let mut dumps = Vec::new();
+        let (mut dumps, mut unused) = (Vec::new(), Vec::new());
         for dump in proxy {
             match dump {
                 Ok(dump) => dumps.push(dump),
                 // Blocks with a list are whole without it.
-                Err(_) if matches!(made, Some(Ok(_))) => {}
+                Err(fault) if matches!(made, Some(Ok(_))) => unused.push(bad_twin(&fault)),
                 Err(fault) => return Some(Err(vec![fault.into()])),
             }
         }
@@ -81,7 +83,7 @@ impl Dump {
                 let made = Self::of_proxy(id, dump, others, described);
                 Some(made.map_err(|fault| vec![fault.into()]))
             }
-            (made, _) => made,
+            (made, _) => made.map(|made| Ok(Self { unused, ..made? })),
         }
     }
 
@@ -121,7 +123,7 @@ impl Dump {
     }
 
     fn of(id: &Name, size: u64, path: PathBuf, content: Content) -> Self {
-        Self { id: id.clone(), size, path, content }
+        Self { id: id.clone(), size, path, content, unused: Vec::new() }
     }
 
     fn of_blocks(
@@ -302,6 +304,12 @@ fn choose(
     }
 }
 
+/// A word on runs of blocks that cannot be used, where the snapshot's blocks can.
+fn bad_twin(fault: &FileFault) -> Warning {
+    let why = "it is not as runs of blocks must be; the snapshot is read from its blocks";
+    Warning::NotUsed { path: fault.path.clone(), more: 0, why }
+}
+
 /// The size that a description gives, if it is another one.
 fn other_size(found: u64, described: Option<u64>) -> Option<Fault> {
     let expected = described.filter(|expected| *expected != found)? >> 30;
@@ -366,7 +374,10 @@ impl Line {
 
     /// What should be known of what it is made of.
     pub(super) fn warnings(&self) -> Vec<Warning> {
-        self.layers.iter().filter_map(|layer| layer.warning()).collect()
+        self.layers
+            .iter()
+            .flat_map(|dump| dump.unused.iter().cloned().chain(dump.warning()))
+            .collect()
     }
 }
 

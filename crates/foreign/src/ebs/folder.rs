@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::answer::{Answer, Kind};
 use super::describe::Described;
@@ -41,7 +42,8 @@ pub(super) struct Folder {
     /// Files that must be such segments, and whose names say nothing.
     pub no_segments: Vec<FileFault>,
     pub pages: Vec<PageFile>,
-    pub described: Vec<Described>,
+    /// Descriptions, and the documents that they stand in.
+    pub described: Vec<(Arc<Path>, Described)>,
     /// Entries of descriptions that cannot be used.
     pub bad_entries: Vec<FileFault>,
     /// Documents with descriptions after which more follow.
@@ -71,7 +73,8 @@ impl Folder {
                         self.going_on.push(path.to_owned());
                     }
                     self.has_end |= !goes_on;
-                    self.described.extend(snapshots);
+                    let document: Arc<Path> = path.into();
+                    self.described.extend(snapshots.into_iter().map(|one| (document.clone(), one)));
                     let fault = |(place, why)| FileFault::new(path, Fault::Entry { place, why });
                     self.bad_entries.extend(bad.into_iter().map(fault));
                 }
@@ -145,8 +148,22 @@ impl Folder {
 
     /// The one snapshot that is described here.
     pub(super) fn only_described(&self) -> Option<Name> {
-        let first = &self.described.first()?.snapshot_id;
-        self.described.iter().all(|d| d.snapshot_id == *first).then(|| first.clone())
+        let first = &self.described.first()?.1.snapshot_id;
+        self.described.iter().all(|(_, d)| d.snapshot_id == *first).then(|| first.clone())
+    }
+
+    /// What is not used here and is a snapshot's, by its own name or that of the directory: where nothing else
+    /// of the snapshot is there, it is all there is of a dump.
+    pub(super) fn unusable(&self, own: &[Name]) -> Vec<(Name, FileFault)> {
+        let of = |(path, why): &(PathBuf, &'static str)| {
+            let name = path.file_name().map(|name| snapshots_in(&name.to_string_lossy()));
+            // A log or a checksum is called like a snapshot, too.
+            let said = name.unwrap_or_default().pop().filter(|_| *why != NOTHING_KNOWN);
+            let snapshot = said.or_else(|| own.last().cloned())?;
+            let fault = Fault::NoDump { snapshot: snapshot.clone(), why };
+            Some((snapshot, FileFault::new(path, fault)))
+        };
+        self.unused.iter().filter_map(of).collect()
     }
 
     /// A word on everything that is not used, one for each reason.

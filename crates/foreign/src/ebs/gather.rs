@@ -1,7 +1,8 @@
 //! Directories → what there is of each snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::answer::Kind;
 use super::describe::Described;
@@ -35,7 +36,7 @@ pub(super) struct Parts {
 
 /// A description and where it stands.
 pub(super) struct DescribedIn {
-    pub path: PathBuf,
+    pub path: Arc<Path>,
     pub snapshot: Described,
     /// The document ends with a `NextToken`, and what follows is not there.
     pub unfinished: Option<PathBuf>,
@@ -49,6 +50,8 @@ pub(super) struct Snapshots<'l> {
     pub described: Vec<DescribedIn>,
     pub warnings: Vec<Warning>,
     pub evidence: Vec<PathBuf>,
+    /// What is not used and is a snapshot's by its name.
+    pub unusable: BTreeMap<Name, FileFault>,
 }
 
 impl Parts {
@@ -76,14 +79,21 @@ impl Parts {
 }
 
 /// The snapshot that a file's name says.
-fn named(path: &std::path::Path) -> Option<Name> {
+fn named(path: &Path) -> Option<Name> {
     snapshots_in(&path.file_name()?.to_string_lossy()).pop()
 }
 
 impl<'l> Snapshots<'l> {
     pub(super) fn new(roots: Roots, limits: &'l Limits) -> Self {
-        let (parts, described, warnings) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { roots, limits, parts, described, warnings, evidence: Vec::new() }
+        Self {
+            roots,
+            limits,
+            parts: BTreeMap::new(),
+            described: Vec::new(),
+            warnings: Vec::new(),
+            evidence: Vec::new(),
+            unusable: BTreeMap::new(),
+        }
     }
 
     pub(super) fn add(&mut self, mut folder: Folder, unreadable: &mut Vec<FileFault>) {
@@ -123,6 +133,9 @@ impl<'l> Snapshots<'l> {
                 None => unreadable.push(fault),
             }
         }
+        for (snapshot, fault) in folder.unusable(&own) {
+            self.unusable.entry(snapshot).or_insert(fault);
+        }
         let warnings = folder.warnings();
         match id.as_ref().and_then(|id| self.parts.get_mut(id)) {
             Some(parts) => parts.warnings.extend(warnings),
@@ -142,8 +155,8 @@ impl<'l> Snapshots<'l> {
 
     fn descriptions(&mut self, folder: &mut Folder, unreadable: &mut Vec<FileFault>) {
         let unfinished = folder.going_on.iter().min().filter(|_| !folder.has_end).cloned();
-        for snapshot in std::mem::take(&mut folder.described) {
-            let (path, unfinished) = (folder.path.clone(), unfinished.clone());
+        for (path, snapshot) in std::mem::take(&mut folder.described) {
+            let unfinished = unfinished.clone();
             self.described.push(DescribedIn { path, snapshot, unfinished });
         }
         unreadable.append(&mut folder.bad_entries);

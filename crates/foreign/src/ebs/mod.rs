@@ -45,8 +45,9 @@ const BLOCK_LEN: u32 = 512 << 10;
 pub(crate) fn find(paths: &[PathBuf], limits: &Limits) -> (Backups, Vec<PathBuf>) {
     let roots = Roots::of(paths);
     let mut tree = find::Tree::new(roots, limits);
-    let Walked { faults: mut unreadable, snapshots } = walk(paths, limits, &mut tree);
-    let found = tree.finish(&mut unreadable);
+    let Walked { faults: mut unreadable, snapshots, strange } = walk(paths, limits, &mut tree);
+    let mut found = tree.finish(&mut unreadable);
+    found.warnings.extend(strange.into_warnings());
     (sets::sets(found, unreadable, limits), snapshots)
 }
 

@@ -52,6 +52,8 @@ pub(super) fn join(pages: &[PageFile], limits: &Limits) -> Result<List, Problem>
     if whole.is_ok() {
         return whole;
     }
+    // Lists that are whole each by itself are of one volume all the same.
+    volume_size(&pages.iter().collect::<Vec<_>>(), limits)?;
     let mut rows: BTreeMap<String, Vec<&PageFile>> = BTreeMap::new();
     for page in pages {
         rows.entry(page_number(&page.name()).0.to_owned()).or_default().push(page);

@@ -2,6 +2,7 @@
 //! tie its snapshots together; any other snapshot is a set of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -57,8 +58,8 @@ pub(super) fn sets(
     mut unreadable: Vec<FileFault>,
     limits: &Limits,
 ) -> Backups {
-    let Snapshots { roots, parts, described, mut warnings, evidence, .. } = found;
-    let mut all = descriptions(described);
+    let Snapshots { roots, parts, described, mut warnings, evidence, unusable, .. } = found;
+    let mut all = descriptions(described, limits);
     let mut dumps = Dumps::new();
     let mut unused = BTreeMap::new();
     for (id, mut parts) in parts {
@@ -66,14 +67,15 @@ pub(super) fn sets(
             unreadable.append(&mut parts.broken);
         }
         unused.insert(id.clone(), std::mem::take(&mut parts.warnings));
-        let said = all.get(&id).and_then(|(d, ..)| d.volume_size);
-        let size = said.and_then(|said| gib(said, limits).ok());
+        let size = all.get(&id).and_then(|known| known.size(limits));
         let alone = parts.list();
         match Dump::new(&id, parts, size, &roots, limits) {
             Some(dump) => drop(dumps.insert(id, dump.map(Arc::new))),
             None => warnings.extend(alone.map(|path| Warning::ListAlone { path })),
         }
     }
+    let is_all = |(id, _): &(Name, FileFault)| !dumps.contains_key(id) && !all.contains_key(id);
+    unreadable.extend(unusable.into_iter().filter(is_all).map(|(_, fault)| fault));
     let lost = lost(&dumps);
     let ids: BTreeSet<Name> = all.keys().chain(dumps.keys()).cloned().collect();
     let mut ties: BTreeMap<Tie, Vec<Snapshot>> = BTreeMap::new();
@@ -96,31 +98,66 @@ pub(super) fn sets(
     Backups { sets, unreadable, warnings, evidence }
 }
 
-type Descriptions = BTreeMap<Name, (Described, Option<Missing>, Vec<Problem>)>;
+/// What is known of a snapshot by its descriptions.
+struct Known {
+    described: Described,
+    /// The first document that describes it.
+    path: Arc<Path>,
+    /// Where its description ends without being whole.
+    unfinished: Option<Missing>,
+    problems: Vec<Problem>,
+}
+
+impl Known {
+    /// The size of its volume in bytes.
+    fn size(&self, limits: &Limits) -> Option<u64> {
+        gib(self.described.volume_size?, limits).ok()
+    }
+
+    fn compare(&mut self, other: &DescribedIn) {
+        let (found, id) = (&other.snapshot, &self.described.snapshot_id);
+        if identity(&self.described) != identity(found) {
+            let fault = Fault::Contradicts { other: self.path.to_path_buf(), about: id.clone() };
+            self.problems.push(FileFault::new(&other.path, fault).into());
+        }
+        if let (Some(expected), Some(state)) = (&self.described.state, &found.state)
+            && is_unfinished(&self.described) != is_unfinished(found)
+        {
+            let fault = Fault::OtherState {
+                snapshot: id.clone(),
+                found: state.clone(),
+                expected: expected.clone(),
+                other: self.path.to_path_buf(),
+            };
+            self.problems.push(FileFault::new(&other.path, fault).into());
+        }
+        // That it may not be whole is said once.
+        if self.described.state.is_none() || is_unfinished(&self.described) {
+            self.described.state = found.state.clone().or(self.described.state.take());
+        }
+    }
+}
+
+type Descriptions = BTreeMap<Name, Known>;
 
 /// One description for each snapshot; a snapshot may be described in several documents.
-fn descriptions(found: Vec<DescribedIn>) -> Descriptions {
+fn descriptions(found: Vec<DescribedIn>, limits: &Limits) -> Descriptions {
     let mut all = Descriptions::new();
-    let mut paths = BTreeMap::new();
-    for DescribedIn { path, snapshot, unfinished } in found {
-        let unfinished = unfinished.map(|path| Missing::NextPage { path });
-        let id = snapshot.snapshot_id.clone();
-        let Some((known, open, problems)) = all.get_mut(&id) else {
-            paths.insert(id.clone(), path);
-            all.insert(id, (snapshot, unfinished, Vec::new()));
+    for other in found {
+        let id = other.snapshot.snapshot_id.clone();
+        if let Some(known) = all.get_mut(&id) {
+            known.compare(&other);
+            if other.unfinished.is_none() {
+                known.unfinished = None;
+            }
             continue;
-        };
-        if identity(known) != identity(&snapshot) {
-            let other = paths.get(&id).cloned().unwrap_or_default();
-            let fault = Fault::Contradicts { other, about: id };
-            problems.push(FileFault::new(&path, fault).into());
         }
-        if !is_unfinished(&snapshot) {
-            known.state.clone_from(&snapshot.state);
-        }
-        if unfinished.is_none() {
-            *open = None;
-        }
+        let DescribedIn { path, snapshot: described, unfinished } = other;
+        let size = described.volume_size.map(|size| gib(size, limits));
+        let fault = size.and_then(Result::err).map(|fault| FileFault::new(&path, fault).into());
+        let unfinished = unfinished.map(|path| Missing::NextPage { path });
+        let problems = fault.into_iter().collect();
+        all.insert(id, Known { described, path, unfinished, problems });
     }
     all
 }
@@ -139,20 +176,21 @@ fn is_unfinished(of: &Described) -> bool {
 impl Snapshot {
     fn new(
         id: &Name,
-        described: Option<(Described, Option<Missing>, Vec<Problem>)>,
+        known: Option<Known>,
         dumps: &Dumps,
         lost: Option<&Lost>,
         limits: &Limits,
     ) -> Self {
-        let (described, unfinished, mut problems) = match described {
-            Some((described, unfinished, problems)) => (Some(described), unfinished, problems),
+        let mut size = known.as_ref().and_then(|known| known.size(limits));
+        let (described, unfinished, mut problems) = match known {
+            Some(Known { described, unfinished, problems, .. }) => {
+                (Some(described), unfinished, problems)
+            }
             None => (None, None, Vec::new()),
         };
         let volume_id = described.as_ref().and_then(|d| d.volume_id.clone()).or_else(|| volume(id));
         let Some(volume_id) = volume_id else { unreachable!("a snapshot's id is short and plain") };
         let (mut warnings, mut path, mut stored, mut is_incremental) = (vec![], None, None, false);
-        let said = described.as_ref().and_then(|d| d.volume_size);
-        let mut size = said.and_then(|said| gib(said, limits).ok());
         if let Some(state) = described.as_ref().filter(|d| is_unfinished(d)) {
             let (snapshot, state) = (id.clone(), state.state.clone().unwrap_or_default());
             problems.push(Missing::Rest { snapshot, state }.into());

@@ -12,6 +12,7 @@ mod refused;
 mod sample;
 mod sets;
 mod tree;
+mod unusable;
 
 use std::path::Path;
 
