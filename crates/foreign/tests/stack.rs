@@ -146,3 +146,53 @@ fn a_damaged_copy_of_metadata_is_noted() {
     let volume = stack.volume(&Choice::default(), false).unwrap();
     assert_eq!(sha256_of(volume), sha256_of(whole));
 }
+
+/// The metadata of a disk as lvm2 writes it for a group that did without the physical volume `name`.
+fn without(disk: &Bytes, name: &str) -> Bytes {
+    const HEADER: usize = 4096;
+    let mut disk = (**disk).clone();
+    let word = |at: usize| u64::from_le_bytes(disk[HEADER + at..][..8].try_into().unwrap());
+    let (start, len) =
+        (HEADER + usize::try_from(word(40)).unwrap(), usize::try_from(word(48)).unwrap());
+    let text = String::from_utf8(disk[start..start + len].to_vec()).unwrap();
+    let at = text.find(&format!("{name} {{")).unwrap();
+    let flags = "status = [\"ALLOCATABLE\"]\nflags = []";
+    let missing = "status = []\nflags = [\"MISSING\"]    ";
+    let changed = text[..at].to_owned() + &text[at..].replacen(flags, missing, 1);
+    assert!(changed != text && changed.len() == len);
+    disk[start..start + len].copy_from_slice(changed.as_bytes());
+    let sum = crc(changed.as_bytes()).to_le_bytes();
+    disk[HEADER + 56..HEADER + 60].copy_from_slice(&sum);
+    let sum = crc(&disk[HEADER + 4..HEADER + 512]).to_le_bytes();
+    disk[HEADER..HEADER + 4].copy_from_slice(&sum);
+    Arc::new(disk)
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0xf597_a6cf, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            if sum & 1 == 0 { sum >> 1 } else { sum >> 1 ^ 0xedb8_8320 }
+        })
+    })
+}
+
+/// It is there again, and up to date as far as metadata goes; what was written meanwhile it does not have.
+#[test]
+fn a_physical_volume_that_its_group_did_without() {
+    let disks = disks("lvm2/linear-3pv", "gen1");
+    let said = |disks: &[(String, Bytes)]| {
+        let stack = stack(disks);
+        let no = stack.choose(&lv("vg_lin/data")).unwrap();
+        let hash = sha256_of(stack.volume(&lv("vg_lin/data"), false).unwrap());
+        let remarks = stack.remarks(no).iter().map(ToString::to_string).collect::<Vec<_>>();
+        (hash, remarks)
+    };
+    let (hash, remarks) = said(&disks);
+    assert!(remarks.is_empty(), "{remarks:?}");
+    let flagged: Vec<_> =
+        disks.iter().map(|(name, disk)| (name.clone(), without(disk, "pv1"))).collect();
+    let (again, remarks) = said(&flagged);
+    assert_eq!(again, hash);
+    let [remark] = remarks.as_slice() else { panic!("{remarks:?}") };
+    assert!(remark.contains("physical volume pv1 was missing when"), "{remark}");
+}

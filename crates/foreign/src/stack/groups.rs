@@ -76,9 +76,13 @@ impl Stack {
             volumes.push(no);
         }
         for (pv, member) in group.vg.physical_volumes.iter().zip(&group.members) {
-            if let (Some(no), PvState::Short { size, needed }) = (member.device, &member.state) {
+            let Some(no) = member.device.map(DeviceNo) else { continue };
+            if let PvState::Short { size, needed } = &member.state {
                 let (name, size, needed) = (pv.name.clone(), *size, *needed);
-                self.warn(DeviceNo(no), Warning::CutVolume { name, size, needed });
+                self.warn(no, Warning::CutVolume { name, size, needed });
+            }
+            if pv.missing {
+                self.warn(no, Warning::VolumeWasMissing { name: pv.name.clone() });
             }
         }
         for no in &group.unlisted {

@@ -214,6 +214,15 @@ pub enum Warning {
         /// Where its extents end.
         needed: u64,
     },
+    /// It is a physical volume that its group did without.
+    #[error(
+        "physical volume {name} was missing when its group was last changed: what it holds may be older than the \
+         rest"
+    )]
+    VolumeWasMissing {
+        /// What the group calls it.
+        name: String,
+    },
     /// A superblock is older than what the device holds.
     #[error(
         "the superblock of the array {array} at its end is older than the physical volume that it is"
@@ -261,6 +270,7 @@ impl Warning {
             | Self::Degraded { .. }
             | Self::CutMember { .. }
             | Self::CutVolume { .. }
+            | Self::VolumeWasMissing { .. }
             | Self::OldSuperblock { .. }
             | Self::FilesystemBackup { .. }
             | Self::Table(Flaw::BrokenChain { .. } | Flaw::GptLost)
