@@ -46,9 +46,8 @@ impl Joined {
     }
 
     /// Refuses what cannot be proved to be put together as it was.
-    pub(crate) fn proved(self) -> Result<Volume, Failure> {
-        self.assembly.proved()?;
-        Ok(self.volume)
+    pub(crate) fn proved(self) -> Result<Self, Failure> {
+        Ok(Self { assembly: self.assembly.proved()?, ..self })
     }
 }
 

@@ -67,7 +67,10 @@ impl Source for Made {
 
     fn read(&self, chunk: &ChunkRef, out: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
         if self.chunks[usize::try_from(chunk.range.start / UNIT).unwrap()] == 3 {
-            return Err(ReadError::new(Path::new("made"), ReadCause::NotThere));
+            return Err(ReadError::new(
+                Path::new("made"),
+                ReadCause::NotThere { why: "it is made up" },
+            ));
         }
         for (at, byte) in (chunk.range.start..).zip(out) {
             *byte = self.byte(at);

@@ -142,6 +142,25 @@ fn bad_blocks_of_striped_members() {
     assert_eq!(sha256_of(stack(&listed).volume(&array(), false).unwrap()), sha256(&data));
 }
 
+#[test]
+fn what_is_lost_says_why() {
+    let parts = striped(&content(MIB), Forged::RAID0.chunk, 2);
+    let disks = [0, 1].map(|n| Forged::RAID0.member(n, 7, &parts[n as usize]));
+    let cut = Arc::new(disks[1][..disks[1].len() - 4096].to_vec());
+    let bad = with_bad(&disks[1], &[MIB / 2 - 512..MIB / 2]);
+    let cases: [(&[Bytes], &str); 3] = [
+        (&[disks[0].clone(), cut], "is cut off before these bytes"),
+        (&[disks[0].clone(), bad], "lists these bytes as bad blocks"),
+        (&disks[..1], "is not there"),
+    ];
+    for (disks, words) in cases {
+        let volume = stack(disks).volume(&array(), true).unwrap();
+        let reader = Reader::new(Arc::new(volume), &Options::default()).unwrap();
+        let error = reader.read_at(reader.size() - 512, &mut [0; 512]).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
 /// The kernel takes no such member, nor writes one.
 #[test]
 fn what_cannot_be_in_a_superblock() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::discover::{Progress, claimants};
-use super::{ArrayNode, DeviceNo, Origin, Problem, Stack, Warning};
+use super::{Absence, ArrayNode, DeviceNo, Origin, Problem, Stack, Warning};
 use crate::md::{self, Array, Bad, Member, MemberState};
 use crate::pieces::Pieces;
 
@@ -102,7 +102,7 @@ impl Stack {
             } else {
                 lost += length;
                 let name = format!("bad-{}-{place}", array.id);
-                (self.nothing(&name, whole.size())?, range.clone())
+                (self.nothing(&name, whole.size(), Absence::Bad)?, range.clone())
             };
             out.push_slice(&from, &taken).map_err(Problem::Pieces)?;
             at = range.end;
@@ -127,17 +127,31 @@ impl Stack {
         let good = good_end(member).min(reach);
         let start = member.data.map_or(0, |(offset, _)| offset);
         if good <= start {
-            return self.nothing(name, reach);
+            return self.nothing(name, reach, absence(&member.state));
         }
         let device = self.below(member.device, problems)?;
         if good == reach {
             return Ok(device);
         }
-        let tail = self.nothing(name, reach)?;
+        let tail = self.nothing(name, reach, absence(&member.state))?;
         let mut whole = Pieces::new();
         let mut add = |part: &Pieces, range| whole.push_slice(part, &range);
         add(&device, 0..good).and_then(|()| add(&tail, good..reach)).map_err(Problem::Pieces)?;
         Ok(Arc::new(whole))
+    }
+}
+
+/// Why the bytes of a member that are neither there nor current are not read.
+const fn absence(state: &MemberState) -> Absence {
+    match state {
+        MemberState::Usable | MemberState::Short { .. } => Absence::Cut,
+        MemberState::Recovering { .. } => Absence::Stale,
+        MemberState::Missing
+        | MemberState::Doubled { .. }
+        | MemberState::Older { .. }
+        | MemberState::LeftOut { .. }
+        | MemberState::Split { .. }
+        | MemberState::Differs { .. } => Absence::Member,
     }
 }
 

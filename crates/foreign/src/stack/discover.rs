@@ -9,7 +9,7 @@ use restore::partitions::Table;
 use restore::signature::Contents;
 use restore::snapfmt::{ReadAt, VolumeId};
 
-use super::{Base, Device, DeviceNo, Holds, Origin, Problem, Stack, Warning};
+use super::{Absence, Base, Device, DeviceNo, Holds, Origin, Problem, Stack, Warning};
 use crate::lvm2::{FoundPv, LvmId, PvLabel};
 use crate::md::{ArrayId, FoundMember, MdError, Superblock, Version};
 use crate::pieces::{MAX_PIECES, Pieces, PiecesError, Place};
@@ -262,11 +262,16 @@ impl Stack {
     }
 
     /// The pieces of something that is not there.
-    pub(super) fn nothing(&mut self, name: &str, size: u64) -> Result<Arc<Pieces>, Problem> {
+    pub(super) fn nothing(
+        &mut self,
+        name: &str,
+        size: u64,
+        why: Absence,
+    ) -> Result<Arc<Pieces>, Problem> {
         let name: String = name.chars().filter(|c| *c != ':').collect();
         let bad = |_| Problem::Pieces(PiecesError::Size);
         let volume_id: VolumeId = name.parse().map_err(bad)?;
-        let base = self.missing(volume_id, size);
+        let base = self.missing(volume_id, size, why);
         Pieces::whole(base, size).map(Arc::new).map_err(Problem::Pieces)
     }
 }

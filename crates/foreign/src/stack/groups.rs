@@ -6,7 +6,7 @@ use std::sync::Arc;
 use restore::snapfmt::ReadAt;
 
 use super::discover::{Progress, claimants};
-use super::{DeviceNo, GroupNode, Holds, Origin, Problem, Stack, Warning};
+use super::{Absence, DeviceNo, GroupNode, Holds, Origin, Problem, Stack, Warning};
 use crate::lvm2::{self, Group, Lost, Mapper, Part, PvState};
 use crate::pieces::{Pieces, PiecesError};
 
@@ -151,7 +151,7 @@ impl Stack {
             }
         }
         let name: String = lost.lv.chars().take(200).collect();
-        self.nothing(&format!("missing-{name}"), lost.size)
+        self.nothing(&format!("missing-{name}"), lost.size, Absence::Copies)
     }
 
     /// Arrays that nothing was found on because members are missing: a physical volume may be.
@@ -180,11 +180,11 @@ impl Stack {
         let name = format!("missing-{}", pv.id);
         let mut device = match &member.state {
             PvState::Usable | PvState::Short { .. } => self.below(member.device, problems)?,
-            _ => self.nothing(&name, pv.end)?,
+            _ => self.nothing(&name, pv.end, Absence::Member)?,
         };
         if device.size() < pv.end {
             // What is cut off is missing.
-            let tail = self.nothing(&name, pv.end)?;
+            let tail = self.nothing(&name, pv.end, Absence::Cut)?;
             let mut longer = (*device).clone();
             longer.push_slice(&tail, &(device.size()..pv.end)).map_err(Problem::Pieces)?;
             device = Arc::new(longer);

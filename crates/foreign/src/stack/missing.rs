@@ -8,11 +8,39 @@ use restore::source::{
     ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt,
 };
 
+/// Why bytes of a member are not read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Absence {
+    /// The member is missing, or is not to be believed.
+    Member,
+    /// The member ends before them.
+    Cut,
+    /// They are not in sync.
+    Stale,
+    /// The member lists them as bad.
+    Bad,
+    /// Of several copies none is there and current.
+    Copies,
+}
+
+impl Absence {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Member => "this member is not there",
+            Self::Cut => "this member is cut off before these bytes",
+            Self::Stale => "these bytes of this member are not in sync",
+            Self::Bad => "this member lists these bytes as bad blocks",
+            Self::Copies => "no copy of these bytes is there and in sync",
+        }
+    }
+}
+
 /// The place of a member that is not there, or cannot be believed: all of its bytes are damaged.
 #[derive(Debug)]
 pub struct MissingSource {
     name: PathBuf,
     size: u64,
+    why: Absence,
 }
 
 /// How much is tried to be read at once, in bytes.
@@ -20,8 +48,8 @@ const UNIT: u32 = 1 << 20;
 
 impl MissingSource {
     /// A member of `size` bytes.
-    pub fn new(volume_id: &VolumeId, size: u64) -> Self {
-        Self { name: volume_id.as_str().into(), size }
+    pub fn new(volume_id: &VolumeId, size: u64, why: Absence) -> Self {
+        Self { name: volume_id.as_str().into(), size, why }
     }
 }
 
@@ -48,6 +76,6 @@ impl Source for MissingSource {
     }
 
     fn read(&self, _: &ChunkRef, _: &mut [u8], _: &mut Scratch) -> Result<Proof, ReadError> {
-        Err(ReadError::new(&self.name, ReadCause::NotThere))
+        Err(ReadError::new(&self.name, ReadCause::NotThere { why: self.why.text() }))
     }
 }

@@ -29,7 +29,7 @@ use crate::pieces::{Budget, PieceBytes, Pieces, PiecesError};
 
 pub use choice::{Choice, Chosen, LvName, NotAnLvName, NotChosen, Of};
 pub use inner::InnerVolume;
-pub use missing::MissingSource;
+pub use missing::{Absence, MissingSource};
 pub use problem::{Problem, Warning};
 pub use volume::{Doubt, Remark, Unassembled};
 
@@ -120,7 +120,7 @@ pub struct GroupNode {
 /// too scattered to be taken apart for those on it.
 enum Base {
     Member(usize),
-    Missing { volume_id: VolumeId, size: u64 },
+    Missing { volume_id: VolumeId, size: u64, why: Absence },
     Kept(Kept),
 }
 
@@ -348,10 +348,10 @@ impl Stack {
     }
 
     /// A base for something that is not there.
-    fn missing(&mut self, volume_id: VolumeId, size: u64) -> usize {
-        let is_it = |base: &Base| matches!(base, Base::Missing { volume_id: id, size: own } if *id == volume_id && *own == size);
+    fn missing(&mut self, volume_id: VolumeId, size: u64, why: Absence) -> usize {
+        let is_it = |base: &Base| matches!(base, Base::Missing { volume_id: id, size: own, .. } if *id == volume_id && *own == size);
         self.bases.iter().position(is_it).unwrap_or_else(|| {
-            self.bases.push(Base::Missing { volume_id, size });
+            self.bases.push(Base::Missing { volume_id, size, why });
             self.bases.len() - 1
         })
     }

@@ -174,8 +174,8 @@ impl Stack {
         let kept = match self.bases.get(base) {
             None => return Ok(None),
             Some(Base::Member(number)) => return Ok(self.members.get(*number).cloned()),
-            Some(Base::Missing { volume_id, size }) => {
-                let source = Arc::new(MissingSource::new(volume_id, *size));
+            Some(Base::Missing { volume_id, size, why }) => {
+                let source = Arc::new(MissingSource::new(volume_id, *size, *why));
                 return Ok(Some(VolumeMember { volume_id: volume_id.clone(), source }));
             }
             Some(Base::Kept(kept)) => kept,

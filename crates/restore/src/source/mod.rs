@@ -208,8 +208,11 @@ pub enum ReadCause {
         source: io::Error,
     },
     /// There is nothing to be read.
-    #[error("this member is not there")]
-    NotThere,
+    #[error("{why}")]
+    NotThere {
+        /// Why.
+        why: &'static str,
+    },
     /// The caller asks for a chunk that another source has named.
     #[error("the chunk is of another source")]
     NoSuchChunk,

@@ -16,14 +16,23 @@ use crate::backup::Backup;
 use crate::exit::Failure;
 use crate::members;
 use crate::select;
-use crate::stack;
+use crate::stack::{self, Joined};
 
 /// What was given.
 pub(super) enum Given {
     /// Raw images and devices.
     Members(Vec<(VolumeId, PathBuf)>),
     /// A set of backups, opened.
-    Backup { set: Box<BackupSet>, volume: Box<Volume> },
+    Backup { set: Box<BackupSet>, joined: Box<Joined> },
+}
+
+/// What is captured, opened.
+pub(super) struct Opened {
+    pub(super) volume: Volume,
+    /// The sector sizes of each of its members.
+    pub(super) sectors: Vec<(u32, u32)>,
+    /// What there is to be said of its content.
+    pub(super) warnings: Vec<String>,
 }
 
 /// What the set that is written is called.
@@ -54,9 +63,9 @@ impl Given {
             ..Selection::default()
         };
         let (backup, members) = Backup::open(select::backup(&backups, &selection)?)?;
-        let volume = stack::join(members, &args.layout, &args.stack, true)?.proved()?;
+        let joined = stack::join(members, &args.layout, &args.stack, true)?.proved()?;
         let set = backup.undamaged()?.set;
-        Ok(Self::Backup { set: Box::new(set), volume: Box::new(volume) })
+        Ok(Self::Backup { set: Box::new(set), joined: Box::new(joined) })
     }
 
     /// The ids of the backup, or what the arguments say.
@@ -106,22 +115,18 @@ impl Given {
         Ok(())
     }
 
-    /// The volume, and the sector sizes of each of its members.
-    pub(super) fn open(
-        self,
-        args: &CaptureArgs,
-        chunk_size: ChunkSize,
-    ) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
-        let (volume, sectors) = match self {
-            Self::Backup { volume, .. } => {
+    /// The volume, and what is known of it.
+    pub(super) fn open(self, args: &CaptureArgs, chunk_size: ChunkSize) -> Result<Opened, Failure> {
+        let opened = match self {
+            Self::Backup { joined, .. } => {
                 let sector = args.sector_size.unwrap_or(512);
-                let sectors = vec![(sector, sector); volume.members().len()];
-                (*volume, sectors)
+                let sectors = vec![(sector, sector); joined.volume.members().len()];
+                Opened { volume: joined.volume, sectors, warnings: joined.warnings }
             }
             Self::Members(members) => open_members(args, &members, chunk_size)?,
         };
-        check_limits(&volume)?;
-        Ok((volume, sectors))
+        check_limits(&opened.volume)?;
+        Ok(opened)
     }
 
     /// The same members always make the same volume.
@@ -160,10 +165,10 @@ fn open_members(
     args: &CaptureArgs,
     given: &[(VolumeId, PathBuf)],
     chunk_size: ChunkSize,
-) -> Result<(Volume, Vec<(u32, u32)>), Failure> {
+) -> Result<Opened, Failure> {
     let opened = members::open(given, chunk_size.bytes(), args.bytes)?;
     let joined = stack::join(opened, &args.layout, &args.stack, args.paths.is_empty())?;
-    let volume = joined.proved()?;
+    let Joined { volume, warnings, .. } = joined.proved()?;
     let mut sectors = Vec::new();
     for member in volume.members() {
         let Some((_, path)) = given.iter().find(|(id, _)| *id == member.volume_id) else {
@@ -177,7 +182,7 @@ fn open_members(
         let given = args.sector_size.filter(|_| path.is_file());
         sectors.push(given.map_or(own, |given| (given, given)));
     }
-    Ok((volume, sectors))
+    Ok(Opened { volume, sectors, warnings })
 }
 
 /// A volume may lie in more pieces than a snapshot file can say.

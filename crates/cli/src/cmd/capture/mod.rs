@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, name, note, size};
 use crate::select;
 use crate::watch::Watch;
-use given::{Given, Ids};
+use given::{Given, Ids, Opened};
 
 const TOOL: &str = concat!("snaprestore ", env!("CARGO_PKG_VERSION"));
 
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result
     let chunk_size = chunk_size(args, parent.as_ref().map(|(entry, _)| *entry))?;
     let time = given.time(args)?;
     let own_id = given.volume_id(args)?;
-    let (volume, sectors) = given.open(args, chunk_size)?;
+    let Opened { volume, sectors, warnings } = given.open(args, chunk_size)?;
     let set_id = ids.set_id.clone().map_or_else(random_set_id, Ok)?;
     let source_volume_id = ids
         .source_volume
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &CaptureArgs, common: &Common, output: Output) -> Result
     if let Some(parent) = &request.parent {
         tell_full(&captured, parent.manifest);
     }
-    output.result(&View::new(&request, captured), View::text)?;
+    output.result(&View::new(&request, captured, warnings), View::text)?;
     Ok(Exit::Done)
 }
 
@@ -192,6 +192,7 @@ struct View {
     content_id: SetContentId,
     directory: PathView,
     files: Vec<FileView>,
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -216,7 +217,7 @@ struct Chunks {
 }
 
 impl View {
-    fn new(request: &CaptureRequest<'_>, captured: Captured) -> Self {
+    fn new(request: &CaptureRequest<'_>, captured: Captured, warnings: Vec<String>) -> Self {
         let file = |f: restore::capture::CapturedFile| FileView {
             kind: if f.incremental { "incremental" } else { "full" },
             snapshot_id: f.snapshot_id.to_string(),
@@ -241,6 +242,7 @@ impl View {
             content_id: captured.content,
             directory: captured.directory.into(),
             files: captured.files.into_iter().map(file).collect(),
+            warnings,
         }
     }
 
