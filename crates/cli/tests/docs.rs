@@ -183,7 +183,7 @@ fn documents() -> Outcome<BTreeMap<&'static str, Vec<Value>>> {
     // Half a mirror, of which there is something to be said.
     let scratch = Scratch::new()?;
     let half = Samples::new(&scratch, "mdraid/raid1-2x")?.disks("gen0")?.remove(0);
-    for command in ["verify", "restore", "plan", "read"] {
+    for command in ["verify", "restore", "plan", "read", "capture"] {
         let call = Call::new(command).arg(&half);
         let is_verify = command == "verify";
         let call = if is_verify { call } else { call.option("-o", scratch.path(command)) };

@@ -168,6 +168,9 @@ fn members_that_are_cut_off() {
                 // The superblock is behind the data: as long as it is there, they are.
                 let expected = if by <= 4096 { MemberState::Usable } else { MemberState::Missing };
                 assert_eq!(*state, expected, "{version} {by}");
+                if expected == MemberState::Missing {
+                    cut_before_its_superblock(&found);
+                }
                 continue;
             }
             assert!(matches!(state, MemberState::Short { .. }), "{version} {by}: {state:?}");
@@ -188,6 +191,17 @@ fn members_that_are_cut_off() {
                 assert_eq!(*block, expected, "{version} {by} {at}");
             }
         }
+    }
+}
+
+/// Nothing tells that the second disk is the one, but that it may be.
+fn cut_before_its_superblock(found: &Stack) {
+    for choice in [array(), Choice::default()] {
+        let refused = found.volume(&choice, false).unwrap_err();
+        let Unassembled::Problems { doubts, .. } = &refused else { panic!("{refused}") };
+        assert!(doubts.iter().any(|doubt| !doubt.problem.is_absence()), "{refused}");
+        let words = ["cut off before its superblock", "(member b)"];
+        assert!(words.iter().all(|words| refused.to_string().contains(words)), "{refused}");
     }
 }
 

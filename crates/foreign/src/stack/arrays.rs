@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use restore::signature::Contents;
+
 use super::discover::{Progress, claimants};
-use super::{Absence, ArrayNode, DeviceNo, Origin, Problem, Stack, Warning};
-use crate::md::{self, Array, Bad, Member, MemberState};
+use super::{Absence, ArrayNode, Device, DeviceNo, Holds, Origin, Problem, Stack, Warning};
+use crate::md::{self, Array, Bad, Member, MemberState, Version};
 use crate::pieces::Pieces;
 
 impl Stack {
@@ -43,6 +45,12 @@ impl Stack {
             let members = array.members.iter().enumerate();
             problems.extend(members.filter_map(|(place, member)| problem(&array, place, member)));
         }
+        let cut = self.may_be_cut(&array);
+        for problem in &mut problems {
+            if let Problem::Member { state: MemberState::Missing, devices, .. } = problem {
+                devices.clone_from(&cut);
+            }
+        }
         let number = self.arrays.len();
         let device = self.add_and_open(Origin::Array(number), pieces, depth, progress);
         self.update(device, |d| {
@@ -54,6 +62,22 @@ impl Stack {
             self.warn(DeviceNo(*other), Warning::NoPlace);
         }
         self.arrays.push(ArrayNode { array, device });
+    }
+
+    /// Members that nothing is known of but what they hold, where superblocks are at the end: one that was cut off
+    /// before it looks like that.
+    fn may_be_cut(&self, array: &Array) -> Vec<DeviceNo> {
+        if !matches!(array.version, Version::V090 | Version::V10) {
+            return Vec::new();
+        }
+        let is_unknown = |device: &Device| match &device.holds {
+            Some(Holds::Other(contents)) => *contents != Contents::Blank,
+            Some(Holds::Filesystems(_)) => true,
+            _ => false,
+        };
+        let members = (0..).map(DeviceNo).zip(&self.devices);
+        let members = members.filter(|(_, device)| matches!(device.origin, Origin::Member(_)));
+        members.filter(|(_, device)| is_unknown(device)).map(|(no, _)| no).collect()
     }
 
     /// An array's pieces on bases, and what is wrong with the members they are on.

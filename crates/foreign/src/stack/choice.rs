@@ -6,7 +6,8 @@ use std::str::FromStr;
 use restore::Volume;
 use restore::signature::Contents;
 
-use super::{Device, DeviceNo, Holds, Origin, Stack, Unassembled};
+use super::{Device, DeviceNo, Holds, Origin, Problem, Stack, Unassembled};
+use crate::md::MemberState;
 
 /// A logical volume, as a user names it: `VG/LV`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -189,8 +190,8 @@ impl Stack {
         }
     }
 
-    /// Leaves out what only carries parts of the one volume that others are members of: members and
-    /// partitions that are in use by it, disks that have nothing but those, and blank disks beside it.
+    /// Leaves out what only carries parts of the one volume that others are members of: what may be a cut member,
+    /// members and partitions that are in use by it, disks that have nothing but those, and blank disks beside it.
     fn without_parts(&self, found: Vec<DeviceNo>) -> Vec<DeviceNo> {
         let holds = |no| self.device(no).and_then(|device| device.holds.as_ref());
         let is_used = |holds: Option<&Holds>| {
@@ -199,7 +200,17 @@ impl Stack {
                 Some(Holds::ArrayMember | Holds::PhysicalVolume | Holds::Other(Contents::Blank))
             )
         };
+        let is_named = |no: &DeviceNo| {
+            let all = found.iter().flat_map(|top| self.problems(*top));
+            all.into_iter().any(|(_, problem)| match &**problem {
+                Problem::Member { state: MemberState::Missing, devices, .. } => {
+                    devices.contains(no)
+                }
+                _ => false,
+            })
+        };
         let carries = |no: &DeviceNo| match holds(*no) {
+            _ if is_named(no) => true,
             Some(Holds::Table(_)) => {
                 let mut parts = self.partitions(*no).map(|(no, _)| holds(no)).peekable();
                 parts.peek().is_some() && parts.all(is_used)

@@ -72,7 +72,14 @@ pub enum Problem {
     #[error(transparent)]
     Array(Refused),
     /// A member of an array that it is on is missing, or of another moment.
-    #[error("member {place} of the array {array} {}", member_state(.state, *.events))]
+    #[error(
+        "member {place} of the array {array} {}{}", member_state(.state, *.events),
+        if matches!(.state, MemberState::Missing) && !.devices.is_empty() {
+            ", unless it is here and cut off before its superblock, which is at the end"
+        } else {
+            ""
+        }
+    )]
     Member {
         /// The array.
         array: ArrayId,
@@ -84,7 +91,8 @@ pub enum Problem {
         state: MemberState,
         /// Whether it holds what other members held too: only a current one will do.
         is_copy: bool,
-        /// The devices that say they are it.
+        /// The devices that say they are it; of a missing one with a superblock at its end, those that may be
+        /// what is left of it.
         devices: Vec<DeviceNo>,
     },
     /// A member of an array lists blocks as bad, and no other member holds a copy of them.
@@ -303,10 +311,12 @@ impl Problem {
 
     /// Whether something is not there, as against being there and not right.
     pub fn is_absence(&self) -> bool {
+        if let Self::Member { state: MemberState::Missing, devices, .. } = self {
+            return devices.is_empty();
+        }
         matches!(
             self,
             Self::PhysicalVolume { state: PvState::Missing, .. }
-                | Self::Member { state: MemberState::Missing, .. }
                 | Self::Member {
                     state: MemberState::Older { .. }
                         | MemberState::LeftOut { .. }
