@@ -12,6 +12,7 @@ use crate::guess::ext::Superblock;
 const MOST_BLOCKS: u64 = 48;
 const MOST_BITMAPS: usize = 160;
 const MOST_TABLES: usize = 224;
+
 /// Bitmaps all over the filesystem, beside what their descriptors and inodes say. What is to be replayed from a
 /// journal may be in place for one of them and not for the other: only of a filesystem left in order they must
 /// agree.
@@ -24,17 +25,19 @@ pub(super) fn bitmaps(volume: &dyn ReadAt, state: State) -> Option<What> {
         let bytes = block(volume, &fs, fs.first.checked_add(1 + number)?)?;
         found.extend(fs.descriptors(number, &bytes).flat_map(|d| fs.bitmaps(d)));
     }
-    let step = found.len().div_ceil(MOST_BITMAPS).max(1);
+    // An odd step meets bitmaps of blocks and of inodes, which take turns.
+    let step = found.len().div_ceil(MOST_BITMAPS) | 1;
     let looked_at = found.len().div_ceil(step).max(1);
     let (mut checked, mut differ) = (0, 0);
     for bitmap in found.into_iter().step_by(step) {
-        let bits = block(volume, &fs, bitmap.block)?;
+        // What was found so far counts, too, where the rest cannot be read.
+        let Some(bits) = block(volume, &fs, bitmap.block) else { break };
         checked += 1;
         if !bitmap.is(&bits) {
             differ += 1;
         } else if let Some(inodes) = bitmap.inodes {
             let (tables, wrong) =
-                tables(volume, &fs, inodes, &bits, (MOST_TABLES / looked_at).max(1))?;
+                tables(volume, &fs, inodes, &bits, (MOST_TABLES / looked_at).max(1));
             checked += tables;
             differ += wrong;
         }
@@ -50,13 +53,15 @@ fn tables(
     (first, used): (u64, u32),
     bits: &[u8],
     most: usize,
-) -> Option<(usize, usize)> {
-    let in_block = usize::try_from(fs.block).ok()? / fs.inode.max(128);
-    let blocks = usize::try_from(used).ok()?.div_ceil(in_block);
-    let own = usize::try_from(fs.first_inode).ok()?;
+) -> (usize, usize) {
+    let in_block = usize::try_from(fs.block).unwrap_or(0) / fs.inode.max(128);
+    let blocks = if in_block == 0 { 0 } else { (used as usize).div_ceil(in_block) };
+    let own = usize::try_from(fs.first_inode).unwrap_or(usize::MAX);
     let (mut checked, mut differ) = (0, 0);
     for n in (0..blocks).step_by(blocks.div_ceil(most).max(1)) {
-        let bytes = block(volume, fs, first.checked_add(n as u64)?)?;
+        let Some(bytes) = first.checked_add(n as u64).and_then(|n| block(volume, fs, n)) else {
+            break;
+        };
         let is_free = |bit: usize| bits.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 0);
         let inodes = (n * in_block..).zip(bytes.chunks_exact(fs.inode.max(128)));
         let mut inodes = inodes.skip_while(|(bit, _)| *bit < own);
@@ -67,7 +72,7 @@ fn tables(
             (false, has_a_name) => !has_a_name && !fs.has_orphans,
         }));
     }
-    Some((checked, differ))
+    (checked, differ)
 }
 
 /// Whether an inode has a mode and links.

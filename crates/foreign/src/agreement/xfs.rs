@@ -25,7 +25,7 @@ pub(super) fn log(volume: &dyn ReadAt) -> Option<What> {
     for (number, first) in (0..).zip((0..sectors).step_by(usize::try_from(apart).ok()?)) {
         let sector = (first + stray(number, apart)).min(sectors - 1);
         let place = log.start + sector * SECTOR;
-        let round = round(volume, place)?;
+        let Some(round) = round(volume, place) else { continue };
         let is_older = |(at, old): &&(u64, u32)| *old < round && place - at > UNORDERED;
         if let Some((old, _)) = seen.iter().find(is_older) {
             return Some(What::Log { old: *old, new: place });
