@@ -135,6 +135,10 @@ pub(crate) enum Failure {
     Usage { message: String, hint: &'static str },
     /// No set could be opened.
     Catalog(CatalogError),
+    /// No set that fits can be used; `newest` is why not the newest.
+    NoneUsable { message: String, newest: Box<Failure> },
+    /// There is no set, but an image of another format.
+    OnlyContainer { path: PathBuf, why: NotRaw },
     /// No set of another system's backups could be opened.
     Backup(BackupError),
     /// A set that was to be proved sound could not be read.
@@ -230,6 +234,8 @@ impl Failure {
             | Self::Guess(NoGuess::TooMany { .. })
             | Self::NotRaw { why: NotRaw::Container(_), .. } => Exit::Usage,
             Self::Catalog(error) => catalog::exit(error),
+            Self::NoneUsable { newest, .. } => newest.exit(),
+            Self::OnlyContainer { .. } => Exit::Incomplete,
             Self::Backup(error) => backup::exit(error),
             Self::Stack(error) => stack::exit(error),
             Self::Run { error, terminated } => job::run_exit(error, *terminated),
@@ -283,8 +289,11 @@ impl Failure {
     /// What happened, in one line.
     pub(crate) fn message(&self) -> String {
         match self {
-            Self::Usage { message, .. } => message.clone(),
+            Self::Usage { message, .. } | Self::NoneUsable { message, .. } => message.clone(),
             Self::Catalog(error) => error.to_string(),
+            Self::OnlyContainer { path, why } => {
+                format!("no snapshot set was found; {} {why}", path.display())
+            }
             Self::Backup(error) => error.to_string(),
             Self::Unread(error) => error.to_string(),
             Self::Stack(error) => error.to_string(),
@@ -346,6 +355,10 @@ impl Failure {
         match self {
             Self::Usage { hint, .. } => hint,
             Self::Catalog(_) => "snaprestore list shows the sets there are",
+            Self::OnlyContainer { .. } => "give the path of the raw copy then",
+            Self::NoneUsable { .. } => {
+                "no set that fits can be used: add the paths of what is missing, or of whole copies"
+            }
             Self::Backup(error) => backup::hint(error),
             Self::Unread(_) => catalog::MACHINE,
             Self::Stack(error) => stack::hint(error),

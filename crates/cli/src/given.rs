@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use foreign::Limits;
 use foreign::repository::{AnySet, Repository};
-use restore::catalog::{FileSet, Lookup};
+use restore::catalog::{CatalogError, FileSet, Lookup};
 use restore::snapfmt::VolumeId;
+use restore::source::NotRaw;
 use restore::{Volume, VolumeMember};
 
 use crate::args::{Common, SetArgs, StackArgs};
@@ -70,7 +71,19 @@ impl<'a> Given<'a> {
 
     /// The one set that is meant.
     pub(crate) fn set<'r>(&self, repository: &'r Repository) -> Result<AnySet<'r>, Failure> {
-        select::set(repository, &self.args.selection.resolve(), self.common)
+        let set = select::set(repository, &self.args.selection.resolve(), self.common);
+        set.map_err(|failure| match failure {
+            Failure::Catalog(CatalogError::NotFound) => match self.container() {
+                Some((path, why)) => Failure::OnlyContainer { path, why },
+                None => CatalogError::NotFound.into(),
+            },
+            other => other,
+        })
+    }
+
+    /// An image of another format that lies where no set is.
+    pub(crate) fn container(&self) -> Option<(PathBuf, NotRaw)> {
+        members::container_in(&self.args.paths)
     }
 
     /// The volume that is meant, all there is to be known of it before anything is read.

@@ -16,6 +16,9 @@ use crate::exit::Failure;
 /// In what chunks members are read where nothing says more.
 pub(crate) const UNIT: u32 = ChunkSize::DEFAULT.bytes();
 
+/// How many files of a directory without a set are looked into.
+const MOST_LOOKED_INTO: usize = 64;
+
 /// Raw members: their ids and paths.
 pub(crate) type Members = Vec<(VolumeId, PathBuf)>;
 
@@ -64,6 +67,28 @@ pub(crate) fn raw(paths: &[PathBuf], bytes: BytesArgs) -> Result<Option<Members>
         }
         _ => Ok(None),
     }
+}
+
+/// What a file is that holds a disk in a form of its own, if it is no snapshot.
+pub(crate) fn container(path: &Path) -> Option<NotRaw> {
+    match RawSource::open(path, UNIT) {
+        Err(NotRaw::Container(container)) if !container.is_snapshot() => {
+            Some(NotRaw::Container(container))
+        }
+        _ => None,
+    }
+}
+
+/// The first container in directories where no set is.
+pub(crate) fn container_in(paths: &[PathBuf]) -> Option<(PathBuf, NotRaw)> {
+    let directories = paths.iter().filter_map(|path| std::fs::read_dir(path).ok());
+    let mut files: Vec<PathBuf> = directories
+        .flat_map(|entries| entries.flatten().take(MOST_LOOKED_INTO))
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort_unstable();
+    files.into_iter().find_map(|path| container(&path).map(|why| (path, why)))
 }
 
 /// Paths with their names as ids; the whole path where two have one name.

@@ -1,7 +1,7 @@
 //! Text or JSON on standard output, messages on standard error.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +40,11 @@ impl Output {
     /// Whether JSON was asked for.
     pub(crate) const fn is_json(self) -> bool {
         self.json
+    }
+
+    /// Whether results are shown as text where messages are.
+    pub(crate) fn is_on_terminal(self) -> bool {
+        !self.json && io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 
     /// Prints a failure and gives its exit code.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use foreign::backup::{BackupSet, Backups};
 use foreign::repository::{AnySet, Proving, Repository, RepositoryError};
 use restore::Progress;
-use restore::catalog::{Catalog, CatalogError, Latest, Lookup, Selection};
+use restore::catalog::{Catalog, CatalogError, FileError, Latest, Lookup, Selection};
 use restore::snapfmt::Fault;
-use restore::source::{NotRaw, RawSource};
+use restore::source::NotRaw;
 
 use crate::args::{Common, SelectionArgs};
 use crate::exit::Failure;
@@ -66,19 +66,26 @@ fn unidentified(repository: &Repository) -> impl Iterator<Item = String> {
 /// Why there is no set: what has the name of a snapshot may be a container of another format.
 fn no_snapshot(error: CatalogError) -> Failure {
     if let CatalogError::Unidentified { file } | CatalogError::Damaged { file, .. } = &error
-        && let Fault::NotASnapshot = file.cause.fault
-        && let Err(why @ NotRaw::Container(container)) = RawSource::open(&file.path, members::UNIT)
-        && !container.is_snapshot()
+        && let Some(why) = container(file)
     {
         return Failure::NotRaw { path: file.path.clone(), why };
     }
     error.into()
 }
 
+/// The container of another format that a file is that has the name of a snapshot.
+pub(crate) fn container(file: &FileError) -> Option<NotRaw> {
+    matches!(file.cause.fault, Fault::NotASnapshot).then(|| members::container(&file.path))?
+}
+
 fn failure(error: RepositoryError, terminated: bool) -> Failure {
     match error {
         RepositoryError::Catalog(error) => no_snapshot(error),
         RepositoryError::Backup(error) => error.into(),
+        RepositoryError::NoneUsable { newest, others } => {
+            let message = RepositoryError::none_usable(&newest, &others);
+            Failure::NoneUsable { message, newest: Box::new(failure(*newest, terminated)) }
+        }
         RepositoryError::Layout(error) => Failure::Layout(error.into()),
         RepositoryError::Run(error) => Failure::Run { error, terminated },
         error @ RepositoryError::Machine(_) => Failure::Unread(error),

@@ -270,7 +270,7 @@ fn salvaged(dumps: &Dumps, restore: &Call) -> Outcome {
 fn lost_block() -> Outcome {
     let dumps = Dumps::unpack()?;
     dumps.remove(BLOCK)?;
-    let listed = dumps.call("list").json()?;
+    let listed = dumps.call("list").json_exits(4)?;
     ensure!(listed["sets"][1]["state"] == "damaged", "{listed}");
     for command in ["restore", "plan"] {
         let call = dumps.call(command).option("--set-id", SNAPSHOT).option("-o", dumps.target());

@@ -8,6 +8,8 @@ mod formats;
 mod gaps;
 #[path = "selection/lineage.rs"]
 mod lineage;
+#[path = "selection/none.rs"]
+mod none;
 #[path = "selection/proofs.rs"]
 mod proofs;
 mod support;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     trials.extend(doubles::trials());
     trials.extend(gaps::trials());
     trials.extend(formats::trials());
+    trials.extend(none::trials());
     trials.extend(proofs::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

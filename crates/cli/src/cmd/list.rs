@@ -12,6 +12,7 @@ use crate::args::{Common, SetArgs};
 use crate::exit::{Exit, Failure};
 use crate::given::{Found, Given};
 use crate::output::{Output, PathView, line, note};
+use crate::select;
 use crate::view::SetView;
 
 #[derive(Serialize)]
@@ -34,7 +35,9 @@ pub(crate) fn run(args: &SetArgs, common: &Common, output: Output) -> Result<Exi
         Found::Raw(members) => return show_raw(&given, members, output),
     };
     output.result(&listing, text)?;
-    Ok(if listing.unreadable.is_empty() { Exit::Done } else { Exit::SourceDamaged })
+    let is_damaged = listing.sets.iter().any(SetView::is_damaged);
+    let is_whole = listing.unreadable.is_empty() && !is_damaged;
+    Ok(if is_whole { Exit::Done } else { Exit::SourceDamaged })
 }
 
 impl Listing {
@@ -46,6 +49,11 @@ impl Listing {
             backups.warnings.iter().for_each(|warning| note(&warning.to_string()));
             repository.sets()
         };
+        if sets.is_empty()
+            && let Some((path, why)) = given.container()
+        {
+            note(&format!("{} {why}", path.display()));
+        }
         let bad = snapshots.bad().iter().map(Unreadable::snapshot);
         Ok(Self {
             sets: sets.iter().map(SetView::new).collect(),
@@ -56,7 +64,9 @@ impl Listing {
 
 impl Unreadable {
     fn snapshot(bad: &BadFile) -> Self {
-        Self { path: (&bad.error.path).into(), error: bad.error.cause.to_string() }
+        let container = select::container(&bad.error).map(|why| why.to_string());
+        let error = container.unwrap_or_else(|| bad.error.cause.to_string());
+        Self { path: (&bad.error.path).into(), error }
     }
 
     fn document(file: &FileFault) -> Self {

@@ -15,7 +15,8 @@ pub(super) const MACHINE: &str =
 pub(super) fn exit(error: &CatalogError) -> Exit {
     match error {
         CatalogError::Ambiguous { .. } | CatalogError::Twice { .. } => Exit::Usage,
-        CatalogError::NotFound { .. }
+        CatalogError::NotFound
+        | CatalogError::NoneFits { .. }
         | CatalogError::Gap { .. }
         | CatalogError::Incomplete { .. } => Exit::Incomplete,
         CatalogError::Interrupted => Exit::Interrupted,
@@ -40,7 +41,13 @@ pub(super) fn exit(error: &CatalogError) -> Exit {
 
 /// What to try next.
 pub(super) fn hint(error: &CatalogError) -> Cow<'static, str> {
-    standing(error).into()
+    match error {
+        CatalogError::ContentId { holder: Some(holder), .. } => {
+            let id = holder.set_id.as_str().escape_debug();
+            format!("set {id} has that content id: choose it with --set-id {id}").into()
+        }
+        error => standing(error).into(),
+    }
 }
 
 fn standing(error: &CatalogError) -> &'static str {
@@ -55,10 +62,8 @@ fn standing(error: &CatalogError) -> &'static str {
             "two sets build on the same one: choose with --set-id"
         }
         CatalogError::Ambiguous { .. } => "choose with --set-id or --generation",
-        CatalogError::NotFound { any: false } => {
-            "directories are searched for *.snap; name other files directly"
-        }
-        CatalogError::NotFound { any: true } => "snaprestore list shows the sets there are",
+        CatalogError::NotFound => "directories are searched for *.snap; name other files directly",
+        CatalogError::NoneFits { .. } => "snaprestore list shows the sets there are",
         CatalogError::Incomplete { .. } => {
             "add the paths of the missing files, or take an older set with --latest-complete"
         }

@@ -31,6 +31,7 @@ pub(super) fn of(failure: &Failure) -> Option<&Path> {
         Failure::Survey(SurveyError::Read(error)) => error.copy(),
         Failure::Catalog(CatalogError::Unproved { cause, .. }) => cause.copy(),
         Failure::Catalog(CatalogError::Unsound { copy, .. }) => copy.as_deref(),
+        Failure::NoneUsable { newest, .. } => of(newest),
         _ => None,
     }
 }

@@ -121,6 +121,11 @@ impl SetView {
         }
     }
 
+    /// Whether something of it is damaged, or contradicts itself.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.state == word(SetState::Damaged)
+    }
+
     /// In one line, problems below.
     pub(crate) fn text(&self) -> String {
         let present = self.members.iter().filter(|m| m.state == "present").count();

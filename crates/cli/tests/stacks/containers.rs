@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("compressed_copies_and_archives", &TOOLS, streams),
         trial("what_is_left_of_a_snapshot", &[], remains),
         trial("containers_named_as_snapshots", &[], named_as_snapshots),
+        trial("a_directory_with_images_only", &[], only_containers),
         trial("a_device_with_an_image_on_it", &LOOP_DEVICE, device),
         trial("an_empty_or_other_file_among_members", &[], odd_files),
     ]
@@ -176,6 +177,31 @@ fn named_as_snapshots() -> Outcome {
     }
     Call::new("restore").arg(&file).arg("--raw").option("-o", &out).succeeds()?;
     ensure!(read(&out)? == bytes, "it is another");
+    let listed = Call::new("list").arg(&dir).json_exits(4)?;
+    let why = listed["unreadable"][0]["error"].as_str().unwrap_or_default();
+    ensure!(why.contains("VHDX image") && why.contains("qemu-img"), "{listed}");
+    let ran = Call::new("verify").arg(&dir).exits(2)?;
+    ensure!(ran.stderr.contains("VHDX image"), "{}", ran.describe());
+    Ok(())
+}
+
+/// A directory in which there is nothing but an image of another format.
+fn only_containers() -> Outcome {
+    let scratch = Scratch::new()?;
+    let dir = scratch.dir("images")?;
+    let mut bytes = b"vhdxfile".to_vec();
+    bytes.resize(1 << 20, 0);
+    write(&dir.join("disk.vhdx"), &bytes)?;
+    let calls = [
+        (Call::new("restore").arg(&dir).option("-o", scratch.path("out")), 6),
+        (Call::new("inspect").arg(&dir), 6),
+        (Call::new("list").arg(&dir), 0),
+    ];
+    for (call, code) in calls {
+        let ran = call.exits(code)?;
+        let says = ["disk.vhdx", "VHDX image", "qemu-img convert"];
+        ensure!(says.iter().all(|word| ran.stderr.contains(word)), "{}", ran.describe());
+    }
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use restore::catalog::{
-    CatalogError, ContentId, Doubts, Selectable, Selection, SetKey, SetState, choose, is_of_machine,
+    CatalogError, ContentId, Doubts, Reason, Selectable, Selection, SetKey, SetState, choose,
+    is_of_machine,
 };
 use restore::snapfmt::SetId;
 
@@ -49,6 +50,8 @@ impl Selectable for &BackupSet {
     }
 }
 
+impl Reason for BackupError {}
+
 impl FileFault {
     /// Whether the system failed over the file, which says nothing of what the file holds.
     pub fn is_of_machine(&self) -> bool {
@@ -70,7 +73,7 @@ impl BackupSet {
             return Ok(None);
         }
         let why = self.open(&Limits::DEFAULT).err().or_else(|| self.damaged());
-        Ok(Some(why.unwrap_or(CatalogError::NotFound { any: true }.into())))
+        Ok(Some(why.unwrap_or(CatalogError::NoneFits { there: Vec::new() }.into())))
     }
 }
 
@@ -114,9 +117,10 @@ impl Backups {
     /// Where nothing was found that fits: what was found and could be what is looked for, if anything was.
     pub fn or_unused(&self, error: BackupError) -> BackupError {
         match (error, self.warnings.first()) {
-            (BackupError::Select(CatalogError::NotFound { .. }), Some(first)) => {
-                BackupError::Unused { count: self.warnings.len(), first: first.clone() }
-            }
+            (
+                BackupError::Select(CatalogError::NotFound | CatalogError::NoneFits { .. }),
+                Some(first),
+            ) => BackupError::Unused { count: self.warnings.len(), first: first.clone() },
             (error, _) => error,
         }
     }

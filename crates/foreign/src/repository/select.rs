@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use restore::catalog::{
-    Candidate, CatalogError, ContentId, Doubts, FileSet, Gap, Latest, Selectable, Selection,
-    SetKey, choose,
+    Candidate, CatalogError, ContentId, Doubts, FileSet, Gap, Latest, Reason, Selectable,
+    Selection, SetKey, choose,
 };
 use restore::engine::RunError;
 use restore::snapfmt::{LayoutError, SetId};
@@ -14,6 +14,9 @@ use restore::source::ReadError;
 
 use super::{Proving, Repository};
 use crate::backup::{BackupError, BackupSet};
+
+/// How many of the sets that cannot be used are named.
+const NAMED: usize = 8;
 
 /// A set of any format.
 #[derive(Clone)]
@@ -43,6 +46,14 @@ pub enum RepositoryError {
     /// Among other systems' backups.
     #[error(transparent)]
     Backup(BackupError),
+    /// None of the sets that fit can be used.
+    #[error("{}", Self::none_usable(newest, others))]
+    NoneUsable {
+        /// Why not the newest.
+        newest: Box<Self>,
+        /// Why not the others, newest first.
+        others: Vec<Self>,
+    },
     /// The system failed while a set was read: what it holds is not known.
     #[error("{0}; this says nothing of the file, and no set is passed over for it")]
     Machine(Arc<ReadError>),
@@ -52,6 +63,31 @@ pub enum RepositoryError {
     /// Reading a set stopped.
     #[error(transparent)]
     Run(#[from] RunError),
+}
+
+impl Reason for RepositoryError {
+    fn of_all(all: Vec<(Candidate, Self)>) -> Option<Self> {
+        let mut all = all.into_iter().map(|(_, why)| why);
+        let newest = Box::new(all.next()?);
+        Some(Self::NoneUsable { newest, others: all.collect() })
+    }
+}
+
+impl RepositoryError {
+    /// Why none of several sets can be used; of very many the first few say it.
+    pub fn none_usable(newest: &Self, others: &[Self]) -> String {
+        if others.is_empty() {
+            return newest.to_string();
+        }
+        let named = std::iter::once(newest).chain(others).take(NAMED);
+        let reasons: Vec<String> = named.map(ToString::to_string).collect();
+        let count = others.len() + 1;
+        let more = match count - reasons.len() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        format!("none of {count} sets can be used: {}{more}", reasons.join("; "))
+    }
 }
 
 impl From<CatalogError> for RepositoryError {

@@ -171,7 +171,10 @@ impl Stack {
     pub fn choose(&self, choice: &Choice) -> Result<DeviceNo, NotChosen> {
         let tops = self.numbered().filter(|(no, device)| self.is_meant(*no, device, choice));
         let mut found: Vec<DeviceNo> = tops.map(|(no, _)| no).collect();
+        let mut partitions = Vec::new();
         if let Some(number) = choice.partition {
+            let all = found.iter().flat_map(|no| self.partitions(*no));
+            partitions.extend(all.map(|(no, _)| self.name(no)));
             let partition = |no: &DeviceNo| {
                 self.partitions(*no).find(|(_, p)| p.number == number).map(|(no, _)| no)
             };
@@ -182,6 +185,9 @@ impl Stack {
         }
         match found.as_slice() {
             [one] => Ok(*one),
+            [] if !partitions.is_empty() => {
+                Err(NotChosen::None { candidates: partitions, lone: Vec::new() })
+            }
             [] => Err(NotChosen::None { candidates: self.candidates(), lone: self.lone() }),
             several => {
                 let candidates = several.iter().map(|no| self.name(*no)).collect();

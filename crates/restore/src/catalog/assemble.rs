@@ -91,7 +91,7 @@ impl Catalog {
                 let replaced = self.replaced(&chains);
                 Ok(OpenSet { content, chains, replaced })
             }
-            None => Err(CatalogError::NotFound { any: true }),
+            None => Err(CatalogError::NoneFits { there: Vec::new() }),
         }
     }
 
@@ -157,7 +157,7 @@ impl Catalog {
     fn parent(&self, child: &SnapshotFile) -> Result<SnapshotFile, CatalogError> {
         let manifest = child.snapshot.manifest();
         let Some(named) = &manifest.own().parent else {
-            return Err(CatalogError::NotFound { any: true });
+            return Err(CatalogError::NoneFits { there: Vec::new() });
         };
         let (volume_id, set_id) = (named.volume_id.clone(), named.set_id.clone());
         let right = |f: &&SnapshotFile| f.snapshot.footer().state == named.state_id;
@@ -215,7 +215,7 @@ impl OpenSet {
     /// The layout that the set's extent map gives.
     pub fn layout(&self) -> Result<Layout, CatalogError> {
         let Some(first) = self.own_files().next() else {
-            return Err(CatalogError::NotFound { any: true });
+            return Err(CatalogError::NoneFits { there: Vec::new() });
         };
         let map = first.snapshot.extent_map();
         let read = |source| CatalogError::Read { path: first.path.clone(), source };

@@ -65,6 +65,16 @@ impl fmt::Display for Gap {
     }
 }
 
+/// Why a set cannot be taken, as those who look for one tell it.
+pub trait Reason: From<CatalogError> {
+    /// Why none of several sets, newest first, can be taken: the newest says it, unless there is more to tell.
+    fn of_all(all: Vec<(Candidate, Self)>) -> Option<Self> {
+        all.into_iter().next().map(|(_, why)| why)
+    }
+}
+
+impl Reason for CatalogError {}
+
 /// What was selected, and what was passed over for it.
 #[derive(Debug)]
 pub struct Selected<'s, S, E> {
@@ -78,7 +88,7 @@ pub struct Selected<'s, S, E> {
 
 /// The set that is meant. `obstacle` says why a set cannot be used; it is asked with
 /// [`Selection::latest`] only, and fails where that cannot be known.
-pub fn choose<'s, S: Selectable, E: From<CatalogError>>(
+pub fn choose<'s, S: Selectable, E: Reason>(
     sets: &'s [S],
     selection: &Selection,
     doubts: Doubts<E>,
@@ -88,17 +98,17 @@ pub fn choose<'s, S: Selectable, E: From<CatalogError>>(
     absent.map_or(Ok(()), Err)?;
     let is_any = selection.latest == Latest::Any;
     let named = selection.is_named();
-    let unseen = || machine.or(unidentified.filter(|_| is_any)).map_or(Ok(()), Err);
     let gaps: Vec<Missed<'_, S>> =
         gaps(sets).into_iter().filter(|gap| gap.fits(selection)).collect();
     let found = fitting(sets, selection);
     if found.is_empty() {
-        unseen()?;
+        machine.or(unidentified).map_or(Ok(()), Err)?;
         return Err(nothing(sets, &gaps, selection).into());
     }
+    let unseen = machine.or(unidentified.filter(|_| is_any));
     let line = line(sets, found, &gaps, selection)?;
     if !named {
-        unseen()?;
+        unseen.map_or(Ok(()), Err)?;
     }
     let mut passed_over = Vec::new();
     for (nth, set) in line.iter().enumerate() {
@@ -119,14 +129,18 @@ pub fn choose<'s, S: Selectable, E: From<CatalogError>>(
             let (gap, found) = (gap.clone(), set.key().candidate());
             return Err(CatalogError::Gap { gap, found: Some(found) }.into());
         }
-        check_content(*set, selection)?;
+        check_content(*set, sets, selection)?;
         return Ok(Selected { set, passed_over, gaps });
     }
-    // None can be used: the newest says why.
-    match passed_over.into_iter().next() {
-        Some((_, why)) => Err(why),
-        None => Err(CatalogError::NotFound { any: !sets.is_empty() }.into()),
+    let all = passed_over.into_iter().map(|(set, why)| (set.key().candidate(), why)).collect();
+    Err(E::of_all(all).unwrap_or_else(|| none_fits(sets).into()))
+}
+
+fn none_fits<S: Selectable>(sets: &[S]) -> CatalogError {
+    if sets.is_empty() {
+        return CatalogError::NotFound;
     }
+    CatalogError::NoneFits { there: sets.iter().map(|set| set.key().candidate()).collect() }
 }
 
 /// The sets that fit, newest first; refused where they are not one clear line.
@@ -165,7 +179,7 @@ fn nothing<S: Selectable>(
         Some(gap) if selection.is_named() || selection.at.is_some() => {
             CatalogError::Gap { gap: gap.gap(), found: None }
         }
-        _ => CatalogError::NotFound { any: !sets.is_empty() },
+        _ => none_fits(sets),
     }
 }
 
@@ -359,14 +373,24 @@ fn has_content<S: Selectable>(set: &S, selection: &Selection) -> bool {
     }
 }
 
-fn check_content<S: Selectable>(set: &S, selection: &Selection) -> Result<(), CatalogError> {
+fn check_content<S: Selectable>(
+    set: &S,
+    sets: &[S],
+    selection: &Selection,
+) -> Result<(), CatalogError> {
     let Some(expected) = selection.content_id.clone().filter(|_| !has_content(set, selection))
     else {
         return Ok(());
     };
     let set_id = set.key().id.clone();
     Err(match set.content() {
-        ContentId::Known(found) => CatalogError::ContentId { set_id, expected, found },
+        ContentId::Known(found) => {
+            let is_known = |other: &&S| matches!(other.content(), ContentId::Known(_));
+            let mut holders = sets.iter().filter(is_known);
+            let holder = holders.find(|other| has_content(*other, selection));
+            let holder = holder.map(|other| other.key().candidate());
+            CatalogError::ContentId { set_id, expected, found, holder }
+        }
         ContentId::Unknown | ContentId::Never => CatalogError::NoContentId { set_id, expected },
     })
 }

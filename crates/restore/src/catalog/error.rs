@@ -115,11 +115,14 @@ impl std::fmt::Display for Ambiguity {
 /// Why no set could be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
+    /// There is no set at all.
+    #[error("no snapshot set was found")]
+    NotFound,
     /// Nothing fits the selection.
-    #[error("no snapshot set {}", if *.any { "fits the selection" } else { "was found" })]
-    NotFound {
-        /// Whether there are other sets among the files.
-        any: bool,
+    #[error("no snapshot set fits the selection{}", others(there))]
+    NoneFits {
+        /// The sets that there are.
+        there: Vec<Candidate>,
     },
     /// Several sets fit.
     #[error("{why}: {}", ambiguity(*why, candidates))]
@@ -245,6 +248,8 @@ pub enum CatalogError {
         expected: String,
         /// What its seal says.
         found: SetContentId,
+        /// The set that has the content id.
+        holder: Option<Candidate>,
     },
     /// The set has no content id that could be compared.
     #[error("set {:?} has no content id, {expected} is expected", set_id.as_str())]
@@ -331,6 +336,10 @@ impl CatalogError {
 
 fn also_unreadable(files: &[FileError]) -> String {
     if files.is_empty() { String::new() } else { format!("; unreadable: {}", list(files)) }
+}
+
+fn others(there: &[Candidate]) -> String {
+    if there.is_empty() { String::new() } else { format!("; there are {}", list(there)) }
 }
 
 fn instead(found: Option<&Candidate>) -> String {

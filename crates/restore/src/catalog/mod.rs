@@ -18,7 +18,7 @@ use std::sync::Arc;
 use snapfmt::{CheckedManifest, Fault, Limits, SetId, Snapshot, VolumeId, identify};
 
 pub use assemble::{OpenSet, Replaced};
-pub use choose::{ContentId, Doubts, Gap, Selectable, Selected, choose};
+pub use choose::{ContentId, Doubts, Gap, Reason, Selectable, Selected, choose};
 pub use error::{Ambiguity, Candidate, CatalogError, Missing};
 pub(crate) use files::open_file;
 pub use files::{

@@ -144,7 +144,10 @@ fn directory(path: &Path) -> Result<PathBuf, Failure> {
         hint: "--mount names a directory that is there",
     };
     if !rustix::process::geteuid().is_root() {
-        return Err(refused("mounting takes root"));
+        return Err(Failure::Usage {
+            message: "--mount takes root: only root may mount".into(),
+            hint: "run this as root, or without --mount: the volume is a file then",
+        });
     }
     let directory = path.canonicalize().map_err(|e| refused(&e.to_string()))?;
     if !directory.is_dir() {

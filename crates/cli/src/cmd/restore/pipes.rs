@@ -46,7 +46,8 @@ pub(super) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         && !content_id.to_string().starts_with(expected.as_str())
     {
         let (set_id, expected) = (manifest.id, expected.clone());
-        let error = CatalogError::ContentId { set_id, expected, found: content_id };
+        let holder = None;
+        let error = CatalogError::ContentId { set_id, expected, found: content_id, holder };
         return Err(Failure::Catalog(error));
     }
     let method = sink.method().to_string();
@@ -88,7 +89,7 @@ fn restore(
     let other = |failure| Stopped::Other(Box::new(failure));
     // The set that comes must be the one that is meant.
     if !args.set.selection.resolve().fits(&(&manifest).into()) {
-        return Err(other(Failure::Catalog(CatalogError::NotFound { any: true })));
+        return Err(other(Failure::Catalog(CatalogError::NoneFits { there: Vec::new() })));
     }
     let target = target_of(args);
     let size = manifest.logical_size;

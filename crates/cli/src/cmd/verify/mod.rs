@@ -66,14 +66,14 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
         Origin::Set { manifest, open } => {
             let verification = set::run(&manifest.id, open, &how, common)?;
             output.result(&verification, set::Verification::text)?;
-            let exit = verdict(&verification.damage, verification.more());
+            let exit = verdict(&verification.damage, verification.more(), output);
             name_copies(open, &verification.damage);
             exit
         }
         Origin::Backup(backup) => {
             let verification = backup::run(backup, &subject.volume, &how, common)?;
             output.result(&verification, backup::Verification::text)?;
-            verdict(&verification.damage, verification.more)
+            verdict(&verification.damage, verification.more, output)
         }
         Origin::Raw(_) => read_all(&subject, start, common, output)?,
     };
@@ -81,9 +81,12 @@ pub(crate) fn run(args: &VerifyArgs, common: &Common, output: Output) -> Result<
     Ok(exit)
 }
 
-/// Names the first place where there is damage.
-fn verdict(damage: &[DamageView], more: u64) -> Exit {
+/// Names the first place where there is damage, where the text does not show it on the same terminal.
+fn verdict(damage: &[DamageView], more: u64, output: Output) -> Exit {
     let Some(first) = damage.first() else { return Exit::Done };
+    if output.is_on_terminal() {
+        return Exit::SourceDamaged;
+    }
     let others = match damage.len() as u64 + more {
         1 => String::new(),
         found => format!(", the first of {found} places"),
