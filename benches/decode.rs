@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use restore::catalog::OpenSet;
+use repository::catalog::OpenSet;
 use snapfmt::{Content, Decoder};
 use snaprestore_benches::bare::{Frames, Hash, Output};
 use snaprestore_benches::rates::{Rates, throughput};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use restore::entry::Entry;
+use host::entry::Entry;
 use restore::job::{JournalAt, Restore, Target};
 use restore::journal::SyncPoints;
 use restore::sink::Io;

@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use repository::catalog::OpenSet;
+use repository::verify::{Depth, verify};
 use restore::Progress;
-use restore::catalog::OpenSet;
-use restore::verify::{Depth, verify};
 use snapfmt::ChunkSize;
 use snaprestore_benches::bare::{Frames, Hash, Output};
 use snaprestore_benches::rates::{Rates, throughput};

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use restore::catalog::OpenSet;
+use repository::catalog::OpenSet;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use snapfmt::{Content, ReadAt};
 use zstd::bulk::{Compressor, Decompressor};

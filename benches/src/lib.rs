@@ -22,8 +22,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::Criterion;
+use host::entry::Entry;
 use restore::engine::{Options, run};
-use restore::entry::Entry;
 use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::{Progress, Volume};
 use snapfmt::ChunkSize;

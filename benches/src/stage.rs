@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
-use restore::catalog::{Catalog, Lookup, OpenSet, Selection};
+use repository::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
+use repository::catalog::{Catalog, Lookup, OpenSet, Selection};
 use restore::source::RawSource;
 use restore::{Layout, Progress, Volume, VolumeMember, layout_file};
 use snapfmt::{ChunkSize, Consistency, Limits, SetId, VolumeId};

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use foreign::Limits;
-use foreign::backup::find;
 use foreign::ebs::{Answer, parse};
-use restore::catalog::Selection;
+use foreign::find;
+use repository::catalog::Selection;
 use restore::source::Scratch;
 
 const SNAPSHOT: &str = "snap-90a5b666e55ef4506";
@@ -47,8 +47,8 @@ pub fn directory(input: &[u8]) {
 
 fn read(tree: &Path) {
     let limits = Limits::DEFAULT;
-    let backups = find(&[tree.to_owned()], &limits);
-    let _ = backups.select(&Selection::default());
+    let backups = find(&[tree.to_owned()], &limits).backups;
+    let _ = repository::select_backup(&backups, &Selection::default());
     let mut scratch = Scratch::new().expect("memory");
     let mut block = vec![0; 512 << 10];
     for set in &backups.sets {

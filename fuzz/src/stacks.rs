@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use foreign::lvm2::{FoundPv, Mapper, groups};
-use foreign::md::{FoundMember, Superblock, arrays};
-use foreign::stack::{Choice, DeviceNo, Stack};
+use disk::lvm2::{FoundPv, Mapper, groups};
+use disk::md::{FoundMember, Superblock, arrays};
+use repository::stack::{Choice, DeviceNo, Stack};
 use restore::VolumeMember;
 use snapfmt::ReadAt;
 
-#[path = "../../crates/foreign/tests/support/mod.rs"]
+#[path = "../../crates/repository/tests/support/mod.rs"]
 mod samples;
 
 const SECTOR: usize = 512;
@@ -136,7 +136,7 @@ pub fn md_superblocks(input: &[u8]) {
     }
     for array in arrays(&found) {
         if let Ok(pieces) = array.pieces() {
-            let end = |member: &foreign::md::Member| member.data.map_or(0, |(at, len)| at + len);
+            let end = |member: &disk::md::Member| member.data.map_or(0, |(at, len)| at + len);
             let ends: Vec<u64> = array.members.iter().map(end).collect();
             pieces.check(&ends).expect("pieces are within the members");
         }
@@ -222,8 +222,7 @@ pub fn guess(input: &[u8]) {
         put(&mut disk, at + 0x30, &65536_u64.to_le_bytes());
     }
     let disks = [Arc::new(disk), Arc::new(vec![0; DISK])];
-    let members = [0, 1].map(|n: usize| samples::member(&format!("m{n}"), &disks[n]));
-    let _ = foreign::guess::guess(&members);
+    let _ = disk::guess::guess(&disks.map(|disk| disk as Arc<dyn ReadAt>));
 }
 
 /// What the real tools wrote.

@@ -6,10 +6,10 @@ use std::cell::RefCell;
 use std::fs;
 
 use clap::Parser;
+use repository::catalog::OpenSet;
+use repository::verify::{Depth, verify};
 use restore::Progress;
-use restore::catalog::OpenSet;
 use restore::sink::NullSink;
-use restore::verify::{Depth, verify};
 use snapfmt::{ChunkNo, ChunkSize, Content, Decoder, Digest, Stored};
 use snaprestore_benches::bare::Frames;
 use snaprestore_benches::data::{self, Rng};

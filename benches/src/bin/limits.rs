@@ -5,10 +5,10 @@
 use std::fs::File;
 
 use clap::{Parser, ValueEnum};
+use repository::catalog::OpenSet;
+use repository::verify::{Depth, verify};
 use restore::Progress;
-use restore::catalog::OpenSet;
 use restore::sink::NullSink;
-use restore::verify::{Depth, verify};
 use snapfmt::{ChunkSize, Encoder};
 use snaprestore_benches::bare::{self, Frames, Hash, Output};
 use snaprestore_benches::input::Input;

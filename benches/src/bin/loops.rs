@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use restore::MappedFile;
-use restore::catalog::{Catalog, Lookup, OpenSet, Selection};
+use repository::MappedFile;
+use repository::catalog::{Catalog, Lookup, OpenSet, Selection};
 use restore::sink::NullSink;
 use snaprestore_benches::bare::{self, Frames, Hash, Output};
 use snaprestore_benches::{STRIPE, bring};

@@ -15,25 +15,25 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
+use ::attach::overlay::OverlayError;
 pub(crate) use attach::AttachFailure;
 pub(crate) use copies::hint as copy_hint;
+use disk::guess::NoGuess;
 use foreign::backup::BackupError;
-use foreign::guess::NoGuess;
-use foreign::repository::RepositoryError;
-use foreign::stack::Unassembled;
-use restore::capture::CaptureError;
-use restore::catalog::CatalogError;
+use host::interlock::{Refused, Why};
+use host::room::NoRoom;
+use repository::RepositoryError;
+use repository::capture::CaptureError;
+use repository::catalog::CatalogError;
+use repository::rebuild::RebuildError;
+use repository::stack::Unassembled;
+use repository::stream::StreamError;
 use restore::engine::RunError;
 use restore::extract::ExtractError;
-use restore::interlock::{Refused, Why};
 use restore::job::Unfinished;
 use restore::layout_file::LayoutFileError;
-use restore::overlay::OverlayError;
-use restore::rebuild::RebuildError;
-use restore::room::NoRoom;
 use restore::snapfmt::{Fault, WriteError};
 use restore::source::NotRaw;
-use restore::stream::StreamError;
 use restore::survey::SurveyError;
 
 /// The documented exit codes (`docs/CLI.md`).

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use foreign::Limits;
-use foreign::repository::{AnySet, Repository};
-use restore::catalog::{CatalogError, FileSet, Lookup};
+use repository::catalog::{CatalogError, FileSet, Lookup};
+use repository::{AnySet, Repository};
 use restore::snapfmt::VolumeId;
 use restore::source::NotRaw;
 use restore::{Volume, VolumeMember};

@@ -155,7 +155,7 @@ pub(crate) fn sizes(members: &[VolumeMember]) -> Vec<(VolumeId, u64)> {
 }
 
 fn volume(map: ExtentMap, members: Vec<VolumeMember>) -> Result<Volume, Failure> {
-    let mismatch = |e| Failure::Catalog(restore::catalog::CatalogError::Layout(e));
+    let mismatch = |e| Failure::Catalog(repository::catalog::CatalogError::Layout(e));
     Volume::new(Layout::new(map), members).map_err(mismatch)
 }
 

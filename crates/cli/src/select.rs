@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use foreign::backup::{BackupSet, Backups};
-use foreign::repository::{AnySet, Proving, Repository, RepositoryError};
+use repository::catalog::{Catalog, CatalogError, FileError, Latest, Lookup, Selection};
+use repository::{AnySet, Proving, Repository, RepositoryError, select_backup};
 use restore::Progress;
-use restore::catalog::{Catalog, CatalogError, FileError, Latest, Lookup, Selection};
 use restore::snapfmt::Fault;
 use restore::source::NotRaw;
 
@@ -94,11 +94,11 @@ fn failure(error: RepositoryError, terminated: bool) -> Failure {
 
 /// The one set of backups that is meant; says what should be known of it, too.
 pub(crate) fn backup(backups: &Backups, selection: &Selection) -> Result<BackupSet, Failure> {
-    let selected = backups.select(selection)?;
-    for warning in &selected.set.warnings {
+    let set = select_backup(backups, selection).map_err(|error| failure(error, false))?;
+    for warning in &set.warnings {
         note(&warning.to_string());
     }
-    Ok(selected.set)
+    Ok(set)
 }
 
 impl SelectionArgs {

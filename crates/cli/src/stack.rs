@@ -1,7 +1,7 @@
 //! What is written on members, in the place of a layout that is given.
 
-use foreign::agreement::disagreement;
-use foreign::stack::{Choice, Chosen, NotChosen, Of, Stack, Unassembled};
+use repository::disagreement;
+use repository::stack::{Choice, Chosen, NotChosen, Of, Stack, Unassembled};
 use restore::{Volume, VolumeMember};
 
 use crate::args::{LayoutArgs, StackArgs};

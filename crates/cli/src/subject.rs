@@ -5,13 +5,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use foreign::backup::BackupSet;
-use foreign::stack::Unassembled;
+use host::device;
 use jiff::Timestamp;
-use restore::catalog::OpenSet;
+use repository::catalog::OpenSet;
+use repository::stack::Unassembled;
+use restore::Volume;
 use restore::job;
 use restore::layout_file;
 use restore::snapfmt::{Digest, SetManifest, VolumeId};
-use restore::{Volume, device};
 
 use crate::backup::Backup;
 use crate::exit::Failure;

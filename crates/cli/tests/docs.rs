@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use attach::overlay::Overlay;
 use libtest_mimic::Arguments;
-use restore::catalog::{Catalog, Lookup, Selection};
+use repository::catalog::{Catalog, Lookup, Selection};
 use restore::image::WritableImage;
-use restore::overlay::Overlay;
 use restore::reader::{Options, Reader};
 use serde_json::Value;
 
@@ -425,10 +425,10 @@ fn json_fields(documents: BTreeMap<&str, Vec<Value>>) -> Outcome {
 /// The Rust code in README.md is part of a program that is built with the tests.
 fn library_example() -> Outcome {
     let readme = page("README.md")?;
-    let program = page("crates/restore/examples/restore_image.rs")?;
+    let program = page("crates/repository/examples/restore_image.rs")?;
     let start = readme.find("```rust\n").ok_or("README.md has no Rust code")? + 8;
     let code = readme[start..].split("```").next().unwrap_or_default();
-    ensure!(program.contains(code), "crates/restore/examples/restore_image.rs has no such code");
+    ensure!(program.contains(code), "crates/repository/examples/restore_image.rs has no such code");
     Ok(())
 }
 

@@ -12,7 +12,7 @@ mod examined;
     clippy::unwrap_used,
     reason = "these tests use a part of it; it may fail loudly"
 )]
-#[path = "../../foreign/tests/support/forge.rs"]
+#[path = "../../repository/tests/support/forge.rs"]
 mod forge;
 #[path = "stacks/guessed.rs"]
 mod guessed;

@@ -4,19 +4,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod agreement;
 pub mod backup;
 pub mod ebs;
-mod fields;
-pub mod guess;
+mod evidence;
+mod find;
 mod limits;
-pub mod lvm2;
-pub mod md;
-pub mod pieces;
-pub mod repository;
-pub mod stack;
 mod token_guard;
 mod walk;
 mod within;
 
+pub use find::{Found, find};
 pub use limits::Limits;

@@ -36,7 +36,7 @@ impl Limits {
         snapshots: 1 << 18,
         volume_size: 64 << 40,
         chain: 1024,
-        flattened: 1 << 18,
+        flattened: disk::pieces::FLATTENED,
     };
 }
 

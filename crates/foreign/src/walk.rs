@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use restore::catalog::{is_called_snapshot, is_unfinished_capture};
+use restore::set::{is_called_snapshot, is_unfinished_capture};
 
 use crate::backup::{Fault, FileFault, Warning};
 use crate::limits::Limits;

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use foreign::Limits;
-use foreign::agreement::disagreement;
 use foreign::backup::BackupSet;
-use foreign::repository::{AnySet, Proving, Repository};
-use foreign::stack::{Choice, LvName, Of, Stack, Unassembled};
-use restore::catalog::{FileSet, Instant, Latest, Lookup, Selection};
+use host::ByteSize;
+use repository::catalog::{FileSet, Instant, Latest, Lookup, Selection};
+use repository::disagreement;
+use repository::stack::{Choice, LvName, Of, Stack, Unassembled};
+use repository::{AnySet, Proving, Repository};
 use restore::reader::Options;
-use restore::{ByteSize, Progress, Volume};
+use restore::{Progress, Volume};
 
 /// What `nbdkit --help` says of them.
 pub(crate) const HELP: &str = "\

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use crate::image::{Image, ImageError};
 use crate::progress::Progress;
+use crate::ranges::length;
 use crate::ranges::steps;
-use crate::source::length;
 
 /// How much is read at a time.
 const STEP: u64 = 1 << 20;

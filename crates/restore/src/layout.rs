@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use snapfmt::{Column, ExtentMap, Mapping, MemberNo, Segment, VolumeId};
 
-use crate::source::{clip, length};
+use crate::ranges::{clip, length};
 
 /// Bytes of the logical volume.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -120,7 +120,7 @@ impl Layout {
     /// Calls `piece` for each stretch of the member bytes `range` that is contiguous in the logical
     /// volume, in order of the member, until it fails: the member bytes and the logical bytes, of
     /// equal length. Bytes that the layout does not use are passed over.
-    pub(crate) fn scatter<E>(
+    pub fn scatter<E>(
         &self,
         member: MemberNo,
         range: &Range<u64>,

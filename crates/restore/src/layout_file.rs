@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use snapfmt::{Column, ExtentMap, LayoutError, Limits, Mapping, MemberNo, Segment, VolumeId};
 
-use crate::byte_size::ByteSize;
+use host::ByteSize;
 
 /// The file version this reads and writes.
 const VERSION: u32 = 1;

@@ -1,60 +1,40 @@
-//! The engine of snaprestore: finds snapshot sets among files, lays their members together and
-//! brings the logical volume back, in parallel and verified.
+//! The engine of snaprestore: brings a logical volume back from its members, in parallel and verified, and reads it on
+//! demand. It is blind to formats: a member is a [`source::Source`].
 //!
-//! Data flows one way: files → [`catalog`] → [`Volume`] → [`engine`] → [`sink`] → [`Report`].
+//! Data flows one way: [`Volume`] → [`engine`] → [`sink`] → [`Report`]; [`job`] is a restore from its beginning to its
+//! end.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
-#[cfg(feature = "attach")]
-pub mod attach;
-mod byte_size;
-pub mod capture;
-pub mod catalog;
-pub mod device;
+pub mod aligned;
 mod digests;
 pub mod engine;
-pub mod entry;
 pub mod extract;
-pub mod filesystem;
-pub mod hydrate;
+mod foreground;
 pub mod image;
-pub mod in_use;
-pub mod interlock;
 pub mod job;
 pub mod journal;
 mod layout;
 pub mod layout_file;
-mod lock;
 pub mod mapfile;
-pub mod memory;
-mod mmap;
-mod mounts;
-mod on_panic;
-pub mod overlay;
+pub mod on_panic;
 mod part;
-pub mod partitions;
 mod plan;
 mod progress;
-mod ranges;
+pub mod ranges;
 pub mod reader;
-pub mod rebuild;
 mod report;
-pub mod room;
 mod runs;
-pub mod signature;
+pub mod set;
 pub mod sink;
 pub mod source;
-mod sparse;
-pub mod stream;
 pub mod survey;
 pub mod threads;
 mod throttle;
-pub mod verify;
 mod volume;
 
-pub use byte_size::{ByteSize, NotASize};
 pub use digests::{Algorithm, Digests, NotAnAlgorithm};
+pub use foreground::{Foreground, Reading};
 pub use layout::{Layout, LogicalRange, MemberRange, describe};
-pub use mmap::MappedFile;
 pub use part::{NotAPart, Part};
 pub use progress::Progress;
 pub use ranges::RangeSet;

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use snapfmt::Mapping;
 
+use crate::aligned::ALIGN;
 use crate::plan::{MIN_WINDOW, window_bytes};
-use crate::sink::ALIGN;
-use crate::source::length;
+use crate::ranges::length;
 use crate::volume::Volume;
 
 /// One of several parts of a restore, each done by a process of its own.

@@ -6,7 +6,8 @@ use snapfmt::{Mapping, Segment};
 
 use crate::layout::{ColumnView, columns};
 use crate::ranges::RangeSet;
-use crate::source::{Extent, ExtentKind, clip, length};
+use crate::ranges::{clip, length};
+use crate::source::{Extent, ExtentKind};
 use crate::volume::Volume;
 
 /// Most bytes in a window: what a worker holds decoded at a time.

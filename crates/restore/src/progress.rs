@@ -54,11 +54,13 @@ impl Progress {
         self.flushing.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn expect(&self, bytes: u64) {
+    /// So many bytes more are to be done.
+    pub fn expect(&self, bytes: u64) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn advance(&self, done: u64, data: u64) {
+    /// So many bytes are done, and so many of them are data.
+    pub fn advance(&self, done: u64, data: u64) {
         self.done.fetch_add(done, Ordering::Relaxed);
         self.data.fetch_add(data, Ordering::Relaxed);
     }

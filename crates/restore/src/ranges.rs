@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use crate::source::length;
-
 /// Bytes as sorted ranges that neither overlap nor touch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RangeSet(Vec<Range<u64>>);
@@ -89,13 +87,24 @@ impl Extend<Range<u64>> for RangeSet {
 }
 
 /// A range in pieces of `most` bytes, the last one as short as it is.
-pub(crate) fn steps(range: &Range<u64>, most: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+pub fn steps(range: &Range<u64>, most: u64) -> impl Iterator<Item = Range<u64>> + use<> {
     let Range { mut start, end } = range.clone();
     std::iter::from_fn(move || {
         let step = start..start.saturating_add(most).min(end);
         start = step.end;
         (!step.is_empty()).then_some(step)
     })
+}
+
+/// The part of `range` that lies in `within`.
+pub fn clip(range: &Range<u64>, within: &Range<u64>) -> Range<u64> {
+    let start = range.start.max(within.start);
+    start..range.end.min(within.end).max(start)
+}
+
+/// Length of a range in bytes.
+pub const fn length(range: &Range<u64>) -> u64 {
+    range.end.saturating_sub(range.start)
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ impl Counts {
         self.resumed += other.resumed;
     }
 
-    pub(crate) fn count_data(&mut self, bytes: u64, proof: Proof) {
+    /// Counts bytes of data, and how they were proved.
+    pub fn count_data(&mut self, bytes: u64, proof: Proof) {
         self.data += bytes;
         match proof {
             Proof::Digest => self.by_digest += bytes,

@@ -6,7 +6,8 @@ use snapfmt::{MemberNo, Segment};
 
 use crate::image::Run;
 use crate::layout::{ColumnView, MemberRange, columns};
-use crate::source::{Extent, ExtentKind, ReadError, clip};
+use crate::ranges::clip;
+use crate::source::{Extent, ExtentKind, ReadError};
 use crate::volume::Volume;
 
 /// How far a run of data is followed, in logical bytes: it may have an extent for each chunk.

@@ -7,8 +7,9 @@ use snapfmt::MemberNo;
 use crate::layout::{ColumnView, columns};
 use crate::plan::{Known, Plan, Step, Task};
 use crate::progress::Progress;
+use crate::ranges::{clip, length};
 use crate::report::Counts;
-use crate::source::{Extent, ExtentKind, ReadCause, ReadError, clip, length};
+use crate::source::{Extent, ExtentKind, ReadCause, ReadError};
 use crate::volume::Volume;
 
 /// Why a survey stopped.

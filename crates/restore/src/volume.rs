@@ -81,7 +81,7 @@ impl Volume {
     }
 
     /// Member `no`, which the validated layout names.
-    pub(crate) fn member(&self, no: MemberNo) -> &VolumeMember {
+    pub fn member(&self, no: MemberNo) -> &VolumeMember {
         match self.members.get(no.index()) {
             Some(member) => member,
             None => unreachable!("Volume::new has seen every member of the layout"),

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-mod support;
-
 use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -12,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use restore::job::{JobError, JournalAt, Restore};
 use restore::journal::{Binding, Journal};
 use restore::source::{ChunkRef, Extent, Proof, ReadError, Scratch, Source};
-use support::job::{Before, entry, expected, journal, over, stale, write_stale};
-use support::memory::{MemorySource, volume_over};
-use support::model::MemberModel;
-use support::place::{Place, go, model, volume};
-use support::{check, files, noise};
+use testing::job::{Before, entry, expected, journal, over, stale, write_stale};
+use testing::memory::{MemorySource, volume_over};
+use testing::model::MemberModel;
+use testing::place::{Place, go, model, volume};
+use testing::{check, files, noise};
 
 /// A source in whose second reading, which is the comparison's, a byte of the target changes.
 struct Meddling {
@@ -94,7 +92,7 @@ fn what_an_earlier_run_has_written_is_looked_at_first() {
     let binding = Binding { volume: "content-1".into(), range: 0..volume.size() };
     let proven = Journal::open(&entry(&place.journal()), &binding).unwrap().proven();
     let first = proven.next_from(0).unwrap();
-    files::overwrite(&place.partial(), first, &[!model.bytes()[support::index(first)]]);
+    files::overwrite(&place.partial(), first, &[!model.bytes()[testing::index(first)]]);
     let before = place.content();
     let unfinished = go(place.image(&volume)).unwrap_err();
     let JobError::Changed { wrong, .. } = &unfinished.error else { panic!("{unfinished}") };

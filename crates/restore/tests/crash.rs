@@ -3,21 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-mod support;
-
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use host::entry::Entry;
 use proptest::prelude::{any, prop, proptest};
 use restore::engine::{Options, RunError, run};
-use restore::entry::Entry;
 use restore::journal::{Binding, Journal, SyncError, SyncPoints};
 use restore::{Counts, Progress, RangeSet, Volume};
-use support::crash::{CrashSink, Fault};
-use support::memory::{MemorySource, volume_of};
-use support::model::{Kind, MemberModel, Part, VolumeModel};
-use support::{check, indices, noise, strict};
+use testing::crash::{CrashSink, Fault};
+use testing::memory::{MemorySource, volume_of};
+use testing::model::{Kind, MemberModel, Part, VolumeModel};
+use testing::{check, indices, noise, strict};
 
 /// After each piece of work, after a few of them, and in the end only.
 const POINTS: [u64; 3] = [1, 2 << 20, u64::MAX];
@@ -192,7 +190,7 @@ fn what_a_failed_sync_was_to_make_durable_is_written_again() {
 }
 
 proptest! {
-    #![proptest_config(support::cases(16))]
+    #![proptest_config(testing::cases(16))]
 
     /// One fault after the other, each with what the last one has left.
     #[test]

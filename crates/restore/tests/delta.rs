@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-mod support;
-
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,15 +10,15 @@ use restore::engine::{Existing, Options, run};
 use restore::job::compare;
 use restore::sink::{InPlaceSink, Io, ReadBack};
 use restore::{Algorithm, Digests, Progress, RangeSet, Report, Volume};
-use support::hand::{Chunk, HandMember, HandSet};
-use support::job::open;
-use support::lineage::Lineage;
-use support::memory::{MemorySource, volume_of};
-use support::model::{Kind, MemberModel, Part, VolumeModel};
-use support::scenario::steps;
-use support::sinks::Recording;
-use support::{check, files, indices, noise, strict};
 use tempfile::TempDir;
+use testing::hand::{Chunk, HandMember, HandSet};
+use testing::job::open;
+use testing::lineage::Lineage;
+use testing::memory::{MemorySource, volume_of};
+use testing::model::{Kind, MemberModel, Part, VolumeModel};
+use testing::scenario::steps;
+use testing::sinks::Recording;
+use testing::{check, files, indices, noise, strict};
 
 const CHUNK: usize = 4096;
 
@@ -200,7 +198,7 @@ fn exactly_the_chunks_that_differ_are_rewritten() {
         for (start, end) in [(0, 200 * chunk - 77), (second, volume.size())] {
             for no in &wrong {
                 let range = start + no * chunk..(start + (no + 1) * chunk).min(end);
-                stale[support::index(range.end) - 1] ^= 1;
+                stale[testing::index(range.end) - 1] ^= 1;
                 expected.insert(range);
             }
         }
@@ -222,7 +220,7 @@ fn a_byte_that_differs_is_found_wherever_it_is() {
     for Subject { name, model, volume, directory } in subjects() {
         let bytes = model.bytes();
         let size = volume.size();
-        let places = [0, 1, size / 3, size / 2 + 7, size - 5000, size - 1].map(support::index);
+        let places = [0, 1, size / 3, size / 2 + 7, size - 5000, size - 1].map(testing::index);
         let mut stale = bytes.clone();
         for at in places {
             stale[at] ^= 0x40;
@@ -265,7 +263,7 @@ fn stale_bytes_below_zeros_and_holes_are_zeroed() {
         let target = Target::new(directory.path(), &stale);
         let whole = 0..volume.size();
         let (report, given) = target.keep(&volume, &whole, &strict(2));
-        let data = |at: u64| kinds[support::index(at)] == Some(Kind::Data);
+        let data = |at: u64| kinds[testing::index(at)] == Some(Kind::Data);
         assert!(!given.iter().cloned().flatten().any(data), "{name}: data that is right is kept");
         assert_eq!(report.counts.kept, report.counts.data, "{name}");
         target.holds(&bytes);
@@ -277,14 +275,14 @@ fn padding_that_is_not_zeros_is_found() {
     let Subject { model, volume, directory, .. } = native("linear", linear());
     let (size, end) = (volume.size(), volume.size() + 3_000_001);
     let mut bytes = model.bytes();
-    bytes.resize(support::index(end) + 500, 0);
-    bytes[support::index(end)..].fill(0xEE);
+    bytes.resize(testing::index(end) + 500, 0);
+    bytes[testing::index(end)..].fill(0xEE);
     for from in [0, 5000, size - 1, size] {
         let range = from..size;
         let found = |at: Option<u64>| {
             let mut bytes = bytes.clone();
             if let Some(at) = at {
-                bytes[support::index(at)] ^= 2;
+                bytes[testing::index(at)] ^= 2;
             }
             Target::new(directory.path(), &bytes).compare(&volume, &range, end)
         };
@@ -297,7 +295,7 @@ fn padding_that_is_not_zeros_is_found() {
         assert!(found(Some(end)).is_empty());
     }
     // A target that ends too early is no target that is right.
-    let short = Target::new(directory.path(), &bytes[..support::index(size) + 10]);
+    let short = Target::new(directory.path(), &bytes[..testing::index(size) + 10]);
     let target = ReadBack::open(&short.path, 0).unwrap();
     for range in [0..size, size..size] {
         let result = compare(&target, &volume, &range, end, &strict(1), &Progress::default());
@@ -306,7 +304,7 @@ fn padding_that_is_not_zeros_is_found() {
 }
 
 proptest! {
-    #![proptest_config(support::cases(32))]
+    #![proptest_config(testing::cases(32))]
 
     #[test]
     fn whatever_the_target_holds_it_is_brought_up_to_date(
@@ -322,7 +320,7 @@ proptest! {
         let (bytes, size) = (generation.model.bytes(), volume.size());
         let mut stale = bytes.clone();
         for (seed, len) in &flips {
-            let at = support::index(seed % size);
+            let at = testing::index(seed % size);
             stale.iter_mut().skip(at).take(*len).for_each(|byte| *byte = !*byte);
         }
         let (a, b) = (a % (size + 1), b % (size + 1));
@@ -330,7 +328,7 @@ proptest! {
             let target = Target::new(lineage.directory.path(), &stale);
             let found = target.compare(&volume, &range, range.end);
             let differ = range.clone().filter(|at| {
-                let at = support::index(*at);
+                let at = testing::index(*at);
                 stale[at] != bytes[at]
             });
             let differ: RangeSet = differ.map(|at| at..at + 1).collect();

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-mod support;
-
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::thread;
@@ -16,12 +14,12 @@ use restore::sink::{NullSink, PipeSink, Sink};
 use restore::source::Source;
 use restore::survey::survey;
 use restore::{Counts, Layout, Part, Progress, Throttle, Volume, VolumeMember};
-use support::job::{Before, expected, in_place, stale, whole, write_stale};
-use support::lineage::Lineage;
-use support::memory::{MemorySource, SparseSource, volume_of, volume_over};
-use support::model::{self, Kind, MemberModel, VolumeModel};
-use support::scenario::steps;
-use support::{check, files, jobs, noise, strict};
+use testing::job::{Before, expected, in_place, stale, whole, write_stale};
+use testing::lineage::Lineage;
+use testing::memory::{MemorySource, SparseSource, volume_of, volume_over};
+use testing::model::{self, Kind, MemberModel, VolumeModel};
+use testing::scenario::steps;
+use testing::{check, files, jobs, noise, strict};
 
 const MIB: u64 = 1 << 20;
 
@@ -66,7 +64,7 @@ fn volumes() -> impl Strategy<Value = Volume> {
 }
 
 proptest! {
-    #![proptest_config(support::cases(512))]
+    #![proptest_config(testing::cases(512))]
 
     #[test]
     fn all_parts_together_are_the_range(
@@ -90,7 +88,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(support::cases(32))]
+    #![proptest_config(testing::cases(32))]
 
     #[test]
     fn a_survey_foretells_what_a_run_finds(
@@ -160,7 +158,7 @@ fn parts_at_the_same_time_are_one_run() {
     let whole_run = run(&volume, 0..size, &NullSink, &strict(1), &Progress::default()).unwrap();
     for (count, range) in [(2, 0..size), (3, 0..size), (7, 12_345..size - 2_000_000), (40, 0..size)]
     {
-        let before = stale(support::index(end), &[Before::Dirty]);
+        let before = stale(testing::index(end), &[Before::Dirty]);
         write_stale(&path, &before, &[Before::Dirty]);
         let parts = parts_of(&volume, &range, count);
         assert!(parts.iter().filter(|part| !part.is_empty()).count() > 1);
@@ -223,7 +221,7 @@ fn a_throttled_restore_takes_its_time() {
         let restore = Restore {
             jobs,
             throttle: Some(&throttle),
-            ..whole(&volume, support::job::image(&path))
+            ..whole(&volume, testing::job::image(&path))
         };
         restore.run(&Progress::default()).unwrap().publish().unwrap();
         let took = started.elapsed();
@@ -263,7 +261,7 @@ fn a_throttled_restore_can_be_interrupted() {
             thread::sleep(Duration::from_millis(100));
             progress.cancel();
         });
-        let target = support::job::image(&path);
+        let target = testing::job::image(&path);
         Restore { throttle: Some(&throttle), ..whole(&volume, target) }.run(&progress)
     });
     let unfinished = result.unwrap_err();

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-mod support;
-
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,14 +16,14 @@ use restore::source::{ChunkRef, Extent, Proof, ReadError, Scratch, Source};
 use restore::survey::survey;
 use restore::{Progress, Volume};
 use snapfmt::ReadAt;
-use support::check::same;
-use support::files::{self, Place, flip};
-use support::hand::{HandMember, HandSet};
-use support::lineage::Lineage;
-use support::memory::{Calls, Counted, MemorySource, SparseSource, part, volume_of, volume_over};
-use support::model::{Kind, MemberModel, Part, VolumeModel, each_byte};
-use support::scenario::steps;
-use support::{index, indices, jobs, noise};
+use testing::check::same;
+use testing::files::{self, Place, flip};
+use testing::hand::{HandMember, HandSet};
+use testing::lineage::Lineage;
+use testing::memory::{Calls, Counted, MemorySource, SparseSource, part, volume_of, volume_over};
+use testing::model::{Kind, MemberModel, Part, VolumeModel, each_byte};
+use testing::scenario::steps;
+use testing::{index, indices, jobs, noise};
 
 const CHUNK: usize = 64 << 10;
 
@@ -64,7 +62,7 @@ fn runs(reader: &Reader, kinds: &[Option<Kind>]) {
 }
 
 proptest! {
-    #![proptest_config(support::cases(64))]
+    #![proptest_config(testing::cases(64))]
 
     #[test]
     fn any_bytes_of_every_generation_are_read(

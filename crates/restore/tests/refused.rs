@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-mod support;
-
 use std::fs;
 
 use restore::job::{JobError, JournalAt, Restore};
 use restore::journal::{JournalError, Stranger};
-use support::job::{Before, expected, in_place, journal, stale, write_stale};
-use support::place::{Place, STOP, failing, go, model, volume};
-use support::{check, files};
+use testing::job::{Before, expected, in_place, journal, stale, write_stale};
+use testing::place::{Place, STOP, failing, go, model, volume};
+use testing::{check, files};
 
 const MIB: u64 = 1 << 20;
 

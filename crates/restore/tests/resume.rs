@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-mod support;
-
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,11 +12,11 @@ use restore::journal::{Binding, Journal};
 use restore::sink::NullSink;
 use restore::{Algorithm, Digests, Progress, Volume};
 use snapfmt::{ExtentMap, Limits, Mapping, Segment};
-use support::files::{self, Place as InFile, flip};
-use support::hand::{HandMember, HandSet};
-use support::job::{Before, entry, expected, image, in_place, journal, write_stale};
-use support::place::{Place, STOP, failing, go, model, volume};
-use support::{check, indices, jobs, noise, strict};
+use testing::files::{self, Place as InFile, flip};
+use testing::hand::{HandMember, HandSet};
+use testing::job::{Before, entry, expected, image, in_place, journal, write_stale};
+use testing::place::{Place, STOP, failing, go, model, volume};
+use testing::{check, indices, jobs, noise, strict};
 
 const MIB: u64 = 1 << 20;
 
@@ -55,7 +53,7 @@ fn part_of_a_volume_goes_on_as_well() {
     let restored = go(Restore { range: range.clone(), end, ..place.image(&volume) }).unwrap();
     assert_eq!(restored.report.counts.resumed, proven);
     restored.publish().unwrap();
-    let whole = expected(vec![0; support::index(end)], &model.bytes(), &range, end);
+    let whole = expected(vec![0; testing::index(end)], &model.bytes(), &range, end);
     check::same(&fs::read(place.target()).unwrap(), &whole[12_345..], range.start);
 }
 
@@ -73,7 +71,7 @@ fn what_is_not_proved_is_not_believed() {
     while at < volume.size() {
         let next = proven.end_from(at).or_else(|| proven.next_from(at)).unwrap_or(volume.size());
         if proven.end_from(at).is_none() {
-            files::overwrite(&place.partial(), at, &noise(at, support::index(next - at)));
+            files::overwrite(&place.partial(), at, &noise(at, testing::index(next - at)));
         } else {
             check::same(&partial[indices(&(at..next))], &bytes[indices(&(at..next))], at);
         }

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
-mod support;
-
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,13 +14,13 @@ use restore::source::{
     Chain, Extent, ExtentKind, NativeSource, PageCache, RawSource, Scratch, Source,
 };
 use snapfmt::{Digest, MemberNo};
-use support::hand::{Chunk, HandMember, HandSet};
-use support::lineage::Lineage;
-use support::memory::{MemorySource, volume_of, volume_over};
-use support::model::{Kind, MemberModel, Part, VolumeModel};
-use support::scenario::steps;
-use support::sinks::MemorySink;
-use support::{check, files, indices, noise, strict};
+use testing::hand::{Chunk, HandMember, HandSet};
+use testing::lineage::Lineage;
+use testing::memory::{MemorySource, volume_of, volume_over};
+use testing::model::{Kind, MemberModel, Part, VolumeModel};
+use testing::scenario::steps;
+use testing::sinks::MemorySink;
+use testing::{check, files, indices, noise, strict};
 
 const CHUNK: usize = 4096;
 
@@ -68,7 +66,7 @@ fn pick(size: u64, (a, b): (u64, u64)) -> Range<u64> {
 }
 
 proptest! {
-    #![proptest_config(support::cases(24))]
+    #![proptest_config(testing::cases(24))]
 
     #[test]
     fn a_chain_tells_the_truth_wherever_it_is_asked(

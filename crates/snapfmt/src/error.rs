@@ -4,9 +4,9 @@ use crate::Offset;
 use std::fmt;
 use std::io;
 
-use crate::extent_map::LayoutError;
 use crate::geometry::ChunkNo;
 use crate::ids::Digest;
+use crate::layout_error::LayoutError;
 
 /// The part of a snapshot file that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

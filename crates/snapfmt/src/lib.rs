@@ -32,6 +32,7 @@ mod ids;
 mod index;
 mod input;
 mod json;
+mod layout_error;
 mod limits;
 mod manifest;
 mod offset;
@@ -49,11 +50,12 @@ pub mod zero_frame;
 pub use codec::{Decoder, Encoder, MAX_WINDOW_LOG, crc32};
 pub use envelope::{PROJECT_MAGIC, SKIPPABLE_MAGIC, is_frame_header};
 pub use error::{Fault, FormatError, NotStream, Result, Structure};
-pub use extent_map::{Column, ExtentMap, LayoutError, Mapping, Segment};
+pub use extent_map::{Column, ExtentMap, Mapping, Segment};
 pub use footer::Footer;
 pub use geometry::{BadChunkSize, ChunkNo, ChunkSize, Geometry, MemberNo};
 pub use ids::{Digest, FileTag, NotADigest, SetContentId, SnapshotId, StateId};
 pub use index::{IndexRoot, PER_PAGE, PageEntry, Spill, Totals};
+pub use layout_error::LayoutError;
 pub use limits::Limits;
 pub use manifest::{
     BadId, CheckedManifest, Consistency, ExtentMapDigest, Format, Manifest, Member, Parent, SetId,

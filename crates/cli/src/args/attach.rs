@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use attach::Name;
 use clap::Args;
-use restore::ByteSize;
-use restore::attach::Name;
+use host::ByteSize;
 
 use super::SetArgs;
 

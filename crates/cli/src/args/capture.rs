@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use restore::ByteSize;
+use host::ByteSize;
 use restore::snapfmt::{Consistency, SetId, VolumeId};
 
 use super::set::member;

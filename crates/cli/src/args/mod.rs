@@ -8,8 +8,9 @@ mod set;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use ::restore::{ByteSize, threads};
+use ::restore::threads;
 use clap::{Args, Parser, Subcommand};
+use host::ByteSize;
 
 use crate::output::note;
 

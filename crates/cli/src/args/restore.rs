@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use host::ByteSize;
 use restore::sink::Io;
-use restore::{Algorithm, ByteSize, Part};
+use restore::{Algorithm, Part};
 
 use super::SetArgs;
 

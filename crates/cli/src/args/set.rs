@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use foreign::stack::LvName;
-use restore::ByteSize;
-use restore::catalog::{Generation, Instant};
+use host::ByteSize;
+use repository::catalog::{Generation, Instant};
+use repository::stack::LvName;
 use restore::snapfmt::VolumeId;
 
 /// Where to look and which set is meant.

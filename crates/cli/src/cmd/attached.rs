@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use restore::attach::{Attached, Life, Status};
+use attach::{Attached, Life, Status};
 use serde::Serialize;
 
 use super::attach::{AttachedView, home};

@@ -1,6 +1,6 @@
 //! `detach`: takes down what `attach` made.
 
-use restore::attach::{Attached, DetachError};
+use attach::{Attached, DetachError};
 use serde::Serialize;
 
 use super::attach::home;

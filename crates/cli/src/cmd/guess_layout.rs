@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use foreign::guess::{Guess, Shape, Sureness, guess};
+use disk::guess::{Guess, Shape, Sureness, guess};
+use repository::member_bytes;
 use restore::layout_file;
 use restore::snapfmt::VolumeId;
 use serde::Serialize;
@@ -40,12 +41,14 @@ pub(crate) fn run(args: &GuessArgs, output: Output) -> Result<Exit, Failure> {
         hint: "give the raw copy of each member",
     })?;
     let opened = members::open(&given, members::UNIT, args.bytes)?;
-    let found = guess(&opened)?;
+    let bytes = opened.iter().map(member_bytes).collect::<Result<Vec<_>, _>>();
+    let found = guess(&bytes.map_err(Failure::System)?)?;
     let ids: Vec<VolumeId> = opened.iter().map(|member| member.volume_id.clone()).collect();
     let sizes = members::sizes(&opened);
+    let lengths: Vec<u64> = opened.iter().map(|member| member.source.size()).collect();
     let mut shown = Guesses { guesses: Vec::new(), layout_text: None };
     for guess in found.iter().take(args.most) {
-        let map = guess.map(&opened).map_err(|e| Failure::Layout(e.into()))?;
+        let map = guess.map(&lengths).map_err(|e| Failure::Layout(e.into()))?;
         if shown.layout_text.is_none() {
             shown.layout_text = Some(layout_file::render(&map, &sizes));
         }

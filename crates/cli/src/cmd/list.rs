@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use foreign::backup::FileFault;
-use foreign::repository::Repository;
-use restore::catalog::BadFile;
+use repository::Repository;
+use repository::catalog::BadFile;
 use serde::Serialize;
 
 use super::inspect::show_raw;

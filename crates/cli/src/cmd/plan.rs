@@ -88,7 +88,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         needed_bytes: place.room.map(|room| room.needed),
         available_bytes: place.room.and_then(|room| room.available),
         overwrites: held.map(|held| format!("{}: {}", held.identity(), held.contents())),
-        sector_size: held.map(restore::interlock::Held::sector_size),
+        sector_size: held.map(host::interlock::Held::sector_size),
         memory,
         decode_bytes_per_second: trial.rate(),
         decode_seconds: trial.seconds_for(counts.data),
@@ -103,7 +103,7 @@ fn memory(volume: &Volume, args: &RestoreArgs, common: &Common) -> u64 {
     let reads_back = args.target.delta || args.proof.verify_target;
     let buffers = if reads_back { buffers(true).max(buffers(false)) } else { buffers(false) };
     // What is open now is open then as well.
-    restore::memory::most_so_far().saturating_add(buffers)
+    host::memory::most_so_far().saturating_add(buffers)
 }
 
 /// How much was decoded in how much time.

@@ -1,7 +1,7 @@
 //! `rebuild`: a file with a lost index, made whole.
 
-use restore::catalog::Lookup;
-use restore::rebuild::rebuild;
+use repository::catalog::Lookup;
+use repository::rebuild::rebuild;
 use restore::snapfmt::SnapshotId;
 use serde::Serialize;
 

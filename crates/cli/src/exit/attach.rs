@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use restore::attach::{AttachError, DetachError, MountError, NothingToMount, Unmountable};
-use restore::signature::Contents;
+use attach::{AttachError, DetachError, MountError, NothingToMount, Unmountable};
+use disk::signature::Contents;
 
 use super::{Exit, Failure};
 

@@ -1,26 +1,19 @@
 //! What can go wrong with other systems' backups.
 
 use foreign::backup::{BackupError, Problem};
-use restore::catalog::CatalogError;
 
 use super::{Exit, Failure, catalog};
 
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
-        match error {
-            BackupError::Select(error) => Self::Catalog(error),
-            error => Self::Backup(error),
-        }
+        Self::Backup(error)
     }
 }
 
 /// Its exit code.
 pub(super) fn exit(error: &BackupError) -> Exit {
     match error {
-        BackupError::Select(CatalogError::Ambiguous { .. }) => Exit::Usage,
-        BackupError::Select(_) | BackupError::Incomplete { .. } | BackupError::Unused { .. } => {
-            Exit::Incomplete
-        }
+        BackupError::Incomplete { .. } | BackupError::Unused { .. } => Exit::Incomplete,
         BackupError::Unusable { .. }
         | BackupError::Damaged { .. }
         | BackupError::Unidentified { .. }
@@ -31,7 +24,6 @@ pub(super) fn exit(error: &BackupError) -> Exit {
 /// What to try next.
 pub(super) fn hint(error: &BackupError) -> &'static str {
     match error {
-        BackupError::Select(_) => "snaprestore list shows the sets there are",
         BackupError::Incomplete { .. } => {
             "add what is missing, or take an older set with --latest-complete"
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use restore::catalog::{Ambiguity, CatalogError};
+use repository::catalog::{Ambiguity, CatalogError};
 use restore::snapfmt::Fault;
 
 use super::Exit;

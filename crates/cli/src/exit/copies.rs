@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use restore::catalog::CatalogError;
+use repository::catalog::CatalogError;
 use restore::engine::RunError;
 use restore::extract::ExtractError;
 use restore::image::ImageError;

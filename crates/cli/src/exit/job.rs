@@ -1,10 +1,10 @@
 //! What can stop a job: a restore, a comparison, a restore from pipes, bytes that are read out.
 
+use repository::stream::StreamError;
 use restore::engine::RunError;
 use restore::extract::ExtractError;
 use restore::job::{JobError, Unfinished};
 use restore::journal::{JournalError, Stranger};
-use restore::stream::StreamError;
 
 use super::Exit;
 use crate::subject::RAW;

@@ -1,6 +1,6 @@
 //! What can go wrong with overlays.
 
-use restore::overlay::OverlayError;
+use attach::overlay::OverlayError;
 
 use super::Exit;
 

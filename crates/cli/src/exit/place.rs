@@ -2,14 +2,14 @@
 
 use std::io;
 
-use restore::capture::CaptureError;
-use restore::entry::LinkOfAnother;
-use restore::interlock::Refused;
+use attach::overlay::OverlayError;
+use host::entry::LinkOfAnother;
+use host::interlock::Refused;
+use host::room::NoRoom;
+use repository::capture::CaptureError;
+use repository::rebuild::RebuildError;
 use restore::job::JobError;
 use restore::journal::JournalError;
-use restore::overlay::OverlayError;
-use restore::rebuild::RebuildError;
-use restore::room::NoRoom;
 
 use super::Failure;
 

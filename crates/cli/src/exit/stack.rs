@@ -1,6 +1,6 @@
 //! What can go wrong with what is written on members.
 
-use foreign::stack::{NotChosen, Problem, Unassembled};
+use repository::stack::{NotChosen, Problem, Unassembled};
 
 use super::{Exit, Failure};
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use foreign::stack::{DeviceNo, Stack};
+use repository::stack::{DeviceNo, Stack};
 use restore::Volume;
 use serde::Serialize;
 

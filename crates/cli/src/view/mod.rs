@@ -9,8 +9,8 @@ pub(crate) mod stack;
 use std::collections::BTreeMap;
 
 use foreign::backup::{BackupMember, BackupSet};
-use foreign::repository::AnySet;
-use restore::catalog::{Catalog, FileSet, MemberFile, SetEntry, SetState};
+use repository::AnySet;
+use repository::catalog::{Catalog, FileSet, MemberFile, SetEntry, SetState, state_of};
 use restore::snapfmt::{Consistency, MemberNo, SetContentId, SetId, VolumeId};
 use serde::Serialize;
 
@@ -70,7 +70,7 @@ impl SetView {
     pub(crate) fn of_files(FileSet { catalog, entry }: FileSet<'_>) -> Self {
         let set = &entry.manifest;
         let opened = catalog.open_set(entry);
-        let state = SetState::of(&opened);
+        let state = state_of(&opened);
         let replaced = opened.as_ref().map(|open| open.replaced.as_slice()).unwrap_or_default();
         let warnings = replaced.iter().map(ToString::to_string).collect();
         let mut problems: Vec<String> = opened.err().map(|e| e.to_string()).into_iter().collect();

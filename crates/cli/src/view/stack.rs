@@ -1,10 +1,10 @@
 //! Stacks as they are printed.
 
-use foreign::lvm2::{Group, PvState};
-use foreign::md::{Array, MemberState};
-use foreign::stack::{Device, DeviceNo, Holds, Origin, Stack};
-use restore::filesystem::{Backup, Filesystem};
-use restore::partitions::{Partition, Table, TableKind};
+use disk::filesystem::{Backup, Filesystem};
+use disk::lvm2::{Group, PvState};
+use disk::md::{Array, MemberState};
+use disk::partitions::{Partition, Table, TableKind};
+use repository::stack::{Device, DeviceNo, Holds, Origin, Stack};
 use serde::Serialize;
 
 use crate::output::{line, name, size};
@@ -292,7 +292,7 @@ fn on(stack: &Stack, device: Option<usize>) -> Option<String> {
 }
 
 fn array(stack: &Stack, array: &Array, no: DeviceNo) -> ArrayView {
-    let place = |(place, member): (usize, &foreign::md::Member)| PlaceView {
+    let place = |(place, member): (usize, &disk::md::Member)| PlaceView {
         place,
         device: on(stack, member.device),
         state: match member.state {

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use attach::overlay::Overlay;
 use libtest_mimic::Trial;
-use restore::catalog::{Catalog, Lookup};
+use repository::catalog::{Catalog, Lookup};
 use restore::image::{Image, WritableImage};
-use restore::overlay::Overlay;
 use restore::reader::{Options, Reader};
 
 use crate::support::frames::{Anatomy, middle};

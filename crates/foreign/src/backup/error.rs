@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use restore::catalog::CatalogError;
 use restore::snapfmt::{SetId, VolumeId};
 use restore::source::ReadError;
 
@@ -262,6 +261,11 @@ pub struct FileFault {
 }
 
 impl FileFault {
+    /// Whether the system failed over the file, which says nothing of what the file holds.
+    pub fn is_of_machine(&self) -> bool {
+        matches!(&*self.fault, Fault::Io(error) if host::is_of_machine(error))
+    }
+
     pub(crate) fn new(path: &Path, fault: Fault) -> Self {
         Self { path: path.to_owned(), fault: Arc::new(fault) }
     }
@@ -389,9 +393,6 @@ fn others(more: u64) -> String {
 /// Why no backup could be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// None could be chosen.
-    #[error(transparent)]
-    Select(#[from] CatalogError),
     /// Something of the set is not there.
     #[error("set {:?} is incomplete: {} missing", set_id.as_str(), list(missing))]
     Incomplete {

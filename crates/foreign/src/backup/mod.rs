@@ -1,11 +1,9 @@
 //! Other systems' backups as sets of members, whatever their format: found, chosen, opened.
 //!
-//! A format finds its files while [`find`] walks a tree, and makes [`BackupSet`]s of them; each member
+//! A format finds its files while [`crate::find`] walks a tree, and makes [`BackupSet`]s of them; each member
 //! then is a [`Stored`], which is opened only when its set is the one that is meant.
 
 mod error;
-mod evidence;
-mod select;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,14 +12,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use restore::VolumeMember;
-use restore::catalog::{SetKey, SetState};
+use restore::set::{SetKey, SetState};
 use restore::snapfmt::{SetId, VolumeId};
 use restore::source::{ReadError, Source};
 
 pub use error::{BackupError, Fault, FileFault, Missing, Problem, Warning};
-pub use select::Selected;
 
-use crate::ebs;
 use crate::limits::Limits;
 
 /// A name that a backup gives to something, shown with control characters escaped.
@@ -161,7 +157,7 @@ impl BackupSet {
     }
 
     /// The snapshot of one member as a set of its own.
-    fn alone(&self, member: &BackupMember) -> Option<Self> {
+    pub fn alone(&self, member: &BackupMember) -> Option<Self> {
         Some(Self {
             id: member.snapshot.as_str().parse().ok()?,
             source_volume_id: member.volume_id.clone(),
@@ -232,11 +228,6 @@ pub struct Backups {
     pub warnings: Vec<Warning>,
     /// Every directory that files were found in, and every document: what must not be overwritten.
     pub evidence: Vec<PathBuf>,
-}
-
-/// Looks for the backups of all known formats under `paths`, by content.
-pub fn find(paths: &[PathBuf], limits: &Limits) -> Backups {
-    ebs::find(paths, limits).0
 }
 
 impl Backups {

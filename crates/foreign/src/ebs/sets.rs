@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use restore::catalog::GENERATION_TAG;
+use restore::set::GENERATION_TAG;
 use restore::snapfmt::{SetId, VolumeId};
 
 use super::describe::Described;

@@ -10,8 +10,9 @@ use crate::source::{ChunkRef, Proof, ReadError, Scratch, Source, read_around};
 pub(super) const MAX_KEPT: usize = 32 << 20;
 
 /// One worker's last chunk of each column.
-pub(crate) struct Carry {
-    pub(crate) scratch: Scratch,
+pub struct Carry {
+    /// What reading takes.
+    pub scratch: Scratch,
     slots: Vec<Slot>,
     /// The last chunk that was read around bad sectors.
     damaged: Damaged,
@@ -41,7 +42,7 @@ struct Slot {
 }
 
 /// A whole chunk.
-pub(crate) struct Whole<'c> {
+pub struct Whole<'c> {
     pub(crate) plain: &'c [u8],
     pub(crate) proof: Proof,
     /// Stored bytes read for it just now, 0 when it was still held.
@@ -50,19 +51,20 @@ pub(crate) struct Whole<'c> {
 
 impl Whole<'_> {
     /// The bytes of the chunk, which starts at `start`, that are member bytes `range`.
-    pub(crate) fn slice(&self, start: u64, range: &Range<u64>) -> &[u8] {
+    pub fn slice(&self, start: u64, range: &Range<u64>) -> &[u8] {
         let at = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX);
         &self.plain[at(range.start)..at(range.end)]
     }
 }
 
 impl Carry {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Nothing is kept yet.
+    pub fn new() -> io::Result<Self> {
         Ok(Self { scratch: Scratch::new()?, slots: Vec::new(), damaged: Damaged::default() })
     }
 
     /// The chunk of column `place`, decoded now or still held.
-    pub(crate) fn whole(
+    pub fn whole(
         &mut self,
         place: usize,
         source: &dyn Source,

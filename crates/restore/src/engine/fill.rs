@@ -11,8 +11,9 @@ use super::window::Window;
 use super::worker::Worker;
 use super::{OnDamage, RunError};
 use crate::layout::{ColumnView, columns, push_joined};
+use crate::ranges::{clip, length};
 use crate::report::Damage;
-use crate::source::{ChunkRef, Extent, ExtentKind, Proof, ReadError, clip, length};
+use crate::source::{ChunkRef, Extent, ExtentKind, Proof, ReadError};
 
 impl Worker<'_, '_> {
     /// Brings everything the members hold for `window` into the buffer.

@@ -6,9 +6,10 @@ use std::ops::Range;
 use snapfmt::Digest;
 
 use super::window::within;
+use crate::aligned::AlignedBuffer;
 use crate::layout::ColumnView;
-use crate::sink::{AlignedBuffer, ReadBack};
-use crate::source::length;
+use crate::ranges::length;
+use crate::sink::ReadBack;
 
 /// Bytes of the target read together where they should all be zeros.
 const STEP: u64 = 1 << 20;

@@ -34,7 +34,7 @@ use stage::Stage;
 use turn::Turn;
 use worker::{Findings, Worker};
 
-pub(crate) use carry::Carry;
+pub use carry::Carry;
 use memory::Crew;
 pub use memory::memory;
 pub use options::{Existing, OnDamage, Options, Told};
@@ -169,7 +169,7 @@ pub(crate) fn not_zero(target: &ReadBack, range: &Range<u64>) -> io::Result<Rang
 }
 
 /// A pool of `jobs` threads.
-pub(crate) fn pool(jobs: usize) -> io::Result<rayon::ThreadPool> {
+pub fn pool(jobs: usize) -> io::Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(jobs)
         .thread_name(|n| format!("worker-{n}"))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use crate::digests::Digests;
-use crate::hydrate::Foreground;
+use crate::foreground::Foreground;
 use crate::journal::Journal;
 use crate::report::Damage;
 use crate::sink::ReadBack;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::sink::AlignedBuffer;
-use crate::source::length;
+use crate::aligned::AlignedBuffer;
+use crate::ranges::length;
 
 /// A window of the plan. Its buffers live as long as the job: nothing is allocated for a chunk.
 #[derive(Default)]

@@ -7,9 +7,10 @@ use super::held::Held;
 use super::window::Window;
 use super::{Carry, Job, RunError};
 use crate::plan::{Shard, Step, Task};
+use crate::ranges::length;
 use crate::ranges::{RangeSet, steps};
 use crate::report::{Counts, Damage, Report};
-use crate::source::{Extent, length};
+use crate::source::Extent;
 
 /// Zeros handed to the target in one step.
 const ZERO_STEP: u64 = 64 << 20;

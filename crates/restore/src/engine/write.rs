@@ -6,7 +6,7 @@ use super::held::Held;
 use super::window::Window;
 use super::worker::Findings;
 use super::{Existing, Job, RunError};
-use crate::source::length;
+use crate::ranges::length;
 
 impl Job<'_> {
     /// Data in as few writes as the window has runs of it, the rest as zeros; but for what the target

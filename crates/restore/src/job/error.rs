@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::RunError;
-use crate::entry::Foreign;
 use crate::journal::{JournalError, SyncError};
 use crate::ranges::RangeSet;
 use crate::sink::Sink;
+use host::entry::Foreign;
 
 /// A restore that did not reach its end.
 #[derive(Debug, thiserror::Error)]

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, OFlags, StatxFlags, statx};
 
-use crate::device::{self, Identity};
-use crate::entry::reopen;
+use host::device::{self, Identity};
+use host::entry::reopen;
 
 /// Those who make device-mapper devices and give each an id of its own: what follows is made by chance, or a
 /// disk's own.
@@ -117,7 +117,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::of_device;
-    use crate::device::Identity;
+    use host::device::Identity;
 
     fn disk() -> Identity {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::identity::TargetId;
 use super::{JobError, JournalAt, Target};
-use crate::entry::{Entry, NotOwn, check_file};
 use crate::journal::{Binding, Journal, JournalError, Stranger};
-use crate::lock::lock;
 use crate::sink::ImageSink;
+use host::entry::{Entry, NotOwn, check_file};
+use host::lock::lock;
 
 /// How many bytes of `range`, padding included, a restore would not do again, going on with what earlier runs
 /// have left of this target and journal. Changes nothing.

@@ -3,6 +3,7 @@
 mod error;
 mod identity;
 mod left;
+mod local;
 mod recheck;
 mod reserve;
 mod target;
@@ -15,21 +16,22 @@ use std::thread;
 
 use crate::digests::Digests;
 use crate::engine::{self, Existing, OnDamage, Options, RunError};
-use crate::entry::Entry;
-use crate::hydrate::{Foreground, LocalCopy};
+use crate::foreground::Foreground;
 use crate::journal::{Journal, SyncError, SyncPoints};
 use crate::on_panic::OnPanic;
 use crate::progress::Progress;
+use crate::ranges::clip;
 use crate::ranges::{RangeSet, steps};
 use crate::report::Report;
 use crate::sink::{Io, Method, NullSink, ReadBack};
-use crate::source::clip;
 use crate::throttle::Throttle;
 use crate::volume::Volume;
+use host::entry::Entry;
 
 pub use error::{JobError, Unfinished};
 pub use identity::{TargetId, identity};
 pub use left::look;
+pub use local::LocalCopy;
 pub use target::Target;
 use target::{Opened, open};
 

@@ -13,9 +13,9 @@ use super::{JobError, compare};
 use crate::engine::{OnDamage, Options, RunError};
 use crate::progress::Progress;
 use crate::ranges::RangeSet;
+use crate::ranges::length;
 use crate::runs::Runs;
 use crate::sink::ReadBack;
-use crate::source::length;
 use crate::volume::Volume;
 
 /// Most bytes that are read of a target that cannot be taken for another.

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use super::identity::TargetId;
 use super::left::{check_own, is_of, left};
+use super::local::LocalCopy;
 use super::{JobError, JournalAt, Restore, Unfinished, recheck};
 use crate::engine::Options;
-use crate::entry::Entry;
-use crate::hydrate::LocalCopy;
-use crate::interlock::Held;
 use crate::journal::{Binding, Journal, SyncPoints};
 use crate::progress::Progress;
 use crate::ranges::RangeSet;
 use crate::sink::{ImageOptions, ImageSink, InPlaceSink, Io, Method, PipeSink, ReadBack, Sink};
 use crate::volume::Volume;
+use host::entry::Entry;
+use host::interlock::Held;
 
 /// Where a volume is restored to.
 pub enum Target {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Binding;
-use crate::entry::{Foreign, NotOwn};
+use host::entry::{Foreign, NotOwn};
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -11,17 +11,16 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use crate::entry::{self, Entry, NotOwn};
-use crate::hydrate::Proven;
-use crate::lock::lock;
 use crate::ranges::RangeSet;
+use crate::ranges::length;
 use crate::sink::Sink;
-use crate::source::length;
+use host::entry::{self, Entry, NotOwn};
+use host::lock::lock;
 
 pub use error::{JournalError, Stranger};
 use text::{Line, Lines};
@@ -58,6 +57,9 @@ impl Default for SyncPoints {
         Self { bytes: 4 << 30, time: Duration::from_secs(5) }
     }
 }
+
+/// Ranges that a journal proves, as others see them grow.
+pub(crate) type Proven = Arc<RwLock<RangeSet>>;
 
 /// A journal that this process holds alone.
 #[derive(Debug)]
@@ -371,7 +373,7 @@ fn append(file: &mut File, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{Binding, Journal, JournalError, SyncError};
-    use crate::entry::Entry;
+    use host::entry::Entry;
     use std::io;
 
     fn binding() -> Binding {

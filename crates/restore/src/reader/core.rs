@@ -12,11 +12,10 @@ use super::tally::{Counts, Tally};
 use super::turns::Turns;
 use crate::image::{ImageError, Run};
 use crate::layout::ColumnView;
+use crate::ranges::clip;
 use crate::report::Damage;
 use crate::runs::Runs;
-use crate::source::{
-    ChunkRef, Extent, ExtentKind, ReadCause, ReadError, Scratch, clip, read_around,
-};
+use crate::source::{ChunkRef, Extent, ExtentKind, ReadCause, ReadError, Scratch, read_around};
 use crate::volume::Volume;
 
 /// A volume, its cache, and what was found out on the way.

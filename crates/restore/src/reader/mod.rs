@@ -21,10 +21,11 @@ use std::thread;
 
 use crate::image::{Image, ImageError, Run};
 use crate::report::Damage;
+use crate::threads;
 use crate::volume::Volume;
-use crate::{memory, threads};
 use ahead::Ahead;
 use core::Core;
+use host::memory;
 
 pub use tally::Counts;
 

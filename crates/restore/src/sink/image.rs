@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
 
+use super::Sink;
 use super::writer::{Io, Method, Writer};
 use super::zero::Zeroer;
-use super::{PARTIAL, Sink};
-use crate::entry::{Entry, Unnamed};
-use crate::lock::lock;
+use host::entry::PARTIAL;
+use host::entry::{Entry, Unnamed};
+use host::lock::lock;
 
 /// How a new image is made.
 #[derive(Clone, Copy, Debug, Default)]

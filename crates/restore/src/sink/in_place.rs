@@ -5,14 +5,15 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::Sink;
 use super::writer::{Io, Method, Writer};
 use super::zero::Zeroer;
-use super::{Sink, parent_directory};
-use crate::device;
-use crate::entry::Directory;
+use host::device;
+use host::entry::Directory;
+use host::entry::parent_directory;
 
 /// An existing file or device. Every byte given ends as it was given, zeros included; bytes that are
-/// not given stay. Nothing here asks whether it may be overwritten: see [`crate::interlock`].
+/// not given stay. Nothing here asks whether it may be overwritten: see [`host::interlock`].
 #[derive(Debug)]
 pub struct InPlaceSink {
     path: PathBuf,

@@ -17,7 +17,6 @@ pub use in_place::InPlaceSink;
 pub use null::NullSink;
 pub use pipe::PipeSink;
 pub use readback::ReadBack;
-pub(crate) use writer::{ALIGN, AlignedBuffer};
 pub use writer::{Io, Method};
 
 /// A target. Workers call it from any thread, each byte of the job's range exactly once, either as
@@ -62,15 +61,4 @@ pub trait Sink: Send + Sync {
 
     /// Makes everything written durable and gives the target its final name.
     fn finish(self: Box<Self>) -> io::Result<()>;
-}
-
-/// How the names of files and directories end that are not finished yet.
-pub const PARTIAL: &str = ".partial";
-
-/// The directory that holds `target`.
-pub fn parent_directory(target: &Path) -> &Path {
-    match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Advice, OFlags, fadvise};
 
 use super::writer::{aligned, is_in_memory};
-use crate::entry::reopen;
-use crate::{device, sparse};
+use host::entry::reopen;
+use host::{device, sparse};
 
 /// An image or device that is compared with a volume. Offsets are the volume's.
 #[derive(Debug)]

@@ -8,11 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fstatfs};
 
-use crate::entry::reopen;
-
-/// What offset, length and address of a direct write are multiples of. Logical sectors are 512 or
-/// 4096 bytes; `open(2)` asks for no more than that.
-pub(crate) const ALIGN: usize = 4096;
+use crate::aligned::ALIGN;
+use host::entry::reopen;
 
 /// Longest buffered write: larger ones cost more than they save (docs/PERFORMANCE.md).
 const BUFFERED_PIECE: usize = 128 << 10;
@@ -169,38 +166,10 @@ pub(super) fn aligned(data: &[u8], offset: u64) -> (&[u8], &[u8], &[u8]) {
     (head, body, tail)
 }
 
-/// A buffer whose bytes are aligned to [`ALIGN`] as those of a file are.
-#[derive(Debug, Default)]
-pub(crate) struct AlignedBuffer {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl AlignedBuffer {
-    /// Makes room for `len` bytes that belong at byte `offset` of a file, aligned in memory as they
-    /// are there. What is in the buffer is then undefined, but initialised.
-    pub(crate) fn reserve(&mut self, len: usize, offset: u64) {
-        if self.bytes.len() < len + 2 * ALIGN {
-            self.bytes.resize(len + 2 * ALIGN, 0);
-        }
-        let phase = usize::try_from(offset % ALIGN as u64).unwrap_or(0);
-        self.start = self.bytes.as_ptr().align_offset(ALIGN).min(ALIGN) + phase;
-    }
-
-    /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
-    /// The bytes, to be filled.
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..]
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ALIGN, AlignedBuffer, Io, Writer, aligned};
+    use super::{Io, Writer, aligned};
+    use crate::aligned::{ALIGN, AlignedBuffer};
 
     #[test]
     fn whatever_the_alignment_the_bytes_arrive() {

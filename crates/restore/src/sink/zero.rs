@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::writer::{ALIGN, AlignedBuffer, Writer};
-use crate::source::length;
+use super::writer::Writer;
+use crate::aligned::{ALIGN, AlignedBuffer};
+use crate::ranges::length;
 
 /// Zeros that are written are written in pieces of this many bytes.
 const PIECE: usize = 1 << 20;

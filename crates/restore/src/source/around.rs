@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{ChunkRef, ReadCause, ReadError, Source, length};
-use crate::image::ImageError;
+use super::{ChunkRef, ReadCause, ReadError, Source};
+use crate::ranges::length;
 
 /// Reads the bytes `range` of a chunk in parts of whole sectors, each of which `out` then has unless `lost`
 /// is called with it. The chunk's medium has failed to give all of it, and its source gives parts.
@@ -56,8 +56,7 @@ impl ReadError {
     pub(crate) fn is_of_the_medium(&self) -> bool {
         match &self.cause {
             ReadCause::Io { source, .. } => is_of_the_medium(source),
-            ReadCause::Below(ImageError::Damaged(below)) => below.is_of_the_medium(),
-            ReadCause::Below(ImageError::Local { source, .. }) => is_of_the_medium(source),
+            ReadCause::Below(below) => below.is_of_the_medium(),
             _ => false,
         }
     }

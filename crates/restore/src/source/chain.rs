@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, clip};
+use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source};
+use crate::ranges::clip;
 
 /// Sources laid over each other, newest first: what one inherits is the next one's.
 pub struct Chain {

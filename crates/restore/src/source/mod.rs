@@ -3,7 +3,6 @@
 mod around;
 mod chain;
 mod fault;
-mod image;
 mod native;
 mod pages;
 mod raw;
@@ -16,15 +15,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::catalog::{SnapshotFile, is_of_machine};
-use crate::image::ImageError;
+use host::is_of_machine;
 use snapfmt::{Decoder, Digest, Fault, FormatError};
 
 pub(crate) use around::read_around;
 pub use chain::Chain;
 pub use fault::{BackupFault, Checksum};
-pub use image::ImageSource;
-pub use native::NativeSource;
+pub use native::{NativeSource, SnapshotFile};
 pub use pages::PageCache;
 pub use raw::{NotRaw, RawSource};
 use repeats::Repeats;
@@ -196,8 +193,8 @@ pub enum ReadCause {
     #[error(transparent)]
     Backup(#[from] BackupFault),
     /// What the file is laid over is damaged.
-    #[error(transparent)]
-    Below(#[from] ImageError),
+    #[error("{0}")]
+    Below(#[source] Arc<ReadError>),
     /// Reading failed.
     #[error("cannot be read at offset {offset}: {source}", offset = Offset(*offset))]
     Io {
@@ -242,14 +239,14 @@ impl ReadError {
     }
 
     /// An error about one of a catalog's files.
-    pub(crate) fn of(file: &SnapshotFile, cause: impl Into<ReadCause>) -> Self {
+    pub fn of(file: &SnapshotFile, cause: impl Into<ReadCause>) -> Self {
         Self { copy: file.copy.clone(), ..Self::new(&file.path, cause) }
     }
 
     /// Another copy of the damaged file, which may be whole.
     pub fn copy(&self) -> Option<&Path> {
         match &self.cause {
-            ReadCause::Below(ImageError::Damaged(below)) => below.copy(),
+            ReadCause::Below(below) => below.copy(),
             _ => self.copy.as_deref(),
         }
     }
@@ -262,15 +259,4 @@ impl ReadError {
             _ => false,
         }
     }
-}
-
-/// The part of `range` that lies in `within`.
-pub(crate) fn clip(range: &Range<u64>, within: &Range<u64>) -> Range<u64> {
-    let start = range.start.max(within.start);
-    start..range.end.min(within.end).max(start)
-}
-
-/// Length of a range in bytes.
-pub(crate) const fn length(range: &Range<u64>) -> u64 {
-    range.end.saturating_sub(range.start)
 }

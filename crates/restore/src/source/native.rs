@@ -1,7 +1,7 @@
 //! One `.snap` file as a source; what an incremental one does not hold is `Inherit`.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use snapfmt::{ChunkNo, Content, FormatError, PageEntry, Record, Snapshot, Stored};
@@ -9,7 +9,17 @@ use snapfmt::{ChunkNo, Content, FormatError, PageEntry, Record, Snapshot, Stored
 use super::pages::PageCache;
 use super::repeats::ChunkKey;
 use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
-use crate::catalog::SnapshotFile;
+
+/// A snapshot file that was opened.
+#[derive(Clone, Debug)]
+pub struct SnapshotFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is.
+    pub snapshot: Arc<Snapshot>,
+    /// Another file with the same snapshot, as far as opening both tells.
+    pub copy: Option<Arc<Path>>,
+}
 
 /// A single snapshot file.
 #[derive(Debug)]

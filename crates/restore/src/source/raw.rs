@@ -12,11 +12,10 @@ use rustix::fs::{Advice, fadvise};
 use snapfmt::PreadFile;
 
 use super::sectors::Sectors;
-use super::{
-    ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt, length,
-};
-use crate::signature::Container;
-use crate::{device, sparse};
+use super::{ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
+use crate::ranges::length;
+use disk::signature::Container;
+use host::{device, sparse};
 
 /// A raw file or device, read with `pread(2)`. What `SEEK_DATA` leaves out is zeros.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use rustix::fs::OFlags;
 
-use crate::device;
-use crate::sink::{ALIGN, AlignedBuffer};
+use crate::aligned::{ALIGN, AlignedBuffer};
+use host::device;
 
 /// How a file or device is read where it fails.
 #[derive(Debug)]

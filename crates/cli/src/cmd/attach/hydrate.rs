@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use attach::hydrate::{self, Background, End, Hydrated, Request};
+use host::entry::Entry;
 use restore::Volume;
 use restore::engine::OnDamage;
-use restore::entry::Entry;
-use restore::hydrate::{self, Background, End, Hydrated, Request};
 use restore::image::Image;
 use restore::job::{JournalAt, Target, look};
 use restore::journal::{JOURNAL, SyncPoints};

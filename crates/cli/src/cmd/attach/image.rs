@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use restore::attach::{Behind, CacheFigures, Disk, Event};
-use restore::hydrate::{Background, End, Hydrated};
+use attach::hydrate::{Background, End, Hydrated};
+use attach::overlay::Overlay;
+use attach::{Behind, CacheFigures, Disk, Event};
 use restore::image::Image;
-use restore::overlay::Overlay;
 use restore::reader::{self, Reader};
 
 use super::hydrate::LocalCopy;

@@ -3,12 +3,12 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use restore::attach::{
+use attach::{
     Access, Attached, Device, Disk, Found, Plan, Recipe, State, Twin, find, find_all,
     sector_size_for,
 };
-use restore::filesystem::State as Left;
-use restore::signature::Kind;
+use disk::filesystem::State as Left;
+use disk::signature::Kind;
 
 use super::home;
 use crate::args::AttachArgs;

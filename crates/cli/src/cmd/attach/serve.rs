@@ -7,8 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use attach::{Device, Event, Name, Options, Place, Server, sector_size_for};
 use jiff::Timestamp;
-use restore::attach::{Device, Event, Name, Options, Place, Server, sector_size_for};
 use rustix::process::Signal;
 
 use super::image::{Checked, Log, Shown};

@@ -1,6 +1,6 @@
 //! How an attached volume is shown.
 
-use restore::attach::{MountPoint, State};
+use attach::{MountPoint, State};
 use serde::Serialize;
 
 use crate::output::PathView;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
-use foreign::backup::{self, BackupSet};
+use foreign::backup::BackupSet;
+use host::{device, in_use};
 use jiff::Timestamp;
-use restore::catalog::{Generation, Selection};
+use repository::catalog::{Generation, Selection};
+use restore::Volume;
 use restore::snapfmt::{ChunkSize, Consistency, Digest, ExtentMap, Limits, SetId, VolumeId};
-use restore::{Volume, device, in_use};
 
 use super::{now, short_id};
 use crate::args::CaptureArgs;
@@ -52,7 +53,7 @@ impl Given {
         if let Some(members) = members::raw(&args.paths, args.bytes)? {
             return Ok(Self::Members(members));
         }
-        let backups = backup::find(&args.paths, &foreign::Limits::DEFAULT);
+        let backups = foreign::find(&args.paths, &foreign::Limits::DEFAULT).backups;
         if backups.is_empty() {
             return Err(nothing(&args.paths));
         }

@@ -5,8 +5,8 @@ mod given;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use restore::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
-use restore::catalog::{Catalog, Generation, OpenSet, Selection, SetEntry};
+use repository::capture::{CaptureRequest, Captured, Form, ParentSet, capture};
+use repository::catalog::{Catalog, Generation, OpenSet, Selection, SetEntry};
 use restore::snapfmt::{ChunkSize, Digest, SetContentId, SetId, SetManifest, VolumeId};
 use serde::Serialize;
 
@@ -218,7 +218,7 @@ struct Chunks {
 
 impl View {
     fn new(request: &CaptureRequest<'_>, captured: Captured, warnings: Vec<String>) -> Self {
-        let file = |f: restore::capture::CapturedFile| FileView {
+        let file = |f: repository::capture::CapturedFile| FileView {
             kind: if f.incremental { "incremental" } else { "full" },
             snapshot_id: f.snapshot_id.to_string(),
             state_id: f.state_id.to_string(),

@@ -1,7 +1,7 @@
 //! `inspect` of another system's backups.
 
 use foreign::backup::BackupSet;
-use foreign::stack::{DeviceNo, Stack};
+use repository::stack::{DeviceNo, Stack};
 use serde::Serialize;
 
 use super::verdict;

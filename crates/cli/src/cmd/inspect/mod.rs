@@ -4,7 +4,7 @@ mod backup;
 mod raw;
 mod set;
 
-use foreign::repository::AnySet;
+use repository::AnySet;
 
 use crate::args::{Common, SetArgs};
 use crate::exit::{Exit, Failure};

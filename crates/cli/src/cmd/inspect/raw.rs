@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use foreign::stack::{DeviceNo, NotChosen, Stack, Unassembled};
+use repository::stack::{DeviceNo, NotChosen, Stack, Unassembled};
 use restore::job::identity;
 use restore::snapfmt::VolumeId;
 use serde::Serialize;

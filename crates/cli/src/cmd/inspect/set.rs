@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use restore::catalog::{Catalog, CatalogError, FileSet, MemberFile, SetEntry};
+use repository::catalog::{Catalog, CatalogError, FileSet, MemberFile, SetEntry};
 use restore::snapfmt::{Parent, SetContentId, Snapshot, SnapshotId, StateId, VolumeId};
 use serde::Serialize;
 

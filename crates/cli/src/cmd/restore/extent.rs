@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use restore::{ByteSize, Volume};
+use host::ByteSize;
+use restore::Volume;
 
 use crate::args::ExtentArgs;
 use crate::exit::Failure;

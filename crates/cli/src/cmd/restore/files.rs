@@ -6,8 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::Path;
 
+use host::entry::Entry;
 use restore::Report;
-use restore::entry::Entry;
 use restore::mapfile::Map;
 use serde::Serialize;
 

@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use host::entry::{Directory, Entry, NotOwn};
+use host::interlock::Held;
 use restore::Part;
-use restore::entry::{Directory, Entry, NotOwn};
-use restore::interlock::Held;
 use restore::job::{JobError, TargetId};
 use restore::journal::{JOURNAL, JournalError};
 use restore::snapfmt::Digest;

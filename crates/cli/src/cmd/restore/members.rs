@@ -4,12 +4,13 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use host::entry::PARTIAL;
+use host::entry::{Directory, Entry, NotOwn};
+use host::room::{self, check_room};
 use restore::engine::RunError;
-use restore::entry::{Directory, Entry, NotOwn};
 use restore::job::{JobError, Restore, Target, Unfinished};
 use restore::journal::JOURNAL;
-use restore::room::{self, check_room};
-use restore::sink::{ImageSink, PARTIAL};
+use restore::sink::ImageSink;
 use restore::snapfmt::{MemberNo, VolumeId};
 use restore::{Counts, Progress, Report, Throttle, Volume};
 use serde::Serialize;

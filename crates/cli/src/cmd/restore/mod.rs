@@ -15,12 +15,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use disk::signature::Contents;
+use host::device;
+use host::entry::parent_directory;
 use restore::engine::OnDamage;
 use restore::job::{Restore, Target};
-use restore::signature::Contents;
-use restore::sink::parent_directory;
 use restore::snapfmt::PreadFile;
-use restore::{Counts, Digests, Throttle, device};
+use restore::{Counts, Digests, Throttle};
 
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use restore::entry::Entry;
+use host::entry::Entry;
+use host::entry::{PARTIAL, parent_directory};
 use restore::journal::JOURNAL;
-use restore::sink::{PARTIAL, parent_directory};
 use rustix::fs::FileType;
 
 use super::files::entry;

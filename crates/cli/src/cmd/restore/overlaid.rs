@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use restore::overlay::Overlay;
+use attach::overlay::Overlay;
+use restore::image::ImageSource;
 use restore::reader::{Options, Reader};
 use restore::snapfmt::Digest;
-use restore::source::ImageSource;
 use restore::{Volume, VolumeMember};
 
 use crate::exit::Failure;

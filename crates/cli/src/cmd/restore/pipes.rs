@@ -5,12 +5,13 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Instant;
 
-use restore::catalog::CatalogError;
+use host::room;
+use repository::catalog::CatalogError;
+use repository::stream::{StreamError, StreamInput, StreamSet, Streamed};
+use restore::Progress;
 use restore::job::JobError;
 use restore::sink::{ImageOptions, ImageSink, Sink};
 use restore::snapfmt::{Limits, SetManifest};
-use restore::stream::{StreamError, StreamInput, StreamSet, Streamed};
-use restore::{Progress, room};
 
 use super::files::{entry, unfinished};
 use super::names::{check, check_usage, is_pipe, output as target_of};

@@ -8,12 +8,12 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use host::entry::Entry;
+use host::interlock::{self, Held};
+use host::room::{self, check_room};
 use restore::engine::OnDamage;
-use restore::entry::Entry;
-use restore::interlock::{self, Held};
 use restore::job::{JournalAt, Target};
 use restore::journal::SyncPoints;
-use restore::room::{self, check_room};
 use restore::sink::ImageSink;
 use restore::snapfmt::{MemberNo, Offset};
 use restore::survey::survey;

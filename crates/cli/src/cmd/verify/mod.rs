@@ -9,7 +9,7 @@ use std::fmt::{Display, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use restore::catalog::OpenSet;
+use repository::catalog::OpenSet;
 use restore::engine::{self, OnDamage, Options};
 use restore::job::compare;
 use restore::sink::{NullSink, ReadBack};

@@ -3,9 +3,9 @@
 use std::fmt::{Display, Write};
 use std::path::Path;
 
-use restore::catalog::OpenSet;
+use repository::catalog::OpenSet;
+use repository::verify::{Depth, FileReport, verify_and_tell};
 use restore::snapfmt::{SetContentId, SetId, VolumeId};
-use restore::verify::{Depth, FileReport, verify_and_tell};
 use serde::Serialize;
 
 use super::{DamageView, How};
