@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
-SCRIPTS = scripts/* .ci/run benches/compare benches/on-demand $(wildcard testdata/*/make-*)
+SCRIPTS = $(filter-out scripts/arrows,$(wildcard scripts/*)) .ci/run benches/compare benches/on-demand $(wildcard testdata/*/make-*)
 
 # mkfs and friends are in sbin, which is not on an ordinary user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -29,7 +29,7 @@ test: setup ## run the tests
 test-long: setup ## run the tests with their full counts
 	SNAPRESTORE_TEST_LONG=1 $(CARGO) test --workspace --locked
 
-lint: ## format, clippy, docs, licences, file sizes, shell scripts
+lint: ## format, clippy, docs, licences, file sizes, arrows between crates and rooms, shell scripts
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -37,6 +37,7 @@ lint: ## format, clippy, docs, licences, file sizes, shell scripts
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
 	else echo 'lint: cargo-deny is not installed: licences and sources not checked'; fi
 	scripts/file-sizes
+	scripts/arrows
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
 	else echo 'lint: shellcheck is not installed: shell scripts not checked'; fi
 

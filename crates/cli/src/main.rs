@@ -5,6 +5,7 @@ mod args;
 mod backup;
 mod cmd;
 mod exit;
+mod fingerprint;
 mod given;
 mod members;
 mod output;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         Err(error) => return output::usage(&error).into(),
     };
     raise_file_limit();
-    let output = Output::new(&cli.common);
+    let output = Output::new(cli.common.json);
     cli.common.note_jobs();
     let result = run(cli, output);
     match result {
@@ -46,7 +47,7 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Inspect(args) => cmd::inspect::run(&args, &cli.common, output),
         Command::Verify(args) => cmd::verify::run(&args, &cli.common, output),
         Command::Restore(args) => cmd::restore::run(&args, &cli.common, output),
-        Command::Plan(args) => cmd::plan::run(&args, &cli.common, output),
+        Command::Plan(args) => cmd::restore::plan::run(&args, &cli.common, output),
         Command::Read(args) => cmd::read::run(&args, &cli.common, output),
         Command::Attach(args) => cmd::attach::run(&args, &cli.common, output),
         Command::Attached => cmd::attached::run(output),

@@ -8,7 +8,6 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use crate::args::Common;
 use crate::exit::{Exit, Failure};
 
 /// How to say things.
@@ -19,8 +18,8 @@ pub(crate) struct Output {
 
 impl Output {
     /// As the arguments say.
-    pub(crate) fn new(common: &Common) -> Self {
-        Self { json: common.json }
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
     }
 
     /// Prints a result: as JSON, or as the text that `text` makes of it.

@@ -16,12 +16,10 @@ use restore::snapfmt::{Digest, SetManifest, VolumeId};
 
 use crate::backup::Backup;
 use crate::exit::Failure;
+use crate::fingerprint::RAW;
 use crate::members;
 use crate::output::note;
 use crate::stack::{Assembly, Joined};
-
-/// How the word for the content of raw members begins.
-pub(crate) const RAW: &str = "raw-";
 
 /// A volume that can be read, and where it is from.
 pub(crate) struct Subject {

@@ -6,8 +6,8 @@ use foreign::backup::{BackupError, BackupSet, Backups, Missing, Problem};
 use restore::set::{SetKey, SetState};
 use restore::snapfmt::SetId;
 
-use crate::any_set::RepositoryError;
 use crate::catalog::{CatalogError, ContentId, Doubts, Selectable, Selection, choose};
+use crate::error::RepositoryError;
 
 impl Selectable for &BackupSet {
     fn key(&self) -> SetKey<'_> {

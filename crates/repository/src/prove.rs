@@ -9,7 +9,8 @@ use restore::sink::NullSink;
 use restore::source::ReadError;
 use restore::{Progress, Volume};
 
-use crate::any_set::{AnySet, RepositoryError};
+use crate::any_set::AnySet;
+use crate::error::RepositoryError;
 use foreign::Limits;
 use foreign::backup::{BackupError, BackupSet};
 

@@ -7,7 +7,7 @@ pub(crate) mod detach;
 pub(crate) mod guess_layout;
 pub(crate) mod inspect;
 pub(crate) mod list;
-pub(crate) mod plan;
+
 pub(crate) mod read;
 pub(crate) mod rebuild;
 pub(crate) mod restore;

@@ -7,7 +7,7 @@ use restore::job::{JobError, Unfinished};
 use restore::journal::{JournalError, Stranger};
 
 use super::Exit;
-use crate::subject::RAW;
+use crate::fingerprint::RAW;
 
 pub(super) fn run_exit(error: &RunError, terminated: bool) -> Exit {
     match error {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use snapfmt::ReadAt;
 
-use super::evidence::{Evidence, Further};
 use super::parts::{Part, place};
+use super::place::Expected;
 use super::scan::{Blocks, Scan};
 use crate::fields::{array, le16, le32, le64};
 
@@ -42,7 +42,7 @@ struct Chunk {
 }
 
 /// By the superblock in its place behind the beginning of a filesystem.
-pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
+pub(super) fn expected(head: &dyn ReadAt, start: u64) -> Option<Expected<Superblock>> {
     let mut b = [0; LEN];
     head.read_exact_at(&mut b, start.checked_add(FIRST)?).ok()?;
     of_superblock(&b, start)
@@ -50,7 +50,7 @@ pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
 
 /// By the superblock of a volume whose first stripes are shorter than where that is: it is at the
 /// beginning of one of them.
-pub(super) fn evidence_of_short_stripes(scan: &Scan<'_>) -> Option<Evidence> {
+pub(super) fn expected_of_short_stripes(scan: &Scan<'_>) -> Option<Expected<Superblock>> {
     for member in scan.members {
         for offset in (0..FIRST).step_by(LEN) {
             let mut b = [0; LEN];
@@ -64,7 +64,7 @@ pub(super) fn evidence_of_short_stripes(scan: &Scan<'_>) -> Option<Evidence> {
     None
 }
 
-fn of_superblock(b: &[u8; LEN], start: u64) -> Option<Evidence> {
+fn of_superblock(b: &[u8; LEN], start: u64) -> Option<Expected<Superblock>> {
     if b.get(0x40..0x48) != Some(MAGIC) || le64(b, 0x30)? != FIRST {
         return None;
     }
@@ -88,7 +88,7 @@ fn of_superblock(b: &[u8; LEN], start: u64) -> Option<Evidence> {
         fs.system.push(chunk);
         rest = rest.get(KEY_LEN + len..).unwrap_or(&[]);
     }
-    Some(Evidence { filesystem: "btrfs", size: end, places, further: Further::Btrfs(fs) })
+    Some(Expected { filesystem: "btrfs", size: end, places, superblock: fs })
 }
 
 impl Superblock {

@@ -1,53 +1,13 @@
-//! Places of a volume where a filesystem must have something that can be recognised.
+//! What tells that members are laid out in one way and not in another.
 
 use snapfmt::ReadAt;
 
+use super::place::{Expected, Place};
 use super::scan::{Blocks, Scan};
-use super::{btrfs, ext, ntfs, parts, xfs};
+use super::{btrfs, ext, ntfs, xfs};
 
 /// Most places that are compared.
 const MOST: usize = 256;
-
-/// A place of the volume, small enough to be in one stripe, and what must be there.
-pub(super) struct Place {
-    /// First byte of the volume.
-    pub(super) offset: u64,
-    /// How many bytes are looked at.
-    pub(super) len: usize,
-    pub(super) test: Test,
-}
-
-/// What must be at a place.
-pub(super) enum Test {
-    Ext(ext::Test),
-    Parts(parts::Test),
-}
-
-/// What was found at a place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
-    /// What must be there.
-    Fits,
-    /// Nothing that speaks for or against it.
-    Nothing,
-    /// Something else.
-    Differs,
-}
-
-impl Verdict {
-    pub(super) const fn of(fits: bool) -> Self {
-        if fits { Self::Fits } else { Self::Differs }
-    }
-}
-
-impl Test {
-    pub(super) fn verdict(&self, bytes: &[u8]) -> Verdict {
-        match self {
-            Self::Ext(test) => test.verdict(bytes),
-            Self::Parts(test) => Verdict::of(test.holds(bytes)),
-        }
-    }
-}
 
 /// What a volume that begins like this must have elsewhere.
 pub(super) struct Evidence {
@@ -70,11 +30,22 @@ pub(super) enum Further {
 impl Evidence {
     /// By the first bytes of `head`, from `start` on; `None` if they are nothing that is known.
     pub(super) fn of(head: &dyn ReadAt, start: u64) -> Option<Self> {
-        let evidence = ext::evidence(head, start)
-            .or_else(|| xfs::evidence(head, start))
-            .or_else(|| btrfs::evidence(head, start))
-            .or_else(|| ntfs::evidence(head, start))?;
+        let evidence = ext::expected(head, start)
+            .map(|found| Self::new(found, Further::Ext))
+            .or_else(|| Some(Self::new(xfs::expected(head, start)?, Further::Xfs)))
+            .or_else(|| Some(Self::new(btrfs::expected(head, start)?, Further::Btrfs)))
+            .or_else(|| Some(Self::new(ntfs::expected(head, start)?, Further::Ntfs)))?;
         (!evidence.places.is_empty()).then_some(evidence)
+    }
+
+    /// The same where the first stripes are shorter than where a superblock is.
+    pub(super) fn of_short_stripes(scan: &Scan<'_>) -> Option<Self> {
+        Some(Self::new(btrfs::expected_of_short_stripes(scan)?, Further::Btrfs))
+    }
+
+    fn new<F>(found: Expected<F>, further: impl FnOnce(F) -> Further) -> Self {
+        let Expected { filesystem, size, places, superblock } = found;
+        Self { filesystem, size, places, further: further(superblock) }
     }
 
     /// With what is found on the members.

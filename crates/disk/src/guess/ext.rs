@@ -3,7 +3,7 @@
 
 use snapfmt::ReadAt;
 
-use super::evidence::{Evidence, Further, Place, Test as Any, Verdict};
+use super::place::{Expected, Place, Test as Any, Verdict};
 use crate::fields::{array, le16, le32};
 
 /// Where the superblock is, in bytes, and how long.
@@ -196,12 +196,12 @@ impl Superblock {
     }
 }
 
-pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
+pub(super) fn expected(head: &dyn ReadAt, start: u64) -> Option<Expected<Superblock>> {
     let fs = Superblock::read(head, start)?;
     let mut places = Vec::new();
     let mut add = |at: Option<u64>, len: usize, test: Test| {
         if let Some(at) = at {
-            places.push(Place { offset: start + at, len, test: Any::Ext(test) });
+            places.push(Place { offset: start + at, len, test: Box::new(test) });
         }
     };
     for group in (1..fs.groups).filter(|group| fs.has_copy(*group)).take(MOST_COPIES) {
@@ -222,7 +222,7 @@ pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
     }
     let size = start.checked_add(fs.blocks.checked_mul(fs.block)?)?;
     let filesystem = "ext2, ext3 or ext4";
-    Some(Evidence { filesystem, size, places, further: Further::Ext(fs) })
+    Some(Expected { filesystem, size, places, superblock: fs })
 }
 
 /// The bitmaps and inodes of the groups whose descriptors are in the first block of them.
@@ -289,8 +289,8 @@ fn is_inode(seed: u32, number: u32, bytes: &[u8]) -> bool {
     low && (!has_high || le16(&halves, 2) == le16(bytes, HIGH))
 }
 
-impl Test {
-    pub(super) fn verdict(&self, bytes: &[u8]) -> Verdict {
+impl Any for Test {
+    fn verdict(&self, bytes: &[u8]) -> Verdict {
         match self {
             Self::Backup { uuid, group } => Verdict::of(
                 le16(bytes, 0x38) == Some(0xef53)

@@ -8,6 +8,7 @@ pub(crate) mod ext;
 mod ntfs;
 mod orders;
 mod parts;
+mod place;
 mod scan;
 mod search;
 pub(crate) mod xfs;

@@ -3,8 +3,8 @@
 
 use snapfmt::ReadAt;
 
-use super::evidence::{Evidence, Further};
 use super::parts::place;
+use super::place::Expected;
 use super::scan::{Blocks, Scan};
 use crate::fields::{array, le16, le32, le64};
 
@@ -17,7 +17,7 @@ pub(super) struct Boot {
     record: usize,
 }
 
-pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
+pub(super) fn expected(head: &dyn ReadAt, start: u64) -> Option<Expected<Boot>> {
     let mut b = [0; 512];
     head.read_exact_at(&mut b, start).ok()?;
     if array(&b, 3) != Some(*b"NTFS    ") {
@@ -45,7 +45,7 @@ pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
     };
     let record = usize::try_from(record).ok().filter(|len| (256..=65536).contains(len))?;
     let boot = Boot { table: *tables.first()?, size, cluster, record };
-    Some(Evidence { filesystem: "NTFS", size, places, further: Further::Ntfs(boot) })
+    Some(Expected { filesystem: "NTFS", size, places, superblock: boot })
 }
 
 impl Boot {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use snapfmt::ReadAt;
 
-use super::evidence::Place;
 use super::parts::{Part, place};
+use super::place::Place;
 
 /// How much of each member is read around a place, in bytes.
 const WINDOW: u64 = 8 << 20;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::partitions::Table;
 use snapfmt::ReadAt;
 
-use super::btrfs;
 use super::directories::directories;
-use super::evidence::{Evidence, Further, Place, Verdict};
+use super::evidence::{Evidence, Further};
 use super::orders::{self, Votes};
+use super::place::{Place, Verdict};
 use super::scan::Scan;
 use super::{Guess, MAX_ALL_ORDERS, MAX_MEMBERS, NoGuess, STARTS, STRIPES, Shape, Sureness};
 use crate::pieces::{PieceBytes, Pieces, Spot};
@@ -33,7 +33,7 @@ pub fn guess(members: &[Arc<dyn ReadAt>]) -> Result<Vec<Guess>, NoGuess> {
                 search.rank(first, start, &evidence.look_further(&scan), &mut guesses);
             }
         }
-        if !has_start && let Some(evidence) = btrfs::evidence_of_short_stripes(&scan) {
+        if !has_start && let Some(evidence) = Evidence::of_short_stripes(&scan) {
             has_start = true;
             let evidence = evidence.look_further(&scan);
             (0..members.len()).for_each(|first| search.rank(first, start, &evidence, &mut guesses));

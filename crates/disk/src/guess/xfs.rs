@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use snapfmt::ReadAt;
 
-use super::evidence::{Evidence, Further};
 use super::parts::place;
+use super::place::Expected;
 use super::scan::{Blocks, Scan};
 use crate::fields::array;
 
@@ -35,7 +35,7 @@ pub(crate) struct Superblock {
     log: (u64, u64),
 }
 
-pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
+pub(super) fn expected(head: &dyn ReadAt, start: u64) -> Option<Expected<Superblock>> {
     let fs = Superblock::read(head, start)?;
     let mut places = Vec::new();
     for group in 0..fs.groups {
@@ -49,7 +49,7 @@ pub(super) fn evidence(head: &dyn ReadAt, start: u64) -> Option<Evidence> {
             places.push(place(at.checked_add(n * fs.sector)?, header));
         }
     }
-    Some(Evidence { filesystem: "XFS", size: start + fs.size, places, further: Further::Xfs(fs) })
+    Some(Expected { filesystem: "XFS", size: start + fs.size, places, superblock: fs })
 }
 
 impl Superblock {

@@ -4,7 +4,7 @@
 use snapfmt::ReadAt;
 
 use super::SECTOR;
-use super::legs::LegState;
+use super::leg_state::LegState;
 use crate::fields::{le32, le64};
 
 const MAGIC: u32 = 0x6452_6d44;

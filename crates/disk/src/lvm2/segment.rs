@@ -3,8 +3,8 @@
 //! `lib/snapshot/snapshot.c`).
 
 use super::SECTOR;
+use super::extents::Extents;
 use super::text::{Section, TextFault, Value};
-use super::vg::Extents;
 
 /// What an area of a segment is on.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::extents::{Extents, MAX_BYTES};
 use super::segment::{On, Segment, SegmentKind};
 use super::text::{Section, TextFault};
 use super::{LvmId, SECTOR};
-
-/// Largest extent and number of bytes that are believed.
-const MAX_BYTES: u64 = 1 << 62;
 
 /// A volume group at one moment.
 #[derive(Clone, PartialEq, Debug)]
@@ -79,32 +77,6 @@ impl LogicalVolume {
     /// Whether it is a thin pool, which has no content of its own.
     pub fn is_pool(&self) -> bool {
         self.segments.iter().any(|s| matches!(s.kind, SegmentKind::ThinPool { .. }))
-    }
-}
-
-/// What segments count in.
-pub(super) struct Extents {
-    size: u64,
-    pvs: BTreeMap<String, usize>,
-    ranges: Vec<(u64, u64)>,
-}
-
-impl Extents {
-    /// So many extents in bytes.
-    pub(super) fn bytes(&self, extents: u64) -> Option<u64> {
-        extents.checked_mul(self.size).filter(|bytes| *bytes <= MAX_BYTES)
-    }
-
-    /// The physical volume of that name, and where on it an extent is.
-    pub(super) fn pv(&self, name: &str, extent: u64) -> Option<(usize, Option<u64>)> {
-        let number = *self.pvs.get(name)?;
-        let (start, _) = *self.ranges.get(number)?;
-        Some((number, self.bytes(extent).and_then(|bytes| start.checked_add(bytes))))
-    }
-
-    /// Where the last extent of a physical volume ends.
-    pub(super) fn end(&self, number: usize) -> Option<u64> {
-        self.ranges.get(number).map(|(_, end)| *end)
     }
 }
 

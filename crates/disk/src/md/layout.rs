@@ -1,6 +1,6 @@
 //! Where the bytes of an array are on its members.
 
-use super::assemble::Array;
+use super::array::{Array, Member};
 use super::superblock::Level;
 use crate::pieces::{Pieces, PiecesError, Spot};
 
@@ -45,7 +45,15 @@ struct Data {
     size: u64,
 }
 
-pub(super) fn pieces(array: &Array) -> Result<Pieces, Refused> {
+impl Array {
+    /// Where the array's bytes are, on members by their place: on copies that are current where there
+    /// are any. Whether those in need can be used is not looked at.
+    pub fn pieces(&self) -> Result<Pieces, Refused> {
+        pieces(self)
+    }
+}
+
+fn pieces(array: &Array) -> Result<Pieces, Refused> {
     if array.reshaping {
         return Err(Refused::Reshaping);
     }
@@ -92,7 +100,7 @@ fn data(array: &Array) -> Result<Vec<Data>, Refused> {
 fn best(array: &Array, places: impl Iterator<Item = usize>, need: u64) -> Option<usize> {
     let known = places.filter_map(|place| Some((place, array.members.get(place)?)));
     let known = known.filter(|(_, member)| member.data.is_some());
-    let quality = |(place, member): &(usize, &super::Member)| {
+    let quality = |(place, member): &(usize, &Member)| {
         let whole = member.good >= need;
         (whole, whole && member.bad.is_empty(), member.good.min(need), std::cmp::Reverse(*place))
     };

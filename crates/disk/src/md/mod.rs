@@ -3,18 +3,19 @@
 //! Facts are from the kernel's `include/uapi/linux/raid/md_p.h`, `drivers/md/md.c`, `raid0.c`,
 //! `md-linear.c` and `raid10.c`.
 
+mod array;
 mod assemble;
 mod bad_blocks;
 mod layout;
 mod standing;
 mod superblock;
-mod v090;
 
-pub use assemble::{Array, FoundMember, Member, arrays};
+pub use array::{Array, Member};
+pub use assemble::arrays;
 pub use bad_blocks::Bad;
 pub use layout::Refused;
 pub use standing::MemberState;
-pub use superblock::{ArrayId, Level, MdError, Role, RoleTable, Superblock, Version};
+pub use superblock::{ArrayId, FoundMember, Level, MdError, Role, RoleTable, Superblock, Version};
 
 /// Unit of sizes and offsets in superblocks, in bytes.
 pub const SECTOR: u64 = 512;

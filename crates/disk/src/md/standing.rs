@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::assemble::FoundMember;
-use super::superblock::{Role, Superblock};
+use super::superblock::{FoundMember, Role, Superblock};
 
 /// What is known of a place in an array.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::answer::{self, Answer, Listed};
+use super::answer::{Answer, Listed};
 use super::checksum::Sha256;
 use super::folder::{Beside, Folder};
 use super::names::Form;
+use super::read;
 use super::runs::Runs;
 use crate::backup::{Fault, FileFault};
 use crate::limits::Limits;
@@ -129,7 +130,7 @@ impl Blocks {
         ];
         let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|meta| meta.is_file());
         let Some(path) = names.into_iter().flatten().find(is_file) else { return Ok(None) };
-        for answer in answer::open(&self.roots, &path, limits, &mut |_, _| ())? {
+        for answer in read::open(&self.roots, &path, limits, &mut |_, _| ())? {
             if let Answer::Block(checksum) = answer {
                 return Ok(checksum);
             }
@@ -164,7 +165,7 @@ impl Blocks {
                 };
                 wrong.get_or_insert(fault);
             };
-            answer::open(&self.roots, path, limits, take)?;
+            read::open(&self.roots, path, limits, take)?;
             if let Some(fault) = wrong {
                 return Err(FileFault::new(path, fault));
             }

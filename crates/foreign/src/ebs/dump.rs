@@ -12,7 +12,6 @@ use super::block_count;
 use super::blocks::Blocks;
 use super::folder::Folder;
 use super::gather::Parts;
-use super::lost::Lost;
 use super::pages::{List, contradiction};
 use super::proxy;
 use super::runs::{Run, Runs};
@@ -20,6 +19,13 @@ use super::source::{BlockSource, damaged};
 use crate::backup::{Fault, FileFault, Missing, Name, Problem, Stored, Warning};
 use crate::limits::Limits;
 use crate::within::Roots;
+
+/// How many blocks a snapshot has lost, and the first of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    pub count: u32,
+    pub first: u32,
+}
 
 /// How many lost blocks of a member are named; a restore that goes on finds them all.
 const MAX_DAMAGE: usize = 1000;

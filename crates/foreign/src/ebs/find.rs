@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::answer::{self, Answer};
+use super::answer::Answer;
 use super::folder::{Folder, NOTHING_KNOWN};
 use super::gather::Snapshots;
 use super::names::{BLOCKS, Form, is_telling};
 use super::proxy::{self, Segment};
+use super::read;
 use super::text::{Start, start};
 use crate::backup::{Fault, FileFault};
 use crate::limits::Limits;
@@ -65,7 +66,7 @@ impl<'l> Tree<'l> {
             }
             return Ok(true);
         }
-        let answers = answer::open(&self.roots, path, self.limits, &mut |_, _| ());
+        let answers = read::open(&self.roots, path, self.limits, &mut |_, _| ());
         let count = answers.as_ref().map_or(1, |answers| answers.len().max(1));
         self.left = self.left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
         let answers = answers?;
@@ -104,7 +105,7 @@ impl<'l> Tree<'l> {
                 let has_files = folder.files.keys().any(|other| other.is_called_like(form));
                 let is_page = |number: &u32| {
                     let answers =
-                        answer::open(&self.roots, &path(*number), self.limits, &mut |_, _| ());
+                        read::open(&self.roots, &path(*number), self.limits, &mut |_, _| ());
                     let is_page = |answer: &Answer| matches!(answer, Answer::Page(_));
                     answers.is_ok_and(|answers| answers.iter().any(is_page))
                 };

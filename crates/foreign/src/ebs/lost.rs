@@ -4,16 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::dump::{Dump, Dumps};
+use super::dump::{Dump, Dumps, Lost};
 use super::runs::Runs;
 use crate::backup::Name;
-
-/// How many blocks a snapshot has lost, and the first of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lost {
-    pub count: u32,
-    pub first: u32,
-}
 
 /// What is lost of each snapshot, by itself or with what it builds on. Each takes over what the one below
 /// has lost: a long line costs no more for each of its snapshots, and few of those sets are held at a

@@ -18,7 +18,9 @@ mod gather;
 mod lost;
 mod names;
 mod pages;
+mod proof;
 mod proxy;
+mod read;
 mod runs;
 mod sets;
 mod source;
@@ -57,7 +59,7 @@ pub(crate) fn find(paths: &[PathBuf], limits: &Limits) -> (Backups, Vec<PathBuf>
 ///
 /// A text that is not JSON, or an answer that cannot be right.
 pub fn parse(text: &[u8], limits: &Limits) -> Result<Vec<Answer>, serde_json::Error> {
-    answer::streamed(text, limits, &mut |_, _| ())
+    read::streamed(text, limits, &mut |_, _| ())
 }
 
 /// How many blocks a volume of `size` bytes has.

@@ -17,7 +17,7 @@ use restore::source::{
 
 use super::checksum::Sha256;
 use super::names::{decimal, is_snapshot};
-use super::source::{opened, proved};
+use super::proof::{opened, proved};
 use super::{BLOCK_LEN, BLOCK_SIZE, block_count, gib};
 use crate::backup::{Fault, FileFault, Name};
 use crate::limits::Limits;

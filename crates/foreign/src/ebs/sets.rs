@@ -10,10 +10,11 @@ use restore::set::GENERATION_TAG;
 use restore::snapfmt::{SetId, VolumeId};
 
 use super::describe::Described;
+use super::dump::Lost;
 use super::dump::{Dump, Dumps, Line};
 use super::gather::{DescribedIn, Snapshots};
 use super::gib;
-use super::lost::{Lost, lost};
+use super::lost::lost;
 use crate::backup::{
     BackupMember, BackupSet, Backups, Fault, FileFault, Format, Missing, Name, Problem, Stored,
     Warning,

@@ -1,24 +1,21 @@
 //! A snapshot's blocks as a source.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use restore::source::{
-    BackupFault, Checksum, ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch,
-    Sectors, Source, StoredAt,
+    BackupFault, ChunkRef, Extent, ExtentKind, Proof, ReadCause, ReadError, Scratch, Sectors,
+    Source, StoredAt,
 };
-use sha2::{Digest, Sha256};
 
 use super::answer::Listed;
 use super::blocks::{Blocks, Checksums};
+use super::proof::{not_read, opened, proved};
 use super::runs::Runs;
 use super::{BLOCK_LEN, BLOCK_SIZE};
 use crate::backup::Fault;
 use crate::limits::Limits;
-use crate::within::Roots;
 
 /// The blocks that a list names, each in a file.
 pub(super) struct BlockSource {
@@ -165,41 +162,4 @@ pub(super) fn damaged(blocks: &Blocks, block: u32) -> Option<ReadError> {
         }
         Err(e) => Some(not_read(&path, &range, e)),
     }
-}
-
-/// Opens the file of some bytes; gives its length as well.
-pub(super) fn opened(
-    roots: &Roots,
-    path: &Path,
-    range: &Range<u64>,
-) -> Result<(File, u64), ReadError> {
-    roots.open(path).map_err(|source| not_read(path, range, source))
-}
-
-/// A file that cannot be read, or is not there.
-fn not_read(path: &Path, range: &Range<u64>, source: io::Error) -> ReadError {
-    if source.kind() == io::ErrorKind::NotFound {
-        return ReadError::new(path, BackupFault::Missing { range: range.clone() });
-    }
-    ReadError::new(path, ReadCause::Io { offset: 0, source })
-}
-
-/// Compares bytes with their checksum.
-pub(super) fn proved(
-    path: &Path,
-    range: &Range<u64>,
-    bytes: &[u8],
-    expected: &[u8; 32],
-) -> Result<Proof, ReadError> {
-    let found = Sha256::digest(bytes);
-    if found.as_slice() == expected {
-        return Ok(Proof::Digest);
-    }
-    let fault = BackupFault::Checksum {
-        range: range.clone(),
-        algorithm: "SHA-256",
-        expected: Checksum::from(expected.as_slice()),
-        found: Checksum::from(found.as_slice()),
-    };
-    Err(ReadError::new(path, fault))
 }

@@ -10,6 +10,7 @@ use super::files::{BadFile, FileError};
 use super::set::{MemberFile, SetEntry};
 use super::{Catalog, CatalogError, Missing};
 use restore::Layout;
+use restore::set::SetState;
 use restore::source::SnapshotFile;
 use restore::source::{Chain, NativeSource, PageCache, Source};
 use restore::{Volume, VolumeMember};
@@ -42,6 +43,15 @@ impl std::fmt::Display for Replaced {
             "{damaged}; {} has the same member of the same set and is read instead",
             by.display()
         )
+    }
+}
+
+/// What opening a set tells of its state.
+pub const fn state_of(opened: &Result<OpenSet, CatalogError>) -> SetState {
+    match opened {
+        Ok(_) => SetState::Complete,
+        Err(CatalogError::Incomplete { .. }) => SetState::Incomplete,
+        Err(_) => SetState::Damaged,
     }
 }
 

@@ -3,11 +3,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::path::PathBuf;
 
 use snapfmt::{SetContentId, SetId};
 
+use super::gap::Gap;
 use super::{Ambiguity, Candidate, CatalogError, Generation, Latest, Selection, SetKey};
 
 /// What is known of a set's content id.
@@ -48,21 +48,6 @@ pub struct Doubts<E> {
     pub machine: Option<E>,
     /// A file or directory of which nobody knows what it holds: it could be of the newest set.
     pub unidentified: Option<E>,
-}
-
-/// A set that is known only because another one builds on it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Gap {
-    /// Its id.
-    pub set_id: SetId,
-    /// The oldest of those that build on it.
-    pub child: Candidate,
-}
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, which {} builds on", self.set_id.as_str().escape_debug(), self.child)
-    }
 }
 
 /// Why a set cannot be taken, as those who look for one tell it.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use snapfmt::{FormatError, SetContentId, SetId, StateId, VolumeId};
 
 use super::Candidate;
-use super::choose::Gap;
 use super::files::FileError;
-use crate::verify::Finding;
+use super::gap::Gap;
+use crate::finding::Finding;
 use restore::source::ReadError;
 
 /// How many of a list a message names.

@@ -4,6 +4,7 @@ mod assemble;
 mod choose;
 mod error;
 mod files;
+mod gap;
 mod pool;
 mod select;
 mod selection;
@@ -17,14 +18,15 @@ use std::sync::Arc;
 
 use snapfmt::{CheckedManifest, Fault, Limits, SetId, Snapshot, VolumeId, identify};
 
-pub use assemble::{OpenSet, Replaced};
-pub use choose::{ContentId, Doubts, Gap, Reason, Selectable, Selected, choose};
+pub use assemble::{OpenSet, Replaced, state_of};
+pub use choose::{ContentId, Doubts, Reason, Selectable, Selected, choose};
 pub use error::{Ambiguity, CatalogError, Missing};
 pub(crate) use files::open_file;
 pub use files::{BadFile, FileError, Lookup};
+pub use gap::Gap;
 pub use select::FileSet;
 pub use selection::{Generation, Instant, Latest, NotAGeneration, Selection};
-pub use set::{MemberFile, SetEntry, state_of};
+pub use set::{MemberFile, SetEntry};
 
 pub use restore::set::{Candidate, SetKey, SetState};
 pub use restore::source::SnapshotFile;

@@ -1,15 +1,14 @@
-//! Choosing one set of snapshot files.
+//! The sets of a catalog, as those to choose from.
 
 use std::path::PathBuf;
 
 use snapfmt::SetId;
 
-use super::choose::{ContentId, Doubts, Selectable, choose};
+use super::assemble::state_of;
+use super::choose::{ContentId, Doubts, Selectable};
 use super::files::FileError;
-use super::set::{SetEntry, state_of};
-use super::{Catalog, CatalogError, Selection, SetKey, SetState};
-use crate::verify::prove_inherited;
-use restore::Progress;
+use super::set::SetEntry;
+use super::{Catalog, CatalogError, SetKey, SetState};
 
 /// A set and the catalog it is of, as one of several to choose from.
 #[derive(Clone, Copy, Debug)]
@@ -57,31 +56,9 @@ impl FileSet<'_> {
             },
         }
     }
-
-    /// Proves what the set inherits, where the selection says which content it must have; what the set has
-    /// itself is proved as it is read. Nothing but indexes is read here.
-    pub fn prove(&self, selection: &Selection, progress: &Progress) -> Result<(), CatalogError> {
-        if selection.content_id.is_none() {
-            return Ok(());
-        }
-        match self.catalog.open_set(self.entry) {
-            Ok(open) => prove_inherited(&open, progress),
-            // Nothing of it can be read; opening it says why.
-            Err(_) => Ok(()),
-        }
-    }
 }
 
 impl Catalog {
-    /// The set that is meant, by what opening its files tells: [`Latest::Sound`](super::Latest) is taken
-    /// for [`Latest::Complete`](super::Latest) here. With [`Selection::content_id`] what it inherits is proved.
-    pub fn select(&self, selection: &Selection) -> Result<FileSet<'_>, CatalogError> {
-        let sets = self.choices();
-        let selected = choose(&sets, selection, self.doubts(), FileSet::obstacle)?;
-        selected.set.prove(selection, &Progress::default())?;
-        Ok(*selected.set)
-    }
-
     /// The sets, as those to choose from.
     pub fn choices(&self) -> Vec<FileSet<'_>> {
         self.sets().iter().map(|entry| FileSet { catalog: self, entry }).collect()

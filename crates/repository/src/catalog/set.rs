@@ -6,8 +6,8 @@ use std::path::Path;
 use snapfmt::{Manifest, MemberNo, SetContentId, SetId, SetManifest};
 
 use super::files::BadFile;
-use super::{Candidate, CatalogError, Missing, OpenSet};
-use restore::set::{SetKey, SetState};
+use super::{Candidate, Missing};
+use restore::set::SetKey;
 use restore::source::SnapshotFile;
 
 /// What the files have of one member of a set.
@@ -19,15 +19,6 @@ pub enum MemberFile {
     Damaged(usize),
     /// None.
     Missing,
-}
-
-/// What opening a set tells of its state.
-pub const fn state_of(opened: &Result<OpenSet, CatalogError>) -> SetState {
-    match opened {
-        Ok(_) => SetState::Complete,
-        Err(CatalogError::Incomplete { .. }) => SetState::Incomplete,
-        Err(_) => SetState::Damaged,
-    }
 }
 
 /// One snapshot set, as far as the files have it.

@@ -4,9 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use disk::signature::Contents;
-use restore::Volume;
 
-use super::{Device, DeviceNo, Holds, Origin, Problem, Stack, Unassembled};
+use super::{Device, DeviceNo, Holds, Origin, Problem, Stack};
 use disk::md::MemberState;
 
 /// A logical volume, as a user names it: `VG/LV`.
@@ -145,28 +144,6 @@ pub enum NotChosen {
 }
 
 impl Stack {
-    /// The stack that a choice is made on, of a volume that has a layout of its own: that of its members
-    /// or else, where they have nothing of the name, that of the volume itself.
-    pub fn chosen_on(volume: &Volume, choice: &Choice) -> Result<Self, Unassembled> {
-        let (mut found, mut alone) = (Vec::new(), Vec::new());
-        if choice.of != Of::Only {
-            let stack = Self::of_members(volume.members().to_vec())?;
-            match stack.choose(choice) {
-                Err(NotChosen::None { candidates, lone }) => (found, alone) = (candidates, lone),
-                Ok(_) | Err(NotChosen::Several { .. }) => return Ok(stack),
-            }
-        }
-        let stack = Self::of_volume(volume)?;
-        match stack.choose(choice) {
-            Err(NotChosen::None { candidates, lone }) => {
-                found.extend(candidates);
-                alone.extend(lone);
-                Err(NotChosen::None { candidates: found, lone: alone }.into())
-            }
-            Ok(_) | Err(NotChosen::Several { .. }) => Ok(stack),
-        }
-    }
-
     /// The device that is meant.
     pub fn choose(&self, choice: &Choice) -> Result<DeviceNo, NotChosen> {
         let tops = self.numbered().filter(|(no, device)| self.is_meant(*no, device, choice));

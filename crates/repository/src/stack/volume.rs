@@ -8,8 +8,8 @@ use restore::snapfmt::LayoutError;
 use restore::{Layout, LayoutMismatch, Volume, VolumeMember};
 
 use super::{
-    Base, Choice, Chosen, Device, DeviceNo, InnerVolume, MissingSource, NotChosen, Origin, Problem,
-    Stack,
+    Base, Choice, Chosen, Device, DeviceNo, InnerVolume, MissingSource, NotChosen, Of, Origin,
+    Problem, Stack,
 };
 use disk::pieces::Pieces;
 
@@ -84,6 +84,28 @@ fn listed(doubts: &[Doubt]) -> String {
 }
 
 impl Stack {
+    /// The stack that a choice is made on, of a volume that has a layout of its own: that of its members
+    /// or else, where they have nothing of the name, that of the volume itself.
+    pub fn chosen_on(volume: &Volume, choice: &Choice) -> Result<Self, Unassembled> {
+        let (mut found, mut alone) = (Vec::new(), Vec::new());
+        if choice.of != Of::Only {
+            let stack = Self::of_members(volume.members().to_vec())?;
+            match stack.choose(choice) {
+                Err(NotChosen::None { candidates, lone }) => (found, alone) = (candidates, lone),
+                Ok(_) | Err(NotChosen::Several { .. }) => return Ok(stack),
+            }
+        }
+        let stack = Self::of_volume(volume)?;
+        match stack.choose(choice) {
+            Err(NotChosen::None { candidates, lone }) => {
+                found.extend(candidates);
+                alone.extend(lone);
+                Err(NotChosen::None { candidates: found, lone: alone }.into())
+            }
+            Ok(_) | Err(NotChosen::Several { .. }) => Ok(stack),
+        }
+    }
+
     /// The volume that is meant, on those of the members that it needs. With `salvage`, members that
     /// are missing, or cannot be believed, are taken to be damaged from end to end.
     pub fn volume(&self, choice: &Choice, salvage: bool) -> Result<Volume, Unassembled> {

@@ -9,52 +9,21 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use snapfmt::verify::{Unit, check_state, check_structure, check_unit, units};
-use snapfmt::{Decoder, Fault, FormatError, SetId, StateId, VolumeId};
+use snapfmt::{Decoder, FormatError, SetId, VolumeId};
 
 use crate::catalog::{OpenSet, SnapshotFile};
 use chain::{Interrupted, States, states};
-use host::is_of_machine;
 use restore::Progress;
 use restore::engine::{RunError, pool};
 use restore::on_panic::OnPanic;
-use restore::source::ReadError;
 use restore::threads;
 
+pub use crate::finding::Finding;
 pub(crate) use chain::prove_inherited;
 pub use snapfmt::verify::Depth;
-
-/// Something wrong with a file or chain.
-#[derive(Debug, thiserror::Error)]
-pub enum Finding {
-    /// A structure or chunk is damaged.
-    #[error(transparent)]
-    Format(#[from] FormatError),
-    /// The file, or one that it builds on, breaks the chain.
-    #[error("the chain cannot be followed: {0}")]
-    Chain(#[source] Arc<ReadError>),
-    /// The chain adds up to another content than the file names.
-    #[error("the chain adds up to state {found}, the file names {expected}")]
-    State {
-        /// What the footer says.
-        expected: StateId,
-        /// What the chain gives.
-        found: StateId,
-    },
-}
-
-impl Finding {
-    /// Whether the system failed over the file, which says nothing of what the file holds.
-    pub fn is_of_machine(&self) -> bool {
-        match self {
-            Self::Format(error) => matches!(&error.fault, Fault::Io(e) if is_of_machine(e)),
-            Self::Chain(error) => error.is_of_machine(),
-            Self::State { .. } => false,
-        }
-    }
-}
 
 /// The outcome for one file.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ mod error;
 mod identity;
 mod left;
 mod local;
+mod look;
 mod recheck;
 mod reserve;
 mod target;
@@ -30,8 +31,8 @@ use host::entry::Entry;
 
 pub use error::{JobError, Unfinished};
 pub use identity::{TargetId, identity};
-pub use left::look;
 pub use local::LocalCopy;
+pub use look::look;
 pub use target::Target;
 use target::{Opened, open};
 

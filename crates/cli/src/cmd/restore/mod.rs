@@ -8,6 +8,7 @@ mod names;
 mod overlaid;
 mod pipes;
 mod place;
+pub(crate) mod plan;
 mod report;
 
 use std::fs::File;
@@ -114,7 +115,7 @@ fn or_check(
 /// Restores the set selected.
 pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
     if args.dry_run {
-        return super::plan::run(args, common, output);
+        return plan::run(args, common, output);
     }
     if pipes::are_given(args) {
         return pipes::run(args, common, output);

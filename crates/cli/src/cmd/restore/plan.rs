@@ -8,7 +8,7 @@ use restore::sink::NullSink;
 use restore::{Progress, Volume};
 use serde::Serialize;
 
-use super::restore::{Extent, Ready, are_pipes, check_usage, on_damage, output_path};
+use super::{Extent, Ready, are_pipes, check_usage, on_damage, output_path};
 use crate::args::{Common, RestoreArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, PathView, size};

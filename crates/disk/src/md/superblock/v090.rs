@@ -3,10 +3,10 @@
 
 use snapfmt::ReadAt;
 
-use super::SECTOR;
-use super::superblock::{
+use super::{
     ALL, ArrayId, Level, MAGIC, MAX_BYTES, MdError, Role, RoleTable, Superblock, Version, fold,
 };
+use crate::md::SECTOR;
 
 const LEN: usize = 4096;
 /// The superblock is in the last whole 64 KiB of the device.

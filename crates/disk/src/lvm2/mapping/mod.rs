@@ -1,15 +1,17 @@
 //! Where the bytes of a logical volume are on its group's physical volumes.
 
+mod legs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use snapfmt::ReadAt;
 
-use super::group::{Group, PvState};
-use super::legs::{LegNote, Lost};
-use super::segment::{AreaRef, On, Segment, SegmentKind};
-use super::thin::{self, ThinDoubt, ThinError};
-use super::vg::LogicalVolume;
+use crate::lvm2::group::{Group, PvState};
+use crate::lvm2::leg_state::{LegNote, Lost};
+use crate::lvm2::segment::{AreaRef, On, Segment, SegmentKind};
+use crate::lvm2::thin::{self, ThinDoubt, ThinError};
+use crate::lvm2::vg::LogicalVolume;
 use crate::pieces::{Budget, MAX_PIECES, PieceBytes, Pieces, PiecesError, Spot};
 
 /// Deepest nesting of logical volumes; lvm2 makes four levels.

@@ -1,5 +1,8 @@
 //! The superblock on each member, in one form for all versions.
 
+mod bad_list;
+mod v090;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -7,7 +10,7 @@ use snapfmt::Offset;
 
 use snapfmt::ReadAt;
 
-use super::{SECTOR, bad_blocks, v090};
+use super::SECTOR;
 use crate::fields::{array, le16, le32, le64};
 
 /// First bytes of every superblock.
@@ -234,6 +237,15 @@ pub enum MdError {
     },
 }
 
+/// A device with a superblock.
+#[derive(Clone, Debug)]
+pub struct FoundMember {
+    /// The device, as the caller numbers them.
+    pub device: usize,
+    /// Its superblock.
+    pub superblock: Superblock,
+}
+
 impl Superblock {
     /// Looks at all places where a superblock can be; `None` if there is none. A device that was cut
     /// off behind its superblock has it still, further to the end than one of its size would.
@@ -278,7 +290,7 @@ impl Superblock {
         }
         let mut superblock = Self::parse(&bytes, version, offset, len)?;
         superblock.check_places(&bytes)?;
-        superblock.bad = bad_blocks::read(device, &bytes, offset)?;
+        superblock.bad = bad_list::read(device, &bytes, offset)?;
         Ok(Some(superblock))
     }
 
@@ -316,11 +328,11 @@ impl Superblock {
         }
         let (features, distance) = (le32(bytes, 8).unwrap_or(0), le32(bytes, 96).unwrap_or(0));
         let bitmap =
-            bad_blocks::beside(self.offset, distance).map(|at| at..at.saturating_add(SECTOR));
+            bad_list::beside(self.offset, distance).map(|at| at..at.saturating_add(SECTOR));
         if features & feature::BITMAP != 0 && bitmap.is_none_or(|bitmap| meets(&bitmap)) {
             return bad("where its bitmap is, which is over its data", distance.into());
         }
-        if bad_blocks::place(bytes, self.offset)?.is_some_and(|list| meets(&list)) {
+        if bad_list::place(bytes, self.offset)?.is_some_and(|list| meets(&list)) {
             let distance = le32(bytes, 188).unwrap_or(0);
             return bad("where its list of bad blocks is, which is over its data", distance.into());
         }
