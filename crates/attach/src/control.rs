@@ -27,7 +27,7 @@ const LONGEST: u64 = 64 << 10;
 pub(super) enum Question {
     /// What have you done so far?
     Status,
-    /// Take down what you made and end, unless somebody uses it.
+    /// Take down what you made and end, unless a process uses it.
     End,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Ending {
     Ends,
     /// It does, but not all went well: why.
     EndsBadly(String),
-    /// Somebody uses the volume.
+    /// A process uses the volume.
     Busy,
 }
 
@@ -76,7 +76,7 @@ impl Peer {
     /// The server of a place; `None` if it is dead, or there never was one.
     pub(super) fn of(place: &Place) -> io::Result<Option<Self>> {
         let stream = match UnixStream::connect(place.socket()) {
-            // The kernel refuses where nobody listens any more.
+            // The kernel refuses where no process listens any more.
             Err(e)
                 if matches!(
                     e.kind(),
@@ -136,7 +136,7 @@ impl Peer {
     }
 }
 
-/// Nobody waits for ever for the other side.
+/// How long one side waits for the other.
 pub(super) fn set_patience(stream: &UnixStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))

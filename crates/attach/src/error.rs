@@ -78,7 +78,7 @@ pub enum DetachError {
         /// Its name.
         name: Name,
     },
-    /// Somebody uses it.
+    /// Processes or mounts use it.
     #[error("{name} is in use: {}", listed(holders))]
     Busy {
         /// Its name.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use restore::image::ImageError;
 
-/// Something that happened in a server and that someone may want to know.
+/// An event in a server that a log should have.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Bytes could not be read; their reader got EIO.
@@ -39,7 +39,7 @@ pub enum Event {
         /// How it ended.
         end: String,
     },
-    /// Asked to end while somebody uses the volume; it goes on.
+    /// Asked to end while a process uses the volume; it goes on.
     StillInUse,
 }
 

@@ -31,7 +31,7 @@ pub enum Holder {
         /// A process that sees it there, if that is not where this one looks.
         namespace_of: Option<Process>,
     },
-    /// Somebody who cannot be seen from here.
+    /// A process that cannot be seen from here.
     Unseen {
         /// What is held.
         held: PathBuf,
@@ -51,7 +51,7 @@ impl fmt::Display for Holder {
                 }
             }
             Self::Unseen { held } => {
-                write!(f, "{} is held by somebody who cannot be seen from here", held.display())
+                write!(f, "{} is held by a process that cannot be seen from here", held.display())
             }
         }
     }

@@ -34,7 +34,7 @@ impl Home {
         Place { directory: self.0.join(name.as_str()), home: self.clone(), name }
     }
 
-    /// Whether it is there, and the caller's alone: then it stays so, for nobody else can take it away.
+    /// Whether it is there, and the caller's alone: then it stays so, for no other user can take it away.
     pub(super) fn is_there(&self) -> Result<bool, NotUsed> {
         match trust::check_base(parent_directory(&self.0)).and_then(|()| trust::open_own(&self.0)) {
             Err(NotUsed::System(e)) if e.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -49,7 +49,7 @@ impl Home {
         }
         DirBuilder::new().recursive(true).mode(0o700).create(parent_directory(&self.0))?;
         make_private(&self.0)?;
-        // Somebody else may have been faster.
+        // Another process may have been faster.
         self.is_there()
     }
 
@@ -155,7 +155,7 @@ impl Place {
             if !locked.map_err(failed)? {
                 return Err(AttachError::InUse { name: self.name.clone() });
             }
-            // Whoever held the lock until now may have removed the directory.
+            // The process that held the lock until now may have removed the directory.
             if self.is(&directory).map_err(failed)? {
                 return Ok(Claim { place: self.clone(), _lock: directory });
             }

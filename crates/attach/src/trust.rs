@@ -1,6 +1,6 @@
 //! Whether the directories of attached volumes are the caller's alone.
 //!
-//! What is said in them is acted upon: devices are cleared, filesystems unmounted, directories removed. So nobody
+//! What is said in them is acted upon: devices are cleared, filesystems unmounted, directories removed. So no other user
 //! else may have made them, or may change what is in them.
 
 use std::fs::{self, File, Metadata};
@@ -41,7 +41,7 @@ impl From<io::Error> for NotUsed {
     }
 }
 
-/// Opens a directory that the caller has made and nobody else may write to.
+/// Opens a directory that the caller has made and no other user may write to.
 pub(super) fn open_own(path: &Path) -> Result<File, NotUsed> {
     // Of what the caller may not open, a look says why not.
     check_own(path, &fs::symlink_metadata(path)?)?;

@@ -68,7 +68,7 @@ pub(crate) fn note(text: &str) {
     say(&format!("snaprestore: {}", line(text)));
 }
 
-/// Text on standard error. That nobody may be there to read it any more is no reason to stop.
+/// Text on standard error. That the reader may be gone is no reason to stop.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

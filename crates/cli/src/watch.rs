@@ -153,7 +153,7 @@ enum Share {
         data: u64,
         bytes: u64,
     },
-    /// Nobody knows before the end.
+    /// Not known before the end.
     Unknown,
 }
 

@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use crate::device;
 
-/// The end of the hole at `offset`, at most `size`; `offset` itself where there is data or nobody
-/// can tell.
+/// The end of the hole at `offset`, at most `size`; `offset` itself where there is data, or the
+/// filesystem does not tell.
 pub fn data_from(file: &File, offset: u64, size: u64) -> io::Result<u64> {
     match seek(file, SeekFrom::Data(offset)) {
         Ok(data) => Ok(data.min(size)),

@@ -160,7 +160,7 @@ impl Parameters {
     }
 }
 
-/// Whoever starts nbdkit sees it; what nbdkit calls a debug message is seen with -v only.
+/// The user who starts nbdkit sees it; what nbdkit calls a debug message is seen with -v only.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "nbdkit: snaprestore: {text}");
 }

@@ -120,7 +120,7 @@ impl Output<'_> {
         }
     }
 
-    /// How many zeros are written before someone looks whether to go on.
+    /// How many zeros are written between two looks at whether to go on.
     const fn zero_step(&self) -> u64 {
         match self {
             Self::Stream(_) => STEP,

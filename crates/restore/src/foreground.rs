@@ -1,4 +1,4 @@
-//! Reads that someone waits for go before a restore in the background.
+//! Reads that a process waits for go before a restore in the background.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How often a waiting worker looks.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Who reads right now, and when someone did last.
+/// How many reads there are right now, and when the last one ended.
 #[derive(Debug)]
 pub struct Foreground {
     begun: Instant,
@@ -74,13 +74,13 @@ mod tests {
         let foreground = Foreground::default();
         let start = Instant::now();
         foreground.give_way(|| false);
-        assert!(start.elapsed() < PATIENCE, "nobody reads");
+        assert!(start.elapsed() < PATIENCE, "there are no reads");
         let reading = foreground.reads();
         foreground.give_way(|| false);
-        assert!(start.elapsed() >= PATIENCE, "someone reads");
+        assert!(start.elapsed() >= PATIENCE, "there is a read");
         foreground.give_way(|| true);
         drop(reading);
         std::thread::sleep(2 * super::LINGER);
-        assert!(!foreground.is_busy(), "nobody reads any more");
+        assert!(!foreground.is_busy(), "the read has ended");
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::ranges::RangeSet;
 
-/// The map of a volume of `size` bytes: all of `tried` was read, but for `bad`; the rest nobody has looked
+/// The map of a volume of `size` bytes: all of `tried` was read, but for `bad`; the rest was not looked
 /// at. It is made while it is written: of a member under stripes it is long.
 #[derive(Debug)]
 pub struct Map<'m> {

@@ -33,7 +33,7 @@ pub(crate) enum Step {
     Do(Task),
     /// It has been done, but its bytes are asked for.
     Revisit(Task),
-    /// So many bytes have been done and nobody asks for them.
+    /// So many bytes have been done and are not asked for.
     Skip(Range<u64>),
 }
 

@@ -26,7 +26,7 @@ impl<'r> Runs<'r> {
         Self { volume, extents }
     }
 
-    /// The run from logical byte `at`, which the volume has; or why nobody can tell, and of which
+    /// The run from logical byte `at`, which the volume has; or why that cannot be told, and of which
     /// byte of which member.
     pub(crate) fn at(&mut self, at: u64) -> Result<Run, (MemberRange, ReadError)> {
         let layout = self.volume.layout();
@@ -50,7 +50,7 @@ impl<'r> Runs<'r> {
             Some(ExtentKind::Data(_)) => Ok(true),
             Some(ExtentKind::Zero | ExtentKind::Hole) => Ok(false),
             Some(ExtentKind::Inherit) | None => {
-                Err(self.volume.nobodys(byte.member, byte.range.start))
+                Err(self.volume.unresolved(byte.member, byte.range.start))
             }
         }
     }
@@ -69,7 +69,7 @@ impl<'r> Runs<'r> {
         reach
     }
 
-    /// How far a member's bytes are of one kind. Where nobody can tell, another run begins.
+    /// How far a member's bytes are of one kind. Where that cannot be told, another run begins.
     fn same_until(&mut self, member: MemberNo, range: &Range<u64>, is_data: bool) -> u64 {
         let (mut at, mut step) = (range.start, 1);
         for _ in 0..QUESTIONS {

@@ -109,12 +109,12 @@ impl Volume {
             }
             at = at.max(extent.range.end);
         }
-        if at < range.end { Err(self.nobodys(member, at)) } else { Ok(()) }
+        if at < range.end { Err(self.unresolved(member, at)) } else { Ok(()) }
     }
 
     /// Bytes of which a source says nothing, or that they are a parent's. A source has no name of its
     /// own; the volume it holds has.
-    pub(crate) fn nobodys(&self, member: MemberNo, start: u64) -> ReadError {
+    pub(crate) fn unresolved(&self, member: MemberNo, start: u64) -> ReadError {
         let name = self.member(member).volume_id.as_str();
         ReadError::new(Path::new(name), ReadCause::NoParent { start })
     }

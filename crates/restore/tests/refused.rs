@@ -5,16 +5,16 @@
 use std::fs;
 
 use restore::job::{JobError, JournalAt, Restore};
-use restore::journal::{JournalError, Stranger};
+use restore::journal::{BindingMismatch, JournalError};
 use testing::job::{Before, expected, in_place, journal, stale, write_stale};
 use testing::place::{Place, STOP, failing, go, model, volume};
 use testing::{check, files};
 
 const MIB: u64 = 1 << 20;
 
-fn stranger(error: &JobError) -> &Stranger {
+fn stranger(error: &JobError) -> &BindingMismatch {
     match error {
-        JobError::Journal(JournalError::Stranger { why, .. }) => why,
+        JobError::Journal(JournalError::BindingMismatch { why, .. }) => why,
         other => panic!("{other}"),
     }
 }
@@ -27,17 +27,17 @@ fn a_journal_of_another_restore_is_refused() {
     place.unfinished(&model);
     let other = JournalAt { volume: "content-2".into(), ..journal(&place.journal()) };
     let error = place.refuses(Restore { journal: Some(other), ..place.image(&volume) });
-    assert!(matches!(stranger(&error), Stranger::Volume { .. }), "{error}");
+    assert!(matches!(stranger(&error), BindingMismatch::Volume { .. }), "{error}");
     for (range, end) in
         [(0..MIB, MIB), (MIB..volume.size(), volume.size()), (0..volume.size(), 32 * MIB)]
     {
         let error = place.refuses(Restore { range, end, ..place.image(&volume) });
-        assert!(matches!(stranger(&error), Stranger::Range { .. }), "{error}");
+        assert!(matches!(stranger(&error), BindingMismatch::Range { .. }), "{error}");
     }
     // It is of an image that has no name yet, not of a file that has the name.
     fs::write(place.target(), vec![1; 100]).unwrap();
     let error = place.refuses(place.in_place(&volume));
-    assert!(matches!(stranger(&error), Stranger::Target { .. }), "{error}");
+    assert!(matches!(stranger(&error), BindingMismatch::Target { .. }), "{error}");
     // Something that is no journal at all.
     fs::write(place.journal(), "dear diary").unwrap();
     for restart in [false, true] {
@@ -62,7 +62,7 @@ fn a_journal_of_another_file_is_refused() {
     fs::rename(place.target(), &old).unwrap();
     fs::copy(&old, place.target()).unwrap();
     let error = place.refuses(place.in_place(&volume));
-    assert!(matches!(stranger(&error), Stranger::Target { .. }), "{error}");
+    assert!(matches!(stranger(&error), BindingMismatch::Target { .. }), "{error}");
     // Another name, but the file.
     let restored = go(Restore { target: in_place(&old), ..place.in_place(&volume) }).unwrap();
     assert_eq!(restored.report.counts.resumed, unfinished.proven);
@@ -80,7 +80,7 @@ fn a_temporary_file_that_was_replaced_is_refused() {
     fs::copy(place.partial(), &copy).unwrap();
     fs::rename(&copy, place.partial()).unwrap();
     let error = place.refuses(place.image(&volume(&model)));
-    assert!(matches!(stranger(&error), Stranger::Target { .. }), "{error}");
+    assert!(matches!(stranger(&error), BindingMismatch::Target { .. }), "{error}");
 }
 
 #[test]

@@ -215,7 +215,7 @@ impl fmt::Display for NotStream {
 
 /// One thing wrong with a snapshot file: which structure, at which offset, and what.
 ///
-/// It names no path; whoever opened the file adds that, once.
+/// It names no path; the caller that opened the file adds that, once.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{fault}", place(*what, *at))]
 pub struct FormatError {

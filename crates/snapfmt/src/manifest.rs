@@ -185,7 +185,7 @@ impl Default for Format {
 /// The manifest of one snapshot file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Plain text for whoever finds the file without this tool.
+    /// Plain text for a reader who finds the file without this tool.
     pub about: Vec<String>,
     /// Version and features.
     pub format: Format,
@@ -207,7 +207,7 @@ pub struct CheckedManifest {
     manifest: Manifest,
     own: Member,
     geometry: Geometry,
-    /// The bytes it was parsed from. The tag and the snapshot id are made of them, so whoever writes
+    /// The bytes it was parsed from. The tag and the snapshot id are made of them, so a program that writes
     /// the file anew must write these, with fields of later versions and all.
     json: Option<Vec<u8>>,
 }

@@ -48,7 +48,7 @@ fn counts(used: &Use, own: &dyn Fn(&str) -> bool) -> bool {
         // They are looked for in all namespaces.
         Use::Mounted(_) => false,
         // The devices over partitions are over the same bytes.
-        Use::Twin { name, .. } => !own(name),
+        Use::LoopOverSameBytes { name, .. } => !own(name),
         Use::Partition { used, .. } | Use::Disk { used, .. } => counts(used, own),
         _ => true,
     }

@@ -22,7 +22,7 @@ use host::mounts;
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Clears the loop devices, unmounts the raw file and removes the directory. Nobody else uses them, and no
+/// Clears the loop devices, unmounts the raw file and removes the directory. No other process uses them, and no
 /// server is alive.
 pub(crate) fn clear(claim: Claim, state: Option<&State>) -> Result<(), DetachError> {
     let place = claim.place();
@@ -58,7 +58,7 @@ pub(super) fn unmount_filesystem(mount: &MountPoint, state: &State) -> Result<bo
         was_mounted = true;
     }
     if mount.made {
-        // If somebody has put something there, it stays.
+        // What a user has put there stays.
         let _ = std::fs::remove_dir(at);
     }
     Ok(was_mounted)

@@ -106,7 +106,7 @@ impl Attached {
         let mounts = plans.into_iter().map(|plan| MountPoint { made: !plan.at.exists(), plan });
         let mounts: Vec<MountPoint> = mounts.collect();
         if let Some(state) = &mut self.state {
-            // Before anything is made or mounted: whoever detaches it must know.
+            // Before anything is made or mounted: the process that detaches it must know.
             state.mounts.clone_from(&mounts);
             let written = state.write(&self.place);
             if let Some(first) = mounts.first() {
@@ -122,7 +122,7 @@ impl Attached {
     }
 
     /// Takes it down: filesystems that were mounted on this program's account, then loop devices, then the
-    /// raw file; its server ends, and the directory is gone. While somebody uses it nothing is done.
+    /// raw file; its server ends, and the directory is gone. While a process uses it nothing is done.
     pub fn detach(self) -> Result<(), DetachError> {
         self.refuse_if_held(self.lasting_holders())?;
         match self.life() {
@@ -137,7 +137,7 @@ impl Attached {
         let mut unmounted = Vec::new();
         let ended = self.unmount(&mut unmounted).and_then(|()| self.end_server());
         if let Err(error @ (DetachError::Busy { .. } | DetachError::System { .. })) = ended {
-            // Somebody came after we looked, or cannot be seen: all is as it was before.
+            // A process came after the look, or cannot be seen: all is as it was before.
             for mount in unmounted.into_iter().rev() {
                 leftovers::mount_again(mount);
             }
@@ -163,7 +163,7 @@ impl Attached {
         leftovers::clear(claim, self.state.as_ref())
     }
 
-    /// The place of a dead server, which nobody holds unless that server is still dying, or a new one begins.
+    /// The place of a dead server, which no process holds unless that server is still dying, or a new one begins.
     fn claim_of_the_dead(&self) -> Result<Claim, DetachError> {
         if let Ok(claim) = self.place.claim_now() {
             return Ok(claim);
@@ -239,7 +239,7 @@ impl Attached {
                 Ok(())
             }
             Err(NoAnswer::Silent(error)) => Err(self.silent(error)),
-            // Whoever it is came after we looked, or is of another user.
+            // That process came after the look, or is of another user.
             Ok(Ending::Busy) => {
                 let mut holders = self.holders();
                 if holders.is_empty() {

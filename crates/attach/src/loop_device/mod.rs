@@ -1,7 +1,7 @@
 //! Loop devices over an attached file: of the whole volume, and of partitions of it.
 //!
 //! **Quarantine.** udev takes a shared lock on a disk before it looks at it, and leaves it alone while
-//! somebody holds it exclusively (systemd, "Locking Block Device Access"). The device node is locked before
+//! a process holds it exclusively (systemd, "Locking Block Device Access"). The device node is locked before
 //! there is anything on the device and for as long as the server lives, so that no rule activates a volume
 //! group, assembles an array or mounts what is found on it. There is no first moment without the lock, since
 //! one ioctl makes the whole device.
@@ -67,7 +67,7 @@ impl Slot {
     }
 }
 
-/// A loop device, locked, that is cleared when this is dropped and nobody else uses it.
+/// A loop device, locked, that is cleared when this is dropped and no other process uses it.
 #[derive(Debug)]
 pub(super) struct LoopDevice {
     state: LoopState,
@@ -98,7 +98,7 @@ impl LoopDevice {
 
     fn at(path: PathBuf, file: &File, wanted: &Wanted) -> io::Result<Self> {
         let node = OpenOptions::new().read(true).write(true).open(&path)?;
-        // Whoever has it will keep it, and is not to find us here.
+        // The process that has it keeps it, and must not find this one here.
         if !lock::lock_now(&node)? {
             return Err(Errno::BUSY.into());
         }
@@ -148,7 +148,7 @@ impl LoopDevice {
         self.tune("nomerges", 2)
     }
 
-    /// Clears the device, now or, where somebody uses it, with its last user.
+    /// Clears the device, now or, where a process uses it, when the last one closes it.
     pub(super) fn clear(self) -> io::Result<()> {
         let cleared = clear(&self.state.path);
         drop(self.node);

@@ -118,7 +118,7 @@ pub fn find(
     partitions.iter().map(numbered).collect()
 }
 
-/// All filesystems that can be seen, for whoever warns of them.
+/// All filesystems that can be seen, for warnings about them.
 pub fn all(image: &dyn Image, sector: u32) -> Vec<Found> {
     if let Ok(found) = one_at(image, None, 0..image.size()) {
         return vec![found];

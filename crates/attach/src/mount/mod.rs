@@ -1,8 +1,8 @@
 //! How a filesystem of a volume is mounted without harm: so that nothing is replayed that cannot be
 //! written, nothing on it is run or trusted, and none is taken for another.
 
+pub(crate) mod duplicate_uuid;
 pub(crate) mod find;
-pub(crate) mod twins;
 
 use std::ffi::CString;
 use std::fmt;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use disk::filesystem::{Elsewhere, Filesystem, State};
 use disk::signature::Kind;
 
-/// What whoever mounts a filesystem wants to do with it.
+/// What a mounted filesystem is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Access {
     /// Write to it.

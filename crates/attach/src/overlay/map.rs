@@ -112,7 +112,7 @@ impl Map {
     }
 }
 
-/// A record fails its check: nobody knows what its blocks are.
+/// A record fails its check: what its blocks are is not known.
 #[derive(Debug, thiserror::Error)]
 #[error("record {0} of the overlay's map is damaged")]
 struct Damaged(u64);

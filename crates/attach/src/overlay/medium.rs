@@ -27,7 +27,7 @@ pub trait Medium: Send + Sync {
     /// there; each sector of 512 bytes is as it was or as it was to be.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Gives back the space behind bytes that nobody reads any more; they may be as before.
+    /// Gives back the space behind bytes that are not read any more; they may stay as they were.
     fn give_back(&self, range: Range<u64>);
 
     /// The first byte from `offset` on, before `end`, that may not be zero; `end` if there is none.

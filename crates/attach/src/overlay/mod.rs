@@ -52,7 +52,7 @@ pub struct Overlay {
     turns: Vec<Mutex<()>>,
     /// Held while a flush goes on.
     flushing: Mutex<()>,
-    /// Why nothing can be made durable any more: after a failed sync nobody knows what is (`fsync(2)`).
+    /// Why nothing can be made durable any more: after a failed sync it is not known what is (`fsync(2)`).
     failed: OnceLock<std::io::ErrorKind>,
 }
 

@@ -84,7 +84,7 @@ pub fn sector_size_for(range: &Range<u64>, wanted: u32) -> u32 {
     Some(wanted.min(page)).filter(fits).unwrap_or(512)
 }
 
-/// A volume being served. Dropping it takes it down, whoever uses it.
+/// A volume being served. Dropping it takes it down, even while processes use it.
 pub struct Server {
     state: State,
     disk: Disk,
@@ -102,7 +102,7 @@ pub struct Server {
 impl Server {
     /// Makes the raw file and the loop devices. They can be used when this comes back.
     pub fn start(disk: Disk, options: Options) -> Result<Self, AttachError> {
-        let claim = vacate(options.place.claim()?)?;
+        let claim = remove_stale(options.place.claim()?)?;
         let place = claim.place().clone();
         let failed = |source| AttachError::Place { path: place.directory().to_owned(), source };
         let writable = disk.writable().is_some();
@@ -121,7 +121,7 @@ impl Server {
             devices: Vec::new(),
             mounts: Vec::new(),
         };
-        let (claim, listener) = furnish(claim).map_err(failed)?;
+        let (claim, listener) = create_runtime_directory(claim).map_err(failed)?;
         let counters = Arc::new(Counters::default());
         let opened = Arc::new(AtomicUsize::new(0));
         let files = RawFile {
@@ -158,7 +158,7 @@ impl Server {
         &self.state
     }
 
-    /// Answers others until one of them ends it or, when nobody uses the volume, `stop` says so; then takes
+    /// Answers others until one of them ends it or, when no process uses the volume, `stop` says so; then takes
     /// all down.
     pub fn serve(mut self, stop: &dyn Fn() -> bool) -> io::Result<()> {
         let mut said = false;
@@ -190,7 +190,7 @@ impl Server {
             Err(e) => return Err(e.into()),
         }
         let Ok((stream, _)) = self.listener.accept() else { return Ok(()) };
-        // Whoever does not know what to ask, or goes away, gets no answer.
+        // A peer that asks something unknown, or goes away, gets no answer.
         let Ok(question) =
             control::set_patience(&stream).and_then(|()| control::hear::<Question>(&stream))
         else {
@@ -213,7 +213,7 @@ impl Server {
         Status { figures: self.counters.figures(), behind: (self.behind)() }
     }
 
-    /// Whether anybody uses the file or a device. It is not asked of the file system: that would wait for
+    /// Whether a process uses the file or a device. It is not asked of the file system: that would wait for
     /// this very process.
     fn is_used_now(&self) -> bool {
         // All loop devices share one open file.
@@ -256,7 +256,7 @@ impl Server {
         result
     }
 
-    /// Whoever wrote to the device and closed it may not have asked for what was written to be kept.
+    /// A process that wrote to the device and closed it may not have asked for its data to be kept.
     fn flush(&self) -> io::Result<()> {
         let flushed = self.disk.writable().map_or(Ok(()), WritableImage::flush);
         flushed.map_err(|error| {
@@ -321,7 +321,7 @@ impl Drop for Server {
 }
 
 /// Clears away what a dead server has left under the same name.
-fn vacate(claim: Claim) -> Result<Claim, AttachError> {
+fn remove_stale(claim: Claim) -> Result<Claim, AttachError> {
     let place = claim.place().clone();
     let is_empty =
         fs::read_dir(place.directory()).is_ok_and(|mut entries| entries.next().is_none());
@@ -335,7 +335,7 @@ fn vacate(claim: Claim) -> Result<Claim, AttachError> {
 }
 
 /// Makes the directory for the mount, and the socket. Where that cannot be done nothing is left.
-fn furnish(claim: Claim) -> io::Result<(Claim, UnixListener)> {
+fn create_runtime_directory(claim: Claim) -> io::Result<(Claim, UnixListener)> {
     let place = claim.place();
     let made = DirBuilder::new().mode(0o700).create(place.disk());
     let listener = made.and_then(|()| {
@@ -398,7 +398,7 @@ fn make_safe_under_writeback(log: &(dyn Fn(&Event) + Send + Sync)) {
 
 #[cfg(test)]
 mod tests {
-    use super::furnish;
+    use super::create_runtime_directory;
     use crate::Home;
 
     #[test]
@@ -407,7 +407,7 @@ mod tests {
         // A socket's path has room for 108 bytes (`unix(7)`).
         let home = Home::new(base.path().join("x".repeat(108)));
         let place = home.place("one".parse().unwrap());
-        furnish(place.claim().unwrap()).unwrap_err();
+        create_runtime_directory(place.claim().unwrap()).unwrap_err();
         assert!(!home.path().exists());
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct CaptureArgs {
     /// The members are of one instant (crash), with writers stopped (quiesced), or nothing is known
     #[arg(long, value_name = "HOW", default_value = "unknown", hide_possible_values = true)]
     pub consistency: ConsistencyArg,
-    /// The members do not change, whoever has them open
+    /// The members do not change, even if processes have them open
     #[arg(long)]
     pub source_is_snapshot: bool,
     /// A tag, kept verbatim

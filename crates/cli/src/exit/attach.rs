@@ -20,7 +20,7 @@ pub(crate) enum AttachFailure {
     /// A filesystem cannot be mounted.
     Mount(MountError),
     /// The kernel would take the filesystem for a part of one that is in use.
-    Twin { uuid: String, device: Option<PathBuf> },
+    DuplicateUuid { uuid: String, device: Option<PathBuf> },
     /// A filesystem cannot be mounted without harm.
     Unmountable { what: String, why: Unmountable },
     /// There is no directory for what a user without root attaches.
@@ -58,7 +58,7 @@ impl fmt::Display for AttachFailure {
             Self::Detach(error) => error.fmt(f),
             Self::NothingToMount(error) => error.fmt(f),
             Self::Mount(error) => error.fmt(f),
-            Self::Twin { uuid, device } => {
+            Self::DuplicateUuid { uuid, device } => {
                 write!(f, "this machine has the btrfs filesystem {uuid} already")?;
                 device.iter().try_for_each(|device| write!(f, ", on {}", device.display()))
             }
@@ -78,7 +78,7 @@ impl AttachFailure {
                 | NothingToMount::NotOne { holds: Contents::Unreadable, .. },
             ) => Exit::SourceDamaged,
             Self::NothingToMount(_) => Exit::Usage,
-            Self::Twin { .. } | Self::Unmountable { .. } => Exit::TargetRefused,
+            Self::DuplicateUuid { .. } | Self::Unmountable { .. } => Exit::TargetRefused,
             Self::Mount(_) | Self::NoRuntimeDirectory => Exit::Failed,
         }
     }
@@ -92,7 +92,7 @@ impl AttachFailure {
                 "attach without --mount shows the volume; snaprestore inspect says what is on it"
             }
             Self::Mount(_) => "nothing was left; the kernel's log (dmesg) may say more",
-            Self::Twin { .. } => {
+            Self::DuplicateUuid { .. } => {
                 "the kernel would mix the two: unmount that one and take it away first, or look at this one on \
                  another machine"
             }

@@ -4,7 +4,7 @@ use repository::stream::StreamError;
 use restore::engine::RunError;
 use restore::extract::ExtractError;
 use restore::job::{JobError, Unfinished};
-use restore::journal::{JournalError, Stranger};
+use restore::journal::{BindingMismatch, JournalError};
 
 use super::Exit;
 use crate::fingerprint::RAW;
@@ -108,13 +108,13 @@ pub(super) fn job_hint(unfinished: &Unfinished, in_place: bool) -> &'static str 
         JobError::Journal(JournalError::Io { .. }) => {
             "--journal PATH keeps it elsewhere, --no-journal does without"
         }
-        JobError::Journal(JournalError::Stranger {
-            why: Stranger::Volume { expected, found },
+        JobError::Journal(JournalError::BindingMismatch {
+            why: BindingMismatch::Volume { expected, found },
             ..
         }) if [expected, found].iter().all(|word| word.starts_with(RAW)) => {
             "a member was written to or replaced since that restore began, or other members are given: --restart throws away what it has done"
         }
-        JobError::Journal(JournalError::Stranger { .. }) | JobError::Leftover { .. } => {
+        JobError::Journal(JournalError::BindingMismatch { .. }) | JobError::Leftover { .. } => {
             "the command that began it goes on with it; with --restart this one throws away what it has done; -o may also name another target"
         }
         JobError::Journal(JournalError::Foreign { .. }) | JobError::Foreign { .. } => {

@@ -52,7 +52,7 @@ pub(crate) struct MemberView {
     pub kind: &'static str,
     pub state: &'static str,
     pub path: Option<PathView>,
-    /// What lies on it, where somebody has looked.
+    /// What lies on it, where that was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contents: Option<ContentsView>,
 }

@@ -29,7 +29,7 @@ pub struct Identity {
     pub wwid: Option<String>,
     /// The name of a device-mapper device.
     pub mapping: Option<String>,
-    /// The id that whoever made a device-mapper or MD device gave it.
+    /// The id that a device-mapper or MD device was given when it was made.
     pub uuid: Option<String>,
     /// Where a partition begins on its disk, in bytes.
     pub start: Option<u64>,

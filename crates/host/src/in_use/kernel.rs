@@ -24,7 +24,7 @@ pub(super) fn uses_of(id: Id) -> Vec<Use> {
         && let Some(own) = LoopDevice::numbered(number)
     {
         let twins = LoopDevice::all().filter(|other| own.meets(other));
-        uses.extend(twins.map(|d| Use::Twin { name: d.name, read_only: d.read_only }));
+        uses.extend(twins.map(|d| Use::LoopOverSameBytes { name: d.name, read_only: d.read_only }));
     }
     // proc_swaps(5): a heading, then a line for each device or file, the path first.
     let swaps = fs::read("/proc/swaps").unwrap_or_default();
@@ -51,7 +51,7 @@ pub fn is_claimed(path: &Path) -> bool {
     opened.is_err_and(|e| e.kind() == io::ErrorKind::ResourceBusy)
 }
 
-/// How a block device is opened that nobody else has claimed, nor may claim while it is open: "if the
+/// How a block device is opened that nothing else has claimed, nor may claim while it is open: "if the
 /// block device is in use by the system (e.g., mounted), `open()` fails with the error EBUSY"
 /// (`open(2)`, `O_EXCL`).
 pub(crate) const CLAIM: OFlags = OFlags::EXCL;

@@ -32,7 +32,7 @@ pub enum Use {
         read_only: bool,
     },
     /// It is a loop device, and this is another one over the same bytes.
-    Twin {
+    LoopOverSameBytes {
         /// The other loop device's name.
         name: String,
         /// Whether that can only be read.
@@ -69,7 +69,7 @@ impl fmt::Display for Use {
                 write!(f, "behind the writable loop device {name}")
             }
             Self::Loop { name, read_only: true } => write!(f, "behind the loop device {name}"),
-            Self::Twin { name, .. } => {
+            Self::LoopOverSameBytes { name, .. } => {
                 write!(f, "a loop device over the same bytes as the loop device {name}")
             }
             Self::OpenForWriting(process) => write!(f, "open for writing by {process}"),
@@ -160,13 +160,13 @@ impl Use {
             | Self::Swap
             | Self::Holder(_)
             | Self::Loop { .. }
-            | Self::Twin { .. } => false,
+            | Self::LoopOverSameBytes { .. } => false,
         }
     }
 
     fn may_write(&self) -> bool {
         match self {
-            Self::Loop { read_only, .. } | Self::Twin { read_only, .. } => !read_only,
+            Self::Loop { read_only, .. } | Self::LoopOverSameBytes { read_only, .. } => !read_only,
             Self::Partition { used, .. } | Self::Disk { used, .. } => used.may_write(),
             Self::Mounted(_)
             | Self::Swap

@@ -54,7 +54,7 @@ impl From<Why> for NotClaimed {
     }
 }
 
-/// Claims a target, which is `id`, against everybody, or if `shared` against everybody who does not
+/// Claims a target, which is `id`, against all processes, or if `shared` against all that do not
 /// share it too.
 pub(super) fn take(target: &Found, id: Id, shared: bool) -> Result<Claim, NotClaimed> {
     let started = Instant::now();

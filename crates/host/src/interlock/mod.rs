@@ -63,13 +63,13 @@ impl Target {
 /// exclusive or shared, and a device that is not shared also by the kernel's own claim (`O_EXCL`),
 /// without which it cannot be mounted.
 #[derive(Debug)]
-pub struct Held {
+pub struct TargetClaim {
     target: Target,
     sector_size: u32,
     claim: Claim,
 }
 
-impl Held {
+impl TargetClaim {
     /// Who it is.
     pub const fn identity(&self) -> &Identity {
         &self.target.identity
@@ -106,7 +106,7 @@ impl Held {
 ///
 /// A lock, a claim or a writer is given a second to pass before it is a reason to refuse: udev, for
 /// one, locks and reads each device that a process has written to.
-pub fn check(path: &Path, needs: &Needs) -> Result<Held, Refused> {
+pub fn check(path: &Path, needs: &Needs) -> Result<TargetClaim, Refused> {
     let system = |source| Refused::System { path: path.to_owned(), source };
     let found = Found::at(path)?;
     let file = found.open(OFlags::RDONLY).map_err(system)?;
@@ -131,7 +131,7 @@ pub fn check(path: &Path, needs: &Needs) -> Result<Held, Refused> {
     })?;
     check_identity(&target.identity, needs).map_err(refuse)?;
     check_room(&target.identity, sector_size, needs).map_err(refuse)?;
-    Ok(Held { target, sector_size, claim })
+    Ok(TargetClaim { target, sector_size, claim })
 }
 
 /// Why the target must not be written to for the sake of one source.

@@ -16,7 +16,7 @@ pub(crate) mod tool;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use host::interlock::{self, Held, Needs, Refused};
+use host::interlock::{self, Needs, Refused, TargetClaim};
 
 use loopmount::LoopDevice;
 use needs::Need;
@@ -67,7 +67,7 @@ pub(crate) fn refused(path: &Path, needs: &Needs, words: &[&str]) -> Outcome<Ref
 }
 
 /// The claim on `path`, which must be had.
-pub(crate) fn accepted(path: &Path, needs: &Needs) -> Outcome<Held> {
+pub(crate) fn accepted(path: &Path, needs: &Needs) -> Outcome<TargetClaim> {
     interlock::check(path, needs).map_err(|e| format!("refused: {e}").into())
 }
 

@@ -19,7 +19,7 @@ use super::set_files::{SetDirectory, WrittenMember};
 use super::{CaptureError, CaptureRequest, CapturedFile, ChunkCounts};
 use restore::Progress;
 use restore::Volume;
-use restore::engine::{Carry, pool};
+use restore::engine::{StraddlingChunks, pool};
 use restore::ranges::{clip, length};
 use restore::source::{Extent, ExtentKind, ReadCause, ReadError, Source};
 use restore::threads;
@@ -185,7 +185,7 @@ enum Outcome {
 /// What one thread needs to read and compress chunks.
 struct Tools {
     encoder: Encoder,
-    carry: Carry,
+    carry: StraddlingChunks,
     extents: Vec<Extent>,
 }
 
@@ -253,7 +253,7 @@ impl Slot {
 impl Tools {
     fn new(level: i32, geometry: Geometry) -> io::Result<Self> {
         let encoder = Encoder::new(level, geometry.chunk_size())?;
-        Ok(Self { encoder, carry: Carry::new()?, extents: Vec::new() })
+        Ok(Self { encoder, carry: StraddlingChunks::new()?, extents: Vec::new() })
     }
 
     /// Gathers the member bytes `range` from the source's own extents, which may be cut differently.

@@ -163,7 +163,7 @@ fn file_name(id: &str) -> String {
     if name.starts_with('.') { format!("_{name}") } else { name }
 }
 
-/// The plain text at the head of every file, for whoever finds it without this tool.
+/// The plain text at the head of every file, for a reader who finds it without this tool.
 pub(super) fn about(set: &SetManifest, map: &ExtentMap, no: MemberNo, stream: bool) -> Vec<String> {
     let own = set.members.get(no.index());
     let id = own.map_or_else(String::new, |m| text(m.volume_id.as_str()));

@@ -55,10 +55,10 @@ impl InnerVolume {
 
     /// A member, of which the bytes from `at` on are.
     fn member(&self, no: MemberNo, at: u64) -> Result<&VolumeMember, ReadError> {
-        self.reader.volume().members().get(no.index()).ok_or_else(|| self.nobodys(at))
+        self.reader.volume().members().get(no.index()).ok_or_else(|| self.unresolved(at))
     }
 
-    fn nobodys(&self, start: u64) -> ReadError {
+    fn unresolved(&self, start: u64) -> ReadError {
         ReadError::new(&self.name, ReadCause::NoParent { start })
     }
 
@@ -107,7 +107,7 @@ impl InnerVolume {
                 }
             };
         }
-        if at < wanted.end.min(logical.end) { Err(self.nobodys(at)) } else { Ok(at) }
+        if at < wanted.end.min(logical.end) { Err(self.unresolved(at)) } else { Ok(at) }
     }
 
     /// How far all members of a segment have, from its byte `at` on, what `kind` says.
@@ -160,7 +160,7 @@ impl Source for InnerVolume {
     fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
         let mut at = range.start;
         while at < range.end {
-            let segment = self.segment(at).ok_or_else(|| self.nobodys(at))?;
+            let segment = self.segment(at).ok_or_else(|| self.unresolved(at))?;
             let (stripe, columns) = stripes(&segment);
             let number = (at - segment.start) / stripe;
             let width = columns.len() as u64;

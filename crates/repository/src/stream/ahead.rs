@@ -23,7 +23,7 @@ struct Block {
     len: usize,
 }
 
-/// An input that a thread of its own opens and reads, so that nobody waits for it longer than wanted.
+/// An input that a thread of its own opens and reads, so that the job does not wait for it longer than wanted.
 ///
 /// The system has no way to call off a read that waits; the thread then stays behind, without
 /// anything to do, until its read returns or the process ends.
@@ -73,7 +73,7 @@ impl Read for ReadAhead<'_> {
         if self.at == self.block.len && !self.ended {
             let done = std::mem::take(&mut self.block.bytes);
             if !done.is_empty() {
-                // At the end of the input nobody wants it back.
+                // At the end of the input it is not wanted back.
                 let _ = self.empty.send(done);
             }
             (self.block.len, self.at) = (0, 0);
@@ -88,7 +88,7 @@ impl Read for ReadAhead<'_> {
     }
 }
 
-/// The life of the reading thread: up to the end of the input, or until nobody listens any more.
+/// The life of the reading thread: up to the end of the input, or until the job has ended.
 fn feed(opener: Opener, empty: &Receiver<Vec<u8>>, full: &SyncSender<io::Result<Block>>) {
     let mut reader = match opener() {
         Ok(reader) => reader,

@@ -46,7 +46,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Fails when the job is to stop; whoever made it stop says why.
+    /// Fails when the job is to stop; the worker that made it stop says why.
     fn go_on(&self) -> Result<(), RunError> {
         if self.stop.is_set() { Err(RunError::Interrupted) } else { Ok(()) }
     }

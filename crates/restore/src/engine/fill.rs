@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use snapfmt::Segment;
 
-use super::carry::{Lost, Whole};
-use super::held::Held;
+use super::straddling_chunks::{Lost, Whole};
+use super::target_window::TargetWindow;
 use super::window::Window;
 use super::worker::Worker;
 use super::{OnDamage, RunError};
@@ -63,7 +63,7 @@ impl Worker<'_, '_> {
                 ExtentKind::Hole => self.findings.counts.hole += length(&wanted),
                 ExtentKind::Data(chunk) => self.data(place, view, &wanted, chunk)?,
                 ExtentKind::Inherit => {
-                    let error = volume.nobodys(view.member, wanted.start);
+                    let error = volume.unresolved(view.member, wanted.start);
                     self.damaged(view, wanted, error)?;
                 }
             }
@@ -255,7 +255,7 @@ impl Worker<'_, '_> {
 }
 
 /// Takes bytes that were brought for a piece of the window, which the target may have already.
-fn place_piece(filled: &mut Window, held: Option<&Held<'_>>, logical: Range<u64>) {
+fn place_piece(filled: &mut Window, held: Option<&TargetWindow<'_>>, logical: Range<u64>) {
     let right = held.is_some_and(|held| held.bytes(&logical) == filled.bytes(&logical));
     filled.push(logical, right);
 }

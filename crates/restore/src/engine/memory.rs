@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use snapfmt::{Limits, Mapping};
 
 use super::Options;
-use super::carry::MAX_KEPT;
+use super::straddling_chunks::MAX_KEPT;
 use super::window::Piece;
 use crate::layout::columns;
 use crate::plan::window_bytes;
@@ -30,23 +30,23 @@ const THREAD: u64 = 512 << 10;
 const SHARED: u64 = 12 << 20;
 
 /// The threads of a job.
-pub(super) struct Crew {
+pub(super) struct ThreadBudget {
     /// How many fill windows.
     pub(super) workers: usize,
     /// How many windows there are beyond theirs, for writers.
     pub(super) windows: usize,
 }
 
-impl Crew {
+impl ThreadBudget {
     /// For a job to `sink`, or one that reads a target: only what waits for a device or a reader is worth
     /// more than the workers.
     pub(super) fn of(volume: &Volume, options: &Options<'_>, sink: &dyn Sink) -> Self {
         let target = options.existing.target();
         let waits = target.map_or_else(|| sink.waits(), ReadBack::waits);
-        Self::new(&Need::of(volume), options.jobs, target.is_some(), waits)
+        Self::new(&BufferNeed::of(volume), options.jobs, target.is_some(), waits)
     }
 
-    fn new(need: &Need, jobs: NonZeroUsize, reads_back: bool, waits: bool) -> Self {
+    fn new(need: &BufferNeed, jobs: NonZeroUsize, reads_back: bool, waits: bool) -> Self {
         let affordable = |bytes: u64| {
             let spare = (SPARE_BYTES / bytes.max(1)).min(SPARE);
             usize::try_from(spare).unwrap_or(0)
@@ -66,8 +66,8 @@ impl Crew {
 /// The most memory that a job takes, in bytes, beside what its volume takes already. One that keeps or
 /// compares what a target holds `reads_back`.
 pub fn memory(volume: &Volume, jobs: NonZeroUsize, reads_back: bool) -> u64 {
-    let need = Need::of(volume);
-    let crew = Crew::new(&need, jobs.min(threads::most()), reads_back, true);
+    let need = BufferNeed::of(volume);
+    let crew = ThreadBudget::new(&need, jobs.min(threads::most()), reads_back, true);
     let (workers, windows) = (crew.workers as u64, (crew.workers + crew.windows) as u64);
     // What the target has of a window, and the chunk of it that is compared.
     let held = if reads_back { need.window.saturating_add(need.chunks) } else { 0 };
@@ -88,7 +88,7 @@ const fn lists(window: u64, run: u64, entry: usize) -> u64 {
 
 /// The most bytes that buffers take.
 #[derive(Default)]
-struct Need {
+struct BufferNeed {
     /// A window.
     window: u64,
     /// What a worker has beside it: whole chunks that are not decoded straight into it, and a chunk as
@@ -98,7 +98,7 @@ struct Need {
     kept: u64,
 }
 
-impl Need {
+impl BufferNeed {
     fn of(volume: &Volume) -> Self {
         let mapped = volume.layout().map().segments().filter(|s| s.mapping != Mapping::Unmapped);
         mapped.fold(Self::default(), |most, segment| {

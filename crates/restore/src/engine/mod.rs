@@ -1,14 +1,14 @@
 //! The parallel walk: workers take shards of the plan, decode window by window and hand the bytes
 //! to a sink. Restore, verify of a volume and later sinks are all this one path.
 
-mod carry;
 mod fill;
-mod held;
+mod in_order_gate;
 mod memory;
 mod options;
-mod permits;
+mod semaphore;
 mod stage;
-mod turn;
+mod straddling_chunks;
+mod target_window;
 mod window;
 mod worker;
 mod write;
@@ -28,16 +28,16 @@ use crate::report::{Counts, Damage, Report};
 use crate::sink::{ReadBack, Sink};
 use crate::threads;
 use crate::volume::Volume;
-use held::Held;
-use permits::Permits;
+use in_order_gate::InOrderGate;
+use semaphore::Semaphore;
 use stage::Stage;
-use turn::Turn;
+use target_window::TargetWindow;
 use worker::{Findings, Worker};
 
-pub use carry::Carry;
-use memory::Crew;
+use memory::ThreadBudget;
 pub use memory::memory;
 pub use options::{Existing, OnDamage, Options, Told};
+pub use straddling_chunks::StraddlingChunks;
 
 /// Why a job did not reach its end.
 #[derive(Debug, thiserror::Error)]
@@ -85,11 +85,11 @@ pub(crate) struct Job<'a> {
     pub(crate) sink: &'a dyn Sink,
     pub(crate) options: Options<'a>,
     pub(crate) progress: &'a Progress,
-    permits: Permits,
+    permits: Semaphore,
     /// For a target that waits.
     stage: Option<Stage>,
     /// For a target that must be written in order, or bytes that are hashed in order.
-    turn: Option<Turn>,
+    turn: Option<InOrderGate>,
     plan: Mutex<Plan<'a>>,
     result: Mutex<Outcome>,
     failed: AtomicBool,
@@ -125,16 +125,16 @@ pub fn run(
     let in_order = sink.is_ordered() || options.digests.is_some();
     let proven = options.journal.map_or_else(RangeSet::default, Journal::proven);
     let known = Known { proven, revisit: options.digests.is_some() };
-    let Crew { workers, windows } = Crew::of(volume, options, sink);
+    let ThreadBudget { workers, windows } = ThreadBudget::of(volume, options, sink);
     let writers = if sink.is_ordered() { windows.min(1) } else { windows };
     let job = Job {
         volume,
         sink,
         options: *options,
         progress,
-        permits: Permits::new(jobs),
+        permits: Semaphore::new(jobs),
         stage: (writers > 0).then(|| Stage::new(workers, windows)),
-        turn: in_order.then(|| Turn::new(range.start)),
+        turn: in_order.then(|| InOrderGate::new(range.start)),
         plan: Mutex::new(Plan::new(volume, range, jobs, in_order, known)),
         result: Mutex::default(),
         failed: AtomicBool::new(false),
@@ -164,7 +164,7 @@ pub fn run(
 /// The bytes of a target in `range` that are not zeros, to the MiB.
 pub(crate) fn not_zero(target: &ReadBack, range: &Range<u64>) -> io::Result<RangeSet> {
     let mut found = RangeSet::default();
-    Held::new(target).each_not_zero(range, |piece| found.insert(piece))?;
+    TargetWindow::new(target).each_not_zero(range, |piece| found.insert(piece))?;
     Ok(found)
 }
 
@@ -178,7 +178,7 @@ pub fn pool(jobs: usize) -> io::Result<rayon::ThreadPool> {
 }
 
 impl Job<'_> {
-    /// One worker's life: shards until there are none, or until someone failed.
+    /// One worker's life: shards until there are none, or until a worker has failed.
     fn work(&self) {
         let _at_work = self.stage.as_ref().map(Stage::worker);
         let _guard = OnPanic(|| self.give_up());
@@ -257,7 +257,7 @@ impl Job<'_> {
     }
 
     fn fail(&self, error: RunError) {
-        // First why, then that: whoever sees the latter fails as well, and is not the reason.
+        // First why, then that: a worker that sees the latter fails as well, and is not the reason.
         self.outcome().error.get_or_insert(error);
         self.give_up();
     }

@@ -20,7 +20,7 @@ struct State {
     empty: Vec<Window>,
     /// How many workers may still fill some.
     workers: usize,
-    /// A writer has gone without its window: nobody needs to wait for that.
+    /// A writer has gone without its window: no worker needs to wait for that.
     abandoned: bool,
 }
 

@@ -3,9 +3,9 @@
 use std::io;
 use std::ops::Range;
 
-use super::held::Held;
+use super::target_window::TargetWindow;
 use super::window::Window;
-use super::{Carry, Job, RunError};
+use super::{Job, RunError, StraddlingChunks};
 use crate::plan::{Shard, Step, Task};
 use crate::ranges::length;
 use crate::ranges::{RangeSet, steps};
@@ -20,9 +20,9 @@ pub(super) struct Worker<'w, 'j> {
     pub(super) job: &'w Job<'j>,
     pub(super) window: Window,
     /// What the target has of the window, where that matters.
-    pub(super) held: Option<Held<'j>>,
+    pub(super) held: Option<TargetWindow<'j>>,
     pub(super) extents: Vec<Extent>,
-    pub(super) carry: Carry,
+    pub(super) carry: StraddlingChunks,
     pub(super) findings: Findings,
 }
 
@@ -57,9 +57,9 @@ impl<'w, 'j> Worker<'w, 'j> {
         Ok(Self {
             job,
             window: Window::default(),
-            held: job.options.existing.target().map(Held::new),
+            held: job.options.existing.target().map(TargetWindow::new),
             extents: Vec::new(),
-            carry: Carry::new()?,
+            carry: StraddlingChunks::new()?,
             findings: Findings::default(),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::held::Held;
+use super::target_window::TargetWindow;
 use super::window::Window;
 use super::worker::Findings;
 use super::{Existing, Job, RunError};
@@ -14,7 +14,7 @@ impl Job<'_> {
     pub(super) fn write(
         &self,
         window: &Window,
-        held: Option<&Held<'_>>,
+        held: Option<&TargetWindow<'_>>,
         findings: &mut Findings,
     ) -> Result<(), RunError> {
         let mut left = window.pieces.iter().peekable();
@@ -50,7 +50,7 @@ impl Job<'_> {
     fn zero_gap(
         &self,
         range: Range<u64>,
-        held: Option<&Held<'_>>,
+        held: Option<&TargetWindow<'_>>,
         findings: &mut Findings,
     ) -> Result<(), RunError> {
         if range.is_empty() {

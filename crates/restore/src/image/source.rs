@@ -14,7 +14,7 @@ const UNIT: u64 = 64 << 10;
 const SECTOR: u32 = 512;
 
 /// An image as a source. Its data is [`Proof::None`]: what is written over an image has no digest, and
-/// nobody says which bytes those are.
+/// nothing says which bytes those are.
 pub struct ImageSource {
     image: Box<dyn Image>,
     path: PathBuf,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::identity::TargetId;
 use super::{JobError, JournalAt};
-use crate::journal::{JournalError, Stranger};
+use crate::journal::{BindingMismatch, JournalError};
 use host::entry::{Entry, NotOwn, check_file};
 use host::lock::lock;
 
@@ -54,6 +54,6 @@ pub(super) fn is_of(
     if found == id.text {
         return Ok(id.is_unique);
     }
-    let why = Stranger::Target { expected: id.text, found: found.to_owned() };
-    Err(JournalError::Stranger { path: journal.to_owned(), why }.into())
+    let why = BindingMismatch::Target { expected: id.text, found: found.to_owned() };
+    Err(JournalError::BindingMismatch { path: journal.to_owned(), why }.into())
 }

@@ -16,7 +16,7 @@ use crate::ranges::RangeSet;
 use crate::sink::{ImageOptions, ImageSink, InPlaceSink, Io, Method, PipeSink, ReadBack, Sink};
 use crate::volume::Volume;
 use host::entry::Entry;
-use host::interlock::Held;
+use host::interlock::TargetClaim;
 
 /// Where a volume is restored to.
 pub enum Target {
@@ -67,7 +67,7 @@ impl Target {
     }
 
     /// What was checked and is kept from others, overwritten unseen.
-    pub fn in_place(held: &Held) -> io::Result<Self> {
+    pub fn in_place(held: &TargetClaim) -> io::Result<Self> {
         let (file, path) = (held.file().try_clone()?, held.identity().path.clone());
         Ok(Self::InPlace { file, path, delta: false, preallocate: false })
     }

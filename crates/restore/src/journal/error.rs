@@ -43,11 +43,11 @@ pub enum JournalError {
     },
     /// It belongs to another restore.
     #[error("{}: is the journal of another restore: {why}", path.display())]
-    Stranger {
+    BindingMismatch {
         /// The journal.
         path: PathBuf,
         /// In what they differ.
-        why: Stranger,
+        why: BindingMismatch,
     },
 }
 
@@ -63,7 +63,7 @@ impl JournalError {
 
 /// In what a journal differs from what was expected.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Stranger {
+pub enum BindingMismatch {
     /// It is about another volume's content.
     Volume {
         /// What the restore is of.
@@ -87,7 +87,7 @@ pub enum Stranger {
     },
 }
 
-impl Stranger {
+impl BindingMismatch {
     /// In what `found` differs from `expected`.
     pub(super) fn between(found: &Binding, expected: &Binding) -> Option<Self> {
         if found.volume != expected.volume {
@@ -99,7 +99,7 @@ impl Stranger {
     }
 }
 
-impl fmt::Display for Stranger {
+impl fmt::Display for BindingMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Volume { expected, found } => {

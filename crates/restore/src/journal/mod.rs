@@ -22,7 +22,7 @@ use crate::sink::Sink;
 use host::entry::{self, Entry, NotOwn};
 use host::lock::lock;
 
-pub use error::{JournalError, Stranger};
+pub use error::{BindingMismatch, JournalError};
 use text::{Line, Lines};
 
 /// How the name of a journal ends.
@@ -338,8 +338,8 @@ fn read(
         // After a crash while it was begun: nothing has been written to a target yet.
         return begun(&lines, path);
     };
-    if let Some(why) = Stranger::between(&head, binding) {
-        return Err(JournalError::Stranger { path: path.to_owned(), why });
+    if let Some(why) = BindingMismatch::between(&head, binding) {
+        return Err(JournalError::BindingMismatch { path: path.to_owned(), why });
     }
     while let Some(line) = lines.next() {
         match line {
@@ -457,7 +457,7 @@ mod tests {
             Binding { range: 1..100, ..binding() },
         ] {
             let error = Journal::open(&entry, &other).unwrap_err();
-            assert!(matches!(error, JournalError::Stranger { .. }), "{error}");
+            assert!(matches!(error, JournalError::BindingMismatch { .. }), "{error}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::write(&path, "my notes").unwrap();

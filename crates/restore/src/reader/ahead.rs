@@ -25,7 +25,7 @@ const MOST: u64 = 32 << 20;
 /// The threads, which begin with the first read in sequence and end when this is dropped.
 pub(super) struct Ahead {
     threads: NonZeroUsize,
-    board: Arc<Board>,
+    queue: Arc<PrefetchQueue>,
     started: OnceLock<Started>,
 }
 
@@ -36,7 +36,7 @@ struct Started {
 }
 
 /// Where readers leave word and threads find work.
-struct Board {
+struct PrefetchQueue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -51,20 +51,20 @@ impl Ahead {
     pub(super) fn new(core: &Core, options: &Options) -> Self {
         let streams = Streams::new(core.volume().size(), (options.cache / PART).min(MOST));
         let state = State { streams, chunks: VecDeque::new(), is_over: false };
-        let board = Arc::new(Board { state: state.into(), changed: Condvar::new() });
-        Self { threads: options.threads, board, started: OnceLock::new() }
+        let queue = Arc::new(PrefetchQueue { state: state.into(), changed: Condvar::new() });
+        Self { threads: options.threads, queue, started: OnceLock::new() }
     }
 
     /// Takes note of a read; says whether it is one of a sequence.
     pub(super) fn note(&self, core: &Arc<Core>, range: &Range<u64>) -> bool {
         if self.started.get().is_some_and(|started| !started.is_here()) {
-            // A thread may have held the lock when the process forked; nobody would ever let it go.
+            // A thread may have held the lock when the process forked; no thread would ever let it go.
             return false;
         }
-        let in_sequence = self.board.lock().streams.note(range);
+        let in_sequence = self.queue.lock().streams.note(range);
         if in_sequence {
             self.started.get_or_init(|| self.start(core));
-            self.board.changed.notify_one();
+            self.queue.changed.notify_one();
         }
         in_sequence
     }
@@ -72,9 +72,9 @@ impl Ahead {
     /// Starts as many threads as can be had: without any, nothing is read ahead.
     fn start(&self, core: &Arc<Core>) -> Started {
         let threads = (0..self.threads.get()).map_while(|n| {
-            let (core, board) = (Arc::clone(core), Arc::clone(&self.board));
+            let (core, queue) = (Arc::clone(core), Arc::clone(&self.queue));
             let thread = thread::Builder::new().name(format!("read-ahead-{n}"));
-            thread.spawn(move || board.work(&core)).ok()
+            thread.spawn(move || queue.work(&core)).ok()
         });
         Started { process: process::id(), threads: threads.collect() }
     }
@@ -89,8 +89,8 @@ impl Started {
 impl Drop for Ahead {
     fn drop(&mut self) {
         let Some(started) = self.started.take().filter(Started::is_here) else { return };
-        self.board.lock().is_over = true;
-        self.board.changed.notify_all();
+        self.queue.lock().is_over = true;
+        self.queue.changed.notify_all();
         for thread in started.threads {
             // A thread that panicked has said so.
             let _ = thread.join();
@@ -105,7 +105,7 @@ impl State {
     }
 }
 
-impl Board {
+impl PrefetchQueue {
     /// One thread's life: chunks that are listed; if there are none, the next list.
     fn work(&self, core: &Core) {
         let mut state = self.lock();
@@ -150,7 +150,7 @@ fn window_end(volume: &Volume, at: u64, most: u64) -> Option<u64> {
         .then(|| next_multiple(at, segment.start, window).min(segment.end()))
 }
 
-/// The chunks below a window, told to the system all at once. What cannot be listed is found by whoever asks for it.
+/// The chunks below a window, told to the system all at once. What cannot be listed is found by the read that asks for it.
 fn list(core: &Core, window: &Range<u64>) -> Vec<(MemberNo, ChunkRef)> {
     let volume = core.volume();
     let map = volume.layout().map();
@@ -159,12 +159,14 @@ fn list(core: &Core, window: &Range<u64>) -> Vec<(MemberNo, ChunkRef)> {
     for place in 0..columns(&segment).len() {
         let Some(view) = ColumnView::new(&segment, place) else { continue };
         let range = view.member_range(window);
-        core.at_desk(|desk| {
-            desk.extents.clear();
-            if range.is_empty() || volume.extents(view.member, &range, &mut desk.extents).is_err() {
+        core.with_context(|context| {
+            context.extents.clear();
+            if range.is_empty()
+                || volume.extents(view.member, &range, &mut context.extents).is_err()
+            {
                 return;
             }
-            for extent in desk.extents.drain(..) {
+            for extent in context.extents.drain(..) {
                 if let ExtentKind::Data(chunk) = extent.kind {
                     volume.member(view.member).source.will_need(&chunk);
                     chunks.push((view.member, chunk));

@@ -90,7 +90,7 @@ pub(super) struct Cache {
 
 struct State {
     kept: LruCache<Key, Arc<Plain>>,
-    /// Chunks that someone has read in sequence to their end and will hardly read again: they give
+    /// Chunks that were read in sequence to their end and will hardly be read again: they give
     /// way first, so that reading all of a volume does not drive out what others come back to.
     passed: LruCache<Key, Arc<Plain>>,
     loading: HashMap<Key, Arc<Loading>>,
@@ -105,7 +105,7 @@ pub(super) enum Found<'c> {
     Here(Arc<Plain>),
     /// Another thread is at it.
     Elsewhere(Arc<Loading>),
-    /// Nothing: whoever asked has to read it.
+    /// Nothing: the caller has to read it.
     Ours(Claim<'c>),
 }
 
@@ -147,7 +147,7 @@ impl Cache {
         Claim { cache: self, key, loading }
     }
 
-    /// Someone has read a chunk in sequence to its end.
+    /// A chunk was read in sequence to its end.
     pub(super) fn pass(&self, key: Key) {
         let mut state = self.lock();
         let Some(plain) = state.kept.pop(&key) else { return };
@@ -211,12 +211,12 @@ enum Outcome {
     #[default]
     Pending,
     Done(Loaded),
-    /// Whoever was at it has panicked.
+    /// The thread that read it has panicked.
     Abandoned,
 }
 
 impl Loading {
-    /// Waits for the chunk; `None` when nobody is reading it any more.
+    /// Waits for the chunk; `None` when no thread is reading it any more.
     pub(super) fn wait(&self) -> Option<Loaded> {
         let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = |outcome: &mut Outcome| matches!(outcome, Outcome::Pending);

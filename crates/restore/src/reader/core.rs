@@ -8,8 +8,8 @@ use snapfmt::{Mapping, MemberNo};
 use super::Options;
 use super::cache::{Cache, Claim, Found as InCache, Key, Loaded, Plain};
 use super::damage::{Failing, Found};
+use super::fair_semaphore::FairSemaphore;
 use super::tally::{Counts, Tally};
-use super::turns::Turns;
 use crate::image::{ImageError, Run};
 use crate::layout::ColumnView;
 use crate::ranges::clip;
@@ -25,8 +25,8 @@ pub(super) struct Core {
     tally: Tally,
     found: Found,
     failing: Failing,
-    turns: Turns,
-    desks: Mutex<Vec<Desk>>,
+    turns: FairSemaphore,
+    contexts: Mutex<Vec<ReadContext>>,
 }
 
 /// What was read of a chunk.
@@ -48,7 +48,7 @@ impl Bytes {
 
 /// What a thread needs for as long as it reads.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct ReadContext {
     /// Made when a chunk has to be decoded.
     scratch: Option<Scratch>,
     pub(super) extents: Vec<Extent>,
@@ -65,8 +65,8 @@ impl Core {
             tally: Tally::default(),
             found: Found::default(),
             failing: Failing::default(),
-            turns: Turns::new(options.threads),
-            desks: Mutex::default(),
+            turns: FairSemaphore::new(options.threads),
+            contexts: Mutex::default(),
         }
     }
 
@@ -90,7 +90,7 @@ impl Core {
         in_sequence: bool,
     ) -> Result<(), ImageError> {
         self.tally.reads.add(1);
-        let read = self.at_desk(|desk| self.pieces(offset, out, in_sequence, desk));
+        let read = self.with_context(|context| self.pieces(offset, out, in_sequence, context));
         match &read {
             Ok(()) => self.tally.bytes.add(out.len() as u64),
             Err(_) => self.tally.damaged.add(1),
@@ -99,7 +99,8 @@ impl Core {
     }
 
     pub(super) fn run_at(&self, offset: u64) -> Result<Run, ImageError> {
-        let run = self.at_desk(|desk| Runs::new(&self.volume, &mut desk.extents).at(offset));
+        let run =
+            self.with_context(|context| Runs::new(&self.volume, &mut context.extents).at(offset));
         run.map_err(|(byte, error)| self.unlisted(byte.member, &byte.range, error))
     }
 
@@ -110,7 +111,7 @@ impl Core {
         offset: u64,
         out: &mut [u8],
         in_sequence: bool,
-        desk: &mut Desk,
+        context: &mut ReadContext,
     ) -> Result<(), ImageError> {
         let map = self.volume.layout().map();
         let (mut at, mut rest) = (offset, out);
@@ -126,7 +127,7 @@ impl Core {
                 part.fill(0);
             }
             for view in ColumnView::below(&segment, &window) {
-                self.column(&view, &window, part, in_sequence, desk)?;
+                self.column(&view, &window, part, in_sequence, context)?;
             }
             at = window.end;
             rest = behind;
@@ -141,10 +142,10 @@ impl Core {
         window: &Range<u64>,
         out: &mut [u8],
         in_sequence: bool,
-        desk: &mut Desk,
+        context: &mut ReadContext,
     ) -> Result<(), ImageError> {
         let (member, range) = (view.member, view.member_range(window));
-        let Desk { extents, scratch } = desk;
+        let ReadContext { extents, scratch } = context;
         extents.clear();
         self.volume
             .extents(member, &range, extents)
@@ -167,7 +168,7 @@ impl Core {
                     }
                 }
                 ExtentKind::Inherit => {
-                    let error = self.volume.nobodys(member, wanted.start);
+                    let error = self.volume.unresolved(member, wanted.start);
                     return Err(self.unlisted(member, &wanted, error));
                 }
             }
@@ -211,7 +212,7 @@ impl Core {
         }
     }
 
-    /// A whole chunk, from the cache, from whoever is reading it just now, or from its file.
+    /// A whole chunk, from the cache, from the thread that is reading it just now, or from its file.
     fn chunk(&self, member: MemberNo, chunk: &ChunkRef, scratch: &mut Option<Scratch>) -> Loaded {
         loop {
             match self.cache.find(Key::new(member, chunk)) {
@@ -233,7 +234,7 @@ impl Core {
         }
     }
 
-    /// Reads a chunk that nobody has asked for yet, unless that is done or going on.
+    /// Reads a chunk that was not asked for yet, unless that is done or going on.
     pub(super) fn load_ahead(&self, member: MemberNo, chunk: &ChunkRef) {
         let key = Key::new(member, chunk);
         if self.failing.has(&key) {
@@ -241,8 +242,10 @@ impl Core {
         }
         if let Some(claim) = self.cache.claim(key) {
             self.tally.read_ahead.add(1);
-            // What is wrong with it is told to whoever asks for it.
-            self.at_desk(|desk| drop(self.load(claim, member, chunk, &mut desk.scratch)));
+            // What is wrong with it is told to the read that asks for it.
+            self.with_context(|context| {
+                drop(self.load(claim, member, chunk, &mut context.scratch));
+            });
         }
     }
 
@@ -292,12 +295,12 @@ impl Core {
         ImageError::Damaged(error)
     }
 
-    /// Lends a desk.
-    pub(super) fn at_desk<T>(&self, work: impl FnOnce(&mut Desk) -> T) -> T {
-        let desks = || self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut desk = desks().pop().unwrap_or_default();
-        let done = work(&mut desk);
-        desks().push(desk);
+    /// Lends a context.
+    pub(super) fn with_context<T>(&self, work: impl FnOnce(&mut ReadContext) -> T) -> T {
+        let contexts = || self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut context = contexts().pop().unwrap_or_default();
+        let done = work(&mut context);
+        contexts().push(context);
         done
     }
 }

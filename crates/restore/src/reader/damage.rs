@@ -13,7 +13,7 @@ use crate::report::Damage;
 use crate::source::ReadError;
 use crate::volume::Volume;
 
-/// How many places are kept: whoever has more of them needs `verify`, which lists them all.
+/// How many places are kept: `verify` lists them all.
 const MOST: usize = 256;
 
 /// Most chunks that are known to fail: others are tried as a whole once more.

@@ -2,16 +2,16 @@
 //!
 //! A read goes through the layout to the members and asks there for no more than it needs: damage
 //! fails the reads that touch it, and no others. Whole chunks are decoded, once however many ask for
-//! them together, and kept in a cache that is bounded in bytes. Where someone reads in sequence, a
+//! them together, and kept in a cache that is bounded in bytes. Where reads are in sequence, a
 //! few threads decode what comes next.
 
 mod ahead;
 mod cache;
 mod core;
 mod damage;
+mod fair_semaphore;
 mod streams;
 mod tally;
-mod turns;
 
 use std::io;
 use std::num::NonZeroUsize;

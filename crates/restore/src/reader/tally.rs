@@ -13,7 +13,7 @@ pub struct Counts {
     pub hits: u64,
     /// Chunks read from their files, those read ahead included.
     pub loads: u64,
-    /// Chunks read before anyone asked for them.
+    /// Chunks read before they were asked for.
     pub read_ahead: u64,
     /// Reads that failed because what is stored is damaged.
     pub damaged: u64,

@@ -125,7 +125,7 @@ impl Writer {
             at += piece.len() as u64;
         }
         if data.len() > BUFFERED_PIECE {
-            // The kernel begins to write what it is told that nobody will need (posix_fadvise(2)); left
+            // The kernel begins to write what it is told that will not be needed (posix_fadvise(2)); left
             // to itself it waits for the sync in the end. Only advice: it may as well not.
             let _ = fadvise(
                 &self.buffered,

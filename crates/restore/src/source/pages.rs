@@ -15,7 +15,7 @@ enum Page {
     Records(Arc<[Record]>),
 }
 
-struct Held {
+struct CachedPage {
     page: Page,
     /// As long as this is here no other snapshot can have the address that the page is kept under.
     _owner: Weak<Snapshot>,
@@ -24,7 +24,7 @@ struct Held {
 /// The cache. It is asked once for each page a window touches, not for each chunk.
 pub struct PageCache {
     /// Keyed by the snapshot's address and the page's file offset.
-    pages: Mutex<LruCache<(usize, u64), Held>>,
+    pages: Mutex<LruCache<(usize, u64), CachedPage>>,
 }
 
 impl std::fmt::Debug for PageCache {
@@ -76,11 +76,11 @@ impl PageCache {
 
     /// Two workers may load the same page at once; the second replaces an equal one.
     fn put(&self, owner: &Arc<Snapshot>, offset: u64, page: Page) {
-        let held = Held { page, _owner: Arc::downgrade(owner) };
+        let held = CachedPage { page, _owner: Arc::downgrade(owner) };
         self.lock().put(key(owner, offset), held);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<(usize, u64), Held>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<(usize, u64), CachedPage>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

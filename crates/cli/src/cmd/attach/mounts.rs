@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use attach::{
-    Access, Attached, Device, Disk, Found, Plan, Recipe, State, Twin, find, find_all,
+    Access, Attached, Device, Disk, DuplicateUuid, Found, Plan, Recipe, State, find, find_all,
     sector_size_for,
 };
 use disk::filesystem::State as Left;
@@ -17,7 +17,7 @@ use crate::output::note;
 
 /// The filesystems of a volume.
 pub(super) struct Filesystems {
-    found: Vec<(Found, Option<Twin>)>,
+    found: Vec<(Found, Option<DuplicateUuid>)>,
     /// Where they are to be mounted, if they are.
     at: Option<PathBuf>,
     access: Access,
@@ -34,7 +34,7 @@ impl Filesystems {
         };
         let access = Access { writable: disk.writable().is_some(), exec: args.mount_exec };
         let with_twin = |found: Found| {
-            let twin = Twin::of(&found.filesystem, args.mount.is_some());
+            let twin = DuplicateUuid::of(&found.filesystem, args.mount.is_some());
             (found, twin)
         };
         let found: Vec<_> = found.into_iter().map(with_twin).collect();
@@ -63,7 +63,7 @@ impl Filesystems {
     /// How they are mounted: one at the directory, several in directories of it.
     pub(super) fn plans(&self, state: &State) -> Vec<Plan> {
         let Some(directory) = &self.at else { return Vec::new() };
-        let plan = |(found, _): &(Found, Option<Twin>)| {
+        let plan = |(found, _): &(Found, Option<DuplicateUuid>)| {
             let at = match found.partition {
                 Some(number) if self.found.len() > 1 => directory.join(format!("p{number}")),
                 _ => directory.clone(),
@@ -108,7 +108,7 @@ impl Filesystems {
         }
     }
 
-    fn say_there_is_another(&self, found: &Found, twin: &Twin, state: &State) {
+    fn say_there_is_another(&self, found: &Found, twin: &DuplicateUuid, state: &State) {
         let what = &found.filesystem.signature;
         let other = twin.device.as_ref().map(|path| format!(" on {}", path.display()));
         let other = other.unwrap_or_default();
@@ -178,12 +178,12 @@ fn refuse_mounted(directory: &Path) -> Result<(), Failure> {
     }
 }
 
-fn refuse(found: &Found, twin: Option<&Twin>, access: Access) -> Result<(), Failure> {
+fn refuse(found: &Found, twin: Option<&DuplicateUuid>, access: Access) -> Result<(), Failure> {
     let signature = &found.filesystem.signature;
     match twin {
         Some(twin) if twin.is_confused && signature.kind == Kind::Btrfs => {
             let uuid = signature.uuid.clone().unwrap_or_default();
-            Err(Failure::Attach(AttachFailure::Twin { uuid, device: twin.device.clone() }))
+            Err(Failure::Attach(AttachFailure::DuplicateUuid { uuid, device: twin.device.clone() }))
         }
         _ => match Recipe::of(&found.filesystem, access) {
             Ok(_) => Ok(()),

@@ -99,7 +99,7 @@ impl Given {
         }
     }
 
-    /// A claim about the members' state must be possible: nobody may be writing to them.
+    /// A claim about the members' state must be possible: no process may be writing to them.
     pub(super) fn check_consistency(&self, args: &CaptureArgs) -> Result<(), Failure> {
         let Self::Members(members) = self else { return Ok(()) };
         if Consistency::from(args.consistency) == Consistency::Unknown || args.source_is_snapshot {

@@ -26,7 +26,7 @@ pub(super) fn show(given: &Given<'_>, set: BackupSet, output: Output) -> Result<
     let whole = match Backup::open(set) {
         Ok((backup, members)) => {
             inspection.look(&Stack::of_members(members.clone()).map_err(Failure::System)?);
-            // Nobody has to choose to have a look.
+            // No choice is needed for a look.
             let meant = || given.on(members)?.proved().map(drop);
             backup.undamaged().and_then(|_| if given.says_how() { meant() } else { Ok(()) })
         }

@@ -63,7 +63,7 @@ pub(crate) fn show(
     output.result(&shown, RawVolume::text)?;
     match subject.and_then(Subject::proved) {
         Ok(_) => Ok(Exit::Done),
-        // Nobody has to choose to have a look.
+        // No choice is needed for a look.
         Err(
             Failure::Usage { .. } | Failure::Stack(Unassembled::Choice(NotChosen::Several { .. })),
         ) if !given.says_how() => Ok(Exit::Done),

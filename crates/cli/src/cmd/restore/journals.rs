@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use host::entry::{Directory, Entry, NotOwn};
-use host::interlock::Held;
+use host::interlock::TargetClaim;
 use restore::Part;
 use restore::job::{JobError, TargetId};
 use restore::journal::{JOURNAL, JournalError};
@@ -21,7 +21,7 @@ use crate::exit::Failure;
 pub(super) fn journal(
     args: &RestoreArgs,
     target: &Path,
-    held: Option<&Held>,
+    held: Option<&TargetClaim>,
 ) -> Result<Option<PathBuf>, Failure> {
     if args.resume.no_journal {
         return Ok(None);
@@ -39,7 +39,7 @@ pub(super) fn journal(
 pub(super) fn rivals(
     args: &RestoreArgs,
     target: &Path,
-    held: &Held,
+    held: &TargetClaim,
     used: Option<&Path>,
 ) -> Result<Vec<Entry>, Failure> {
     let own = own(target, Some(held))?;
@@ -96,7 +96,7 @@ fn suffix(name: &OsStr, stem: &[u8]) -> Option<String> {
 
 /// The journal of a target that is restored as a whole: beside a file, for a device where it outlives a
 /// restart of the machine.
-fn own(target: &Path, held: Option<&Held>) -> Result<PathBuf, Failure> {
+fn own(target: &Path, held: Option<&TargetClaim>) -> Result<PathBuf, Failure> {
     let failed = |error| Failure::Target { path: target.to_owned(), error };
     let Some(held) = held.filter(|held| held.is_device()) else {
         let mut name = OsString::from(".");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::entry::Entry;
-use host::interlock::{self, Held};
+use host::interlock::{self, TargetClaim};
 use host::room::{self, check_room};
 use restore::engine::OnDamage;
 use restore::job::{JournalAt, Target};
@@ -34,7 +34,7 @@ pub(crate) struct Place {
     /// Where its journal goes, unless there is none.
     pub journal: Option<PathBuf>,
     /// The claim on what is overwritten in place.
-    pub held: Option<Held>,
+    pub held: Option<TargetClaim>,
     /// What there is for what it needs, where that is known.
     pub room: Option<room::Room>,
 }
@@ -45,7 +45,7 @@ impl Place {
         args: &RestoreArgs,
         extent: &Extent,
         counts: &Counts,
-        held: Option<Held>,
+        held: Option<TargetClaim>,
     ) -> Result<Self, Failure> {
         if is_pipe(args) {
             return Self::pipe();
@@ -76,7 +76,7 @@ impl Place {
         path: PathBuf,
         extent: &Extent,
         counts: &Counts,
-        held: Held,
+        held: TargetClaim,
     ) -> Result<Self, Failure> {
         let room = if held.is_device() {
             None
@@ -130,7 +130,7 @@ pub(crate) fn claim(
     args: &RestoreArgs,
     extent: Option<&Extent>,
     sources: &[PathBuf],
-) -> Result<Option<Held>, Failure> {
+) -> Result<Option<TargetClaim>, Failure> {
     if !args.target.in_place {
         return Ok(None);
     }

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &RestoreArgs, common: &Common, output: Output) -> Result
         needed_bytes: place.room.map(|room| room.needed),
         available_bytes: place.room.and_then(|room| room.available),
         overwrites: held.map(|held| format!("{}: {}", held.identity(), held.contents())),
-        sector_size: held.map(host::interlock::Held::sector_size),
+        sector_size: held.map(host::interlock::TargetClaim::sector_size),
         memory,
         decode_bytes_per_second: trial.rate(),
         decode_seconds: trial.seconds_for(counts.data),

@@ -1,16 +1,16 @@
-//! Taking turns: workers decode at the same time and write in logical order.
+//! A gate that lets workers through in logical order: they decode at the same time and write one after the other.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Where an ordered target has got to.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct InOrderGate {
     /// The next byte to be written; `None` once the job has failed.
     next: Mutex<Option<u64>>,
     moved: Condvar,
 }
 
-impl Turn {
+impl InOrderGate {
     /// The first byte to be written is `start`.
     pub(super) const fn new(start: u64) -> Self {
         Self { next: Mutex::new(Some(start)), moved: Condvar::new() }
@@ -32,7 +32,7 @@ impl Turn {
         self.moved.notify_all();
     }
 
-    /// Nobody needs to wait any more: the job has failed.
+    /// No worker needs to wait any more: the job has failed.
     pub(super) fn abandon(&self) {
         *self.lock() = None;
         self.moved.notify_all();

@@ -1,6 +1,6 @@
-//! Who may decode: so many at a time, in the order in which they came.
+//! How many threads decode at a time, in the order in which they asked.
 //!
-//! If everyone who waits for a chunk decoded one at once, each would have a small part of a core: all
+//! If all threads that wait for a chunk decoded one at once, each would have a small part of a core: all
 //! chunks would be late, and those who came first no earlier than the last.
 
 use std::collections::VecDeque;
@@ -8,37 +8,37 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The turns.
-pub(super) struct Turns(Mutex<State>);
+/// The permits.
+pub(super) struct FairSemaphore(Mutex<State>);
 
 struct State {
     free: usize,
-    /// A turn that ends is handed to the first of them, so that nobody overtakes.
+    /// A permit that is given back is handed to the first of them, so that none overtakes.
     waiting: VecDeque<SyncSender<()>>,
 }
 
-/// Somebody's turn; it ends when this is dropped.
-pub(super) struct Turn<'t>(&'t Turns);
+/// Leave to decode; it is given back when this is dropped.
+pub(super) struct Permit<'t>(&'t FairSemaphore);
 
-impl Turns {
+impl FairSemaphore {
     /// So many at a time.
     pub(super) const fn new(free: NonZeroUsize) -> Self {
         Self(Mutex::new(State { free: free.get(), waiting: VecDeque::new() }))
     }
 
-    /// Waits for a turn.
-    pub(super) fn take(&self) -> Turn<'_> {
+    /// Waits for a permit.
+    pub(super) fn take(&self) -> Permit<'_> {
         let mut state = self.lock();
         if let Some(less) = state.free.checked_sub(1) {
             state.free = less;
-            return Turn(self);
+            return Permit(self);
         }
         let (ours, given) = sync_channel(1);
         state.waiting.push_back(ours);
         drop(state);
         // The sender stays in the queue until it has sent.
         let _ = given.recv();
-        Turn(self)
+        Permit(self)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -46,11 +46,11 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         match state.waiting.pop_front() {
-            // Whoever waits is there to take it.
+            // The thread that waits is there to take it.
             Some(next) => drop(next.send(())),
             None => state.free += 1,
         }
@@ -59,7 +59,7 @@ impl Drop for Turn<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Turns;
+    use super::FairSemaphore;
     use std::num::NonZeroUsize;
     use std::sync::Mutex;
     use std::thread;
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn so_many_at_a_time_and_first_come_first() {
-        let turns = Turns::new(NonZeroUsize::new(2).unwrap());
+        let turns = FairSemaphore::new(NonZeroUsize::new(2).unwrap());
         let came = Mutex::new(Vec::new());
         thread::scope(|scope| {
             let held = [turns.take(), turns.take()];
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_turn_ends_with_the_thread_that_panics() {
-        let turns = Turns::new(NonZeroUsize::MIN);
+        let turns = FairSemaphore::new(NonZeroUsize::MIN);
         let panicked = thread::scope(|scope| {
             let turn = || {
                 let _turn = turns.take();

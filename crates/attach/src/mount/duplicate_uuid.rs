@@ -13,7 +13,7 @@ use host::mounts;
 
 /// Another filesystem with the same id.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Twin {
+pub struct DuplicateUuid {
     /// The device that it is on, as far as that is known.
     pub device: Option<PathBuf>,
     /// Whether the kernel would take the copy for a part of it, whatever the options: a btrfs that is
@@ -21,14 +21,14 @@ pub struct Twin {
     pub is_confused: bool,
 }
 
-impl Twin {
+impl DuplicateUuid {
     /// One of this machine, if there is one: a btrfs in use, a filesystem that is mounted, or one that udev
     /// knows by its id. For a btrfs that is to be mounted all block devices are looked at, as the kernel
     /// takes any of them.
     pub fn of(filesystem: &Filesystem, is_to_be_mounted: bool) -> Option<Self> {
         let uuid = filesystem.signature.uuid.as_deref()?;
         let kind = filesystem.signature.kind;
-        // The text is from an image that nobody vouches for.
+        // The text is from an image that may say anything.
         if !uuid.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return None;
         }

@@ -3,17 +3,17 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// A job that reads its target has more workers than may decode at once: while some wait for what the
-/// target has, others decode. Elsewhere there is one for each worker, and nobody waits.
+/// target has, others decode. Elsewhere there is one for each worker, and none waits.
 #[derive(Debug)]
-pub(super) struct Permits {
+pub(super) struct Semaphore {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
 /// Leave to decode, until it is dropped.
-pub(super) struct Permit<'p>(&'p Permits);
+pub(super) struct Permit<'p>(&'p Semaphore);
 
-impl Permits {
+impl Semaphore {
     pub(super) const fn new(count: usize) -> Self {
         Self { free: Mutex::new(count), freed: Condvar::new() }
     }

@@ -10,7 +10,7 @@ use crate::source::{ChunkRef, Proof, ReadError, Scratch, Source, read_around};
 pub(super) const MAX_KEPT: usize = 32 << 20;
 
 /// One worker's last chunk of each column.
-pub struct Carry {
+pub struct StraddlingChunks {
     /// What reading takes.
     pub scratch: Scratch,
     slots: Vec<Slot>,
@@ -57,7 +57,7 @@ impl Whole<'_> {
     }
 }
 
-impl Carry {
+impl StraddlingChunks {
     /// Nothing is kept yet.
     pub fn new() -> io::Result<Self> {
         Ok(Self { scratch: Scratch::new()?, slots: Vec::new(), damaged: Damaged::default() })
@@ -128,7 +128,7 @@ impl Carry {
 
 #[cfg(test)]
 mod tests {
-    use super::Carry;
+    use super::StraddlingChunks;
     use crate::source::{ChunkRef, Extent, Proof, ReadCause, ReadError, Scratch, Source, StoredAt};
     use std::ops::Range;
     use std::path::Path;
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_chunk_that_failed_is_not_taken_for_the_one_before() {
-        let mut carry = Carry::new().unwrap();
+        let mut carry = StraddlingChunks::new().unwrap();
         assert_eq!(carry.whole(0, &Numbers, &chunk(3)).unwrap().stored, 5);
         let held = carry.whole(0, &Numbers, &chunk(3)).unwrap();
         assert_eq!((held.plain, held.stored), ([3; 16].as_slice(), 0));

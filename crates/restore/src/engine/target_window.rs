@@ -15,14 +15,14 @@ use crate::sink::ReadBack;
 const STEP: u64 = 1 << 20;
 
 /// A window as the target has it.
-pub(super) struct Held<'j> {
+pub(super) struct TargetWindow<'j> {
     target: &'j ReadBack,
     window: Range<u64>,
     bytes: AlignedBuffer,
     gathered: Vec<u8>,
 }
 
-impl<'j> Held<'j> {
+impl<'j> TargetWindow<'j> {
     pub(super) fn new(target: &'j ReadBack) -> Self {
         Self { target, window: 0..0, bytes: AlignedBuffer::default(), gathered: Vec::new() }
     }
