@@ -313,6 +313,56 @@ fn a_physical_volume_with_a_superblock_left_behind_it() {
     }
 }
 
+/// A mirror with its superblock at the end, on disks that have one at the start, too: that of the array that
+/// was created last counts.
+#[test]
+fn two_superblocks_on_one_device() {
+    let one = |version| Forged { version, level: 1, chunk: 0, ..Forged::RAID0 };
+    let (start, end) = (one(12), Forged { uuid: [0x5a; 16], ..one(10) });
+    let disks = |start: Forged, end: Forged| {
+        ["a", "b"].map(|name| {
+            let place = u32::from(name == "b");
+            let mut bytes = (*end.member(place, 7, &content(1, 4 * MIB))).clone();
+            let superblock = start.superblock(place, 9, 2 * MIB as u64);
+            bytes[4096..4096 + superblock.len()].copy_from_slice(&superblock);
+            (name, Arc::new(bytes) as Bytes)
+        })
+    };
+    let later = |forged: Forged| Forged { created: forged.created + 1, ..forged };
+    for (start, end, newer, older) in
+        [(start, later(end), end, start), (later(start), end, start, end)]
+    {
+        let found = stack(&disks(start, end));
+        let [node] = found.arrays() else { panic!("{:?}", found.arrays()) };
+        assert_eq!(node.array.id.0, newer.uuid);
+        for device in &found.devices()[..2] {
+            let [Warning::OldSuperblock { array, .. }] = device.warnings.as_slice() else {
+                panic!("{:?}", device.warnings)
+            };
+            assert_eq!(array.0, older.uuid);
+        }
+        found.volume(&Choice::default(), false).unwrap();
+        assert_eq!(found.remarks(found.choose(&Choice::default()).unwrap()).len(), 2);
+    }
+    // Neither is the newer one.
+    let found = stack(&disks(start, end));
+    let several = found.choose(&Choice::default()).unwrap_err().to_string();
+    assert!(several.contains("a5a5a5a5:") && several.contains("5a5a5a5a:"), "{several}");
+    for salvage in [false, true] {
+        let refused = found.volume(&array(), salvage).unwrap_err().to_string();
+        assert!(refused.contains("neither was created after the other"), "{refused}");
+    }
+    // The newer one is damaged.
+    let mut disks = disks(start, later(end));
+    for (_, bytes) in &mut disks {
+        let at = bytes.len() - 8192 + 32;
+        Arc::make_mut(bytes)[at] ^= 1;
+    }
+    let found = stack(&disks);
+    let said = found.remarks(found.choose(&Choice::default()).unwrap());
+    assert!(said.len() == 2 && said[0].text.contains("checksum"), "{said:?}");
+}
+
 /// A physical volume on an array that lacks a member is missing, and that may be why.
 #[test]
 fn a_physical_volume_on_an_array_without_a_member() {

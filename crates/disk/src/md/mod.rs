@@ -15,7 +15,9 @@ pub use assemble::arrays;
 pub use bad_blocks::Bad;
 pub use layout::Refused;
 pub use standing::MemberState;
-pub use superblock::{ArrayId, FoundMember, Level, MdError, Role, RoleTable, Superblock, Version};
+pub use superblock::{
+    ArrayId, FoundMember, Level, MdError, OnDevice, Role, RoleTable, Superblock, Version,
+};
 
 /// Unit of sizes and offsets in superblocks, in bytes.
 pub const SECTOR: u64 = 512;

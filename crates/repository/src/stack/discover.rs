@@ -11,7 +11,7 @@ use restore::snapfmt::{ReadAt, VolumeId};
 
 use super::{Absence, Base, Device, DeviceNo, Holds, Origin, Problem, Stack, Warning};
 use disk::lvm2::{FoundPv, LvmId, PvLabel};
-use disk::md::{ArrayId, FoundMember, MdError, Superblock, Version};
+use disk::md::{ArrayId, FoundMember, MdError, OnDevice, Superblock, Version};
 use disk::pieces::{MAX_PIECES, Pieces, PiecesError, Place};
 
 /// Deepest stack: a disk, a partition, an array, a volume, a partition in it, and as much again.
@@ -33,6 +33,9 @@ pub(super) struct Progress {
     open: VecDeque<DeviceNo>,
     pub(super) arrays: BTreeSet<ArrayId>,
     pub(super) groups: BTreeSet<LvmId>,
+    /// Superblocks that were not alone on a device, by array and number: an array whose data begin where the
+    /// device does holds them, too.
+    beside: BTreeSet<(ArrayId, u32)>,
     /// Bytes of metadata text that were read.
     text: usize,
 }
@@ -111,15 +114,10 @@ impl Stack {
         // What is missing cannot be read, which says nothing about what is there.
         let is_sound = self.problems(no).is_empty();
         let table = Table::read(&bytes, SECTOR);
-        if let Some(superblock) = self.superblock(no, &bytes, table.as_ref().ok(), is_sound) {
-            if self.array_members.len() >= MAX_MEMBERS {
-                return self.fault(no, Problem::TooMuch);
-            }
-            if progress.arrays.contains(&superblock.array) {
-                self.warn(no, Warning::Late);
-            }
-            self.array_members.push(FoundMember { device: no.0, superblock });
-            return self.update(no, |device| device.holds = Some(Holds::ArrayMember));
+        let superblocks =
+            self.superblocks(no, &bytes, table.as_ref().ok(), is_sound, &mut progress.beside);
+        if !superblocks.is_empty() {
+            return self.found_members(no, superblocks, progress);
         }
         match FoundPv::read(no.0, &bytes) {
             Ok(Some(found)) => return self.found_volume(no, found, progress),
@@ -142,38 +140,65 @@ impl Stack {
         self.update(no, |device| device.holds = Some(Holds::Filesystems(filesystems)));
     }
 
-    /// The superblock that makes a device a member of an array.
-    fn superblock(
+    /// The superblocks that make a device a member of an array: one, or several of which none is the newest.
+    fn superblocks(
         &mut self,
         no: DeviceNo,
         bytes: &dyn ReadAt,
         table: Option<&Option<Table>>,
         is_sound: bool,
-    ) -> Option<Superblock> {
-        let superblock = match Superblock::read(bytes) {
-            Ok(superblock) => superblock?,
-            Err(MdError::Io { .. }) if !is_sound => return None,
-            Err(error) => {
-                self.warn(no, Warning::Superblock(error));
-                return None;
-            }
-        };
-        let is_at_end = matches!(superblock.version, Version::V090 | Version::V10);
+        beside: &mut BTreeSet<(ArrayId, u32)>,
+    ) -> Vec<Superblock> {
+        let OnDevice { mut sound, faults } = Superblock::find(bytes);
+        let key = |superblock: &Superblock| (superblock.array, superblock.number);
+        if matches!(self.device(no).map(|device| &device.origin), Some(Origin::Array(_))) {
+            sound.retain(|superblock| !beside.contains(&key(superblock)));
+        }
+        if sound.len() > 1 {
+            beside.extend(sound.iter().map(key));
+        }
+        // Where one is sound, the others may be behind a bad sector.
+        let is_known = !sound.is_empty() || !is_sound;
+        let said = faults.into_iter().filter(|e| !(is_known && matches!(e, MdError::Io { .. })));
+        if let Some(fault) = said.take(1).next() {
+            self.warn(no, Warning::Superblock(fault));
+        }
+        let Some(newest) = sound.first() else { return sound };
+        let is_at_end = matches!(newest.version, Version::V090 | Version::V10);
         // A physical volume of all of the device was made when the array was no more: on the array it
         // would end before the superblock.
-        if is_at_end
-            && let Ok(Some(label)) = PvLabel::read(bytes)
-            && label.device_size == bytes.len()
-        {
-            self.warn(no, Warning::OldSuperblock { array: superblock.array });
-            return None;
+        let is_volume = is_at_end
+            && matches!(PvLabel::read(bytes), Ok(Some(label)) if label.device_size == bytes.len());
+        let created = newest.created;
+        let is_old = |s: &Superblock| is_volume || s.created < created;
+        let first_old = sound.iter().position(is_old).unwrap_or(sound.len());
+        for Superblock { array, offset, .. } in sound.drain(first_old..) {
+            self.warn(no, Warning::OldSuperblock { offset, array });
         }
         // One of version 0.90 in the last partition is also near the end of the disk.
         let partitions = table.and_then(Option::as_ref).map_or(&[][..], |table| &table.partitions);
-        let is_within = |range: &std::ops::Range<u64>| range.contains(&superblock.offset);
-        let is_partitions = superblock.version == Version::V090
-            && partitions.iter().any(|partition| is_within(&partition.range));
-        (!is_partitions).then_some(superblock)
+        let is_partitions = |s: &Superblock| {
+            s.version == Version::V090 && partitions.iter().any(|p| p.range.contains(&s.offset))
+        };
+        let mut arrays = BTreeSet::new();
+        sound.retain(|superblock| !is_partitions(superblock) && arrays.insert(superblock.array));
+        sound
+    }
+
+    fn found_members(&mut self, no: DeviceNo, found: Vec<Superblock>, progress: &mut Progress) {
+        if self.array_members.len() + found.len() > MAX_MEMBERS {
+            return self.fault(no, Problem::TooMuch);
+        }
+        if let [one, other, ..] = found.as_slice() {
+            self.fault(no, Problem::Superblocks { one: one.array, other: other.array });
+        }
+        for superblock in found {
+            if progress.arrays.contains(&superblock.array) {
+                self.warn(no, Warning::Late);
+            }
+            self.array_members.push(FoundMember { device: no.0, superblock });
+        }
+        self.update(no, |device| device.holds = Some(Holds::ArrayMember));
     }
 
     fn found_volume(&mut self, no: DeviceNo, mut found: FoundPv, progress: &mut Progress) {

@@ -17,6 +17,16 @@ pub enum Problem {
     /// Its label of LVM is damaged.
     #[error("{0}")]
     Label(LvmError),
+    /// It has superblocks of arrays that were created at the same time.
+    #[error(
+        "it has superblocks of the arrays {one} and {other}, and neither was created after the other"
+    )]
+    Superblocks {
+        /// The one.
+        one: ArrayId,
+        /// The other.
+        other: ArrayId,
+    },
     /// Its partition table is damaged.
     #[error(transparent)]
     Table(TableError),
@@ -233,9 +243,12 @@ pub enum Warning {
     },
     /// A superblock is older than what the device holds.
     #[error(
-        "the superblock of the array {array} at its end is older than the physical volume that it is"
+        "the superblock of the array {array} at {offset} is older than what the device is now, and is not used",
+        offset = Offset(*offset)
     )]
     OldSuperblock {
+        /// Where it is, in bytes.
+        offset: u64,
         /// The array's id.
         array: ArrayId,
     },
@@ -272,7 +285,8 @@ impl Warning {
     /// Whether it speaks of the bytes that are read of the device, and not only of how it was found.
     pub const fn is_of_content(&self) -> bool {
         match self {
-            Self::NotClean
+            Self::Superblock(_)
+            | Self::NotClean
             | Self::Leg(_)
             | Self::Resyncing { .. }
             | Self::Degraded { .. }
@@ -283,8 +297,7 @@ impl Warning {
             | Self::FilesystemBackup { .. }
             | Self::Table(Flaw::BrokenChain { .. } | Flaw::GptLost)
             | Self::BadBlocks { .. } => true,
-            Self::Superblock(_)
-            | Self::Metadata(_)
+            Self::Metadata(_)
             | Self::OldMetadata { .. }
             | Self::Undated
             | Self::Unlisted { .. }
@@ -342,6 +355,7 @@ impl Problem {
             | Self::Below(_) => true,
             Self::Pieces(_)
             | Self::Label(_)
+            | Self::Superblocks { .. }
             | Self::Table(_)
             | Self::LogicalVolume(_)
             | Self::Contradiction { .. }

@@ -17,6 +17,8 @@ pub(crate) struct Forged {
     pub(crate) chunk: usize,
     pub(crate) disks: u32,
     pub(crate) uuid: [u8; 16],
+    /// When it was created, in seconds since 1970.
+    pub(crate) created: u32,
     /// A bit for each place whose member has failed.
     pub(crate) failed: u32,
     /// Sectors up to which copies are equal.
@@ -35,6 +37,7 @@ impl Forged {
         chunk: 64 << 10,
         disks: 2,
         uuid: [0xa5; 16],
+        created: 1_795_237_200,
         failed: 0,
         resynced: u64::MAX,
     };
@@ -82,6 +85,7 @@ impl Forged {
         }
         put(16, &self.uuid);
         put(32, b"forged:array");
+        put(64, &u64::from(self.created).to_le_bytes());
         put(72, &self.level.to_le_bytes());
         put(76, &self.layout.to_le_bytes());
         let used = if matches!(self.level, 1 | 10) { sectors(size) } else { 0 };
@@ -115,7 +119,7 @@ impl Forged {
         for (at, part) in [5, 13, 14, 15].into_iter().zip(uuid) {
             w[at] = u32::from_be_bytes(*part);
         }
-        w[6] = 1_795_237_200;
+        w[6] = self.created;
         w[7] = self.level.cast_unsigned();
         w[8] = if matches!(self.level, 1 | 10) { u32::try_from(size / 1024).unwrap() } else { 0 };
         w[9] = self.disks;

@@ -3,6 +3,7 @@
 mod bad_list;
 mod v090;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::ops::Range;
 
@@ -23,6 +24,8 @@ const MOST_ROLES: u32 = (4096 - 256) / 2;
 pub(super) const ALL: u64 = u64::MAX;
 /// Most bytes that are believed of anything.
 pub(super) const MAX_BYTES: u64 = 1 << 62;
+/// The bits of a time that are seconds; those above are microseconds.
+const SECONDS: u64 = (1 << 40) - 1;
 /// Largest device that is believed to have been cut off.
 const MAX_CUT: u64 = 1 << 48;
 
@@ -194,6 +197,8 @@ pub struct Superblock {
     pub device_size: u64,
     /// Counts up with every change of the array's state.
     pub events: u64,
+    /// When the array was created, in seconds since 1970.
+    pub created: u64,
     /// When the superblock was last written, in seconds since 1970.
     pub updated: u64,
     /// Whether the array was being changed into another shape.
@@ -246,25 +251,40 @@ pub struct FoundMember {
     pub superblock: Superblock,
 }
 
+/// What is at the places of a device where superblocks can be.
+#[derive(Debug, Default)]
+pub struct OnDevice {
+    /// Superblocks: that of the array that was created last is the first.
+    pub sound: Vec<Superblock>,
+    /// What looks like a superblock and cannot be believed, or read.
+    pub faults: Vec<MdError>,
+}
+
 impl Superblock {
-    /// Looks at all places where a superblock can be; `None` if there is none. A device that was cut
-    /// off behind its superblock has it still, further to the end than one of its size would.
+    /// The superblock that counts: the first that is [found](Self::find).
     pub fn read(device: &dyn ReadAt) -> Result<Option<Self>, MdError> {
-        let len = device.len();
-        let mut fault = None;
-        for (version, offset) in version_1_places(len) {
-            match Self::read_version_1(device, version, offset) {
-                Ok(Some(superblock)) => return Ok(Some(superblock)),
-                Ok(None) => {}
-                Err(error) => fault = fault.or(Some(error)),
+        let OnDevice { sound, faults } = Self::find(device);
+        match (sound.into_iter().next(), faults.into_iter().next()) {
+            (None, Some(fault)) => Err(fault),
+            (sound, _) => Ok(sound),
+        }
+    }
+
+    /// Looks at all places where a superblock can be. A device that was cut off behind its superblock has it
+    /// still, further to the end than one of its size would.
+    pub fn find(device: &dyn ReadAt) -> OnDevice {
+        let (mut sound, mut faults) = (Vec::new(), Vec::new());
+        let places = version_1_places(device.len());
+        let version_1 = places.map(|(version, at)| Self::read_version_1(device, version, at));
+        for found in version_1.chain([v090::read(device)]) {
+            match found {
+                Ok(superblock) => sound.extend(superblock),
+                Err(fault) => faults.push(fault),
             }
         }
-        match v090::read(device) {
-            Ok(Some(superblock)) => return Ok(Some(superblock)),
-            Ok(None) => {}
-            Err(error) => fault = fault.or(Some(error)),
-        }
-        fault.map_or(Ok(None), Err)
+        // As mdadm takes them when it is not told which (`guess_super_type`).
+        sound.sort_by_key(|superblock| Reverse((superblock.created, superblock.events)));
+        OnDevice { sound, faults }
     }
 
     fn read_version_1(
@@ -406,7 +426,8 @@ impl Superblock {
             resynced: word(208).saturating_mul(SECTOR),
             device_size: len,
             events: word(200),
-            updated: word(192) & ((1 << 40) - 1),
+            created: word(64) & SECONDS,
+            updated: word(192) & SECONDS,
             reshaping: features & (feature::RESHAPE | feature::NEW_OFFSET) != 0,
             bad: Vec::new(),
         })

@@ -19,6 +19,7 @@ mod word {
     pub(super) const MAJOR: usize = 1;
     pub(super) const MINOR: usize = 2;
     pub(super) const UUID: [usize; 4] = [5, 13, 14, 15];
+    pub(super) const CREATED: usize = 6;
     pub(super) const LEVEL: usize = 7;
     pub(super) const SIZE: usize = 8;
     pub(super) const RAID_DISKS: usize = 10;
@@ -135,6 +136,7 @@ fn parse(words: &Words, offset: u64, len: u64) -> Result<Superblock, MdError> {
         resynced: resynced(words),
         device_size: len,
         events: words.wide(word::EVENTS),
+        created: words.get(word::CREATED).into(),
         updated: words.get(word::UPDATED).into(),
         reshaping: minor == 91,
         bad: Vec::new(),
