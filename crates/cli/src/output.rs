@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{OFlags, fcntl_getfl, fstat, makedev};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
@@ -34,6 +35,19 @@ impl Output {
         }
         let mut stdout = io::stdout().lock();
         stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Stdout)
+    }
+
+    /// Why standard output cannot take the bytes of a volume, and nothing else.
+    pub(crate) fn refuses_bytes(self) -> Option<&'static str> {
+        if io::stdout().is_terminal() {
+            Some("standard output is a terminal")
+        } else if self.json {
+            Some("standard output has the bytes, and --json asks for the report there")
+        } else if is_closed() {
+            Some("standard output is closed")
+        } else {
+            None
+        }
     }
 
     /// Whether JSON was asked for.
@@ -169,4 +183,12 @@ impl Serialize for PathView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0.to_string_lossy())
     }
+}
+
+/// Whether the process was started without a standard output. The standard library has opened `/dev/null` in its place
+/// then, to read and write; a shell opens it to write alone.
+fn is_closed() -> bool {
+    let stdout = io::stdout();
+    let is_null = fstat(&stdout).is_ok_and(|stat| stat.st_rdev == makedev(1, 3));
+    is_null && fcntl_getfl(&stdout).is_ok_and(|flags| flags.contains(OFlags::RDWR))
 }

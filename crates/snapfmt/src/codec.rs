@@ -28,6 +28,8 @@ pub struct Decoder {
     zstd: Decompressor<'static>,
     stored: Vec<u8>,
     strict: bool,
+    /// Whether what was found damaged is not read again.
+    remembers: bool,
     /// What was proved last: thousands of records may refer to one chunk.
     proved: VecDeque<Known>,
     /// What was found damaged last, and how.
@@ -51,21 +53,26 @@ impl std::fmt::Debug for Decoder {
 impl Decoder {
     /// A decoder.
     pub fn new() -> io::Result<Self> {
-        Self::with(false)
+        Self::with(false, false)
+    }
+
+    /// A decoder for one pass over files, in which a chunk that was found damaged stays so.
+    pub fn for_one_pass() -> io::Result<Self> {
+        Self::with(false, true)
     }
 
     /// A decoder that also holds each frame to the rules stock zstd relies on: one frame, content
     /// size, window, a checksum. For verification.
     pub fn strict() -> io::Result<Self> {
-        Self::with(true)
+        Self::with(true, true)
     }
 
-    fn with(strict: bool) -> io::Result<Self> {
+    fn with(strict: bool, remembers: bool) -> io::Result<Self> {
         let mut zstd = Decompressor::new()?;
         // The CRC covers zstd's own XXH64 as it was written, and BLAKE3 the bytes that it is of.
         zstd.set_parameter(DParameter::ForceIgnoreChecksum(true))?;
         let (proved, refuted) = (VecDeque::new(), VecDeque::new());
-        Ok(Self { zstd, stored: Vec::new(), strict, proved, refuted })
+        Ok(Self { zstd, stored: Vec::new(), strict, remembers, proved, refuted })
     }
 
     /// Checks the CRC of the stored bytes, and nothing else.
@@ -91,8 +98,8 @@ impl Decoder {
         check_zero_bytes(bytes, stored, what, plain, expected)
     }
 
-    /// Decodes a chunk into `out`, which has exactly the chunk's plain length. What was found damaged a little
-    /// before, in the same file, is not read again.
+    /// Decodes a chunk into `out`, which has exactly the chunk's plain length. In one pass what was found damaged a
+    /// little before, in the same file, is not read again.
     ///
     /// On an error `out` holds nothing that may be used.
     pub fn decode(
@@ -111,7 +118,8 @@ impl Decoder {
         let Self { zstd, stored: scratch, strict, .. } = self;
         let bytes = read_stored(file, stored, what, scratch)?;
         let decoded = decode_frame(zstd, *strict, bytes, stored, digest, what, out);
-        if let Some(fault) = decoded.as_ref().err().and_then(|error| lasting(&error.fault)) {
+        let fault = decoded.as_ref().err().and_then(|error| lasting(&error.fault));
+        if let Some(fault) = fault.filter(|_| self.remembers) {
             if self.refuted.len() >= REFUTED {
                 self.refuted.pop_front();
             }
@@ -351,7 +359,7 @@ mod tests {
         let sound =
             Stored { offset: 0, len: u32::try_from(frame.len()).unwrap(), crc: crc32(&frame) };
         let file = Counted { bytes: frame, reads: AtomicUsize::new(0) };
-        let mut decoder = Decoder::new().unwrap();
+        let mut decoder = Decoder::for_one_pass().unwrap();
         let mut decode = |stored: &Stored, digest: &Digest, no| {
             let what = Structure::Chunk(ChunkNo(no));
             decoder.decode(&file, stored, digest, what, &mut [0; 4096])

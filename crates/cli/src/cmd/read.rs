@@ -1,7 +1,7 @@
 //! `read`: bytes of a volume to standard output or a new file.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -85,13 +85,7 @@ impl Read {
 
 /// Standard output takes the bytes, and nothing else.
 fn check_stdout(output: Output) -> Result<(), Failure> {
-    let message = if io::stdout().is_terminal() {
-        "standard output is a terminal"
-    } else if output.is_json() {
-        "standard output has the bytes, and --json asks for the report there"
-    } else {
-        return Ok(());
-    };
+    let Some(message) = output.refuses_bytes() else { return Ok(()) };
     Err(Failure::Usage { message: message.into(), hint: "-o FILE writes the bytes to a file" })
 }
 

@@ -123,7 +123,9 @@ pub(super) fn job_hint(unfinished: &Unfinished, in_place: bool) -> &'static str 
         JobError::Changed { .. } => {
             "something else was written there: --restart brings all of it anew"
         }
-        JobError::Journal(JournalError::NotAJournal { .. }) => "choose another --journal PATH",
+        JobError::Journal(JournalError::NotAJournal { .. }) => {
+            "--restart throws away what a crash has left of a journal; if it is another file, choose another --journal PATH"
+        }
         JobError::Journal(JournalError::Busy { .. }) | JobError::Busy { .. } => {
             "wait for the other one to end"
         }

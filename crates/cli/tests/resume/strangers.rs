@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_renamed_device_is_refused", &LOOP_DEVICE, renamed_device),
         trial("another_partial_is_refused", &[], another_partial),
         trial("what_is_no_journal_is_refused", &[], no_journal_at_all),
+        trial("a_journal_of_zeros_is_given_up", &[], journal_of_zeros),
         trial("a_journal_elsewhere", &[], journal_elsewhere),
         trial("journals_of_devices_are_in_the_state_directory", &state, state_directory),
         trial("a_state_directory_that_cannot_be_written", &state, read_only_state_directory),
@@ -73,6 +74,21 @@ fn written_to() -> Outcome {
     stage.refuses(call.clone(), 5, &["a member was written to or replaced", "--restart"])?;
     std::fs::File::options().write(true).open(&raw)?.set_modified(written)?;
     goes_on(&call, &said, stage.sample.layout.logical_size())
+}
+
+/// As a power cut may leave it.
+fn journal_of_zeros() -> Outcome {
+    for kind in [Kind::NewImage, Kind::File] {
+        let stage = stage(16)?;
+        let target = Target::make(kind, &stage)?;
+        let call = target.restore(&stage).option("--set-id", "dsnap-0a");
+        killed(&call, &target.journal)?;
+        scratch::write(&target.journal, &[0; 185])?;
+        stage.refuses(call.clone(), 5, &["is not a journal", "--restart"])?;
+        call.arg("--restart").succeeds()?;
+        target.is_finished(&stage.sample.logical)?;
+    }
+    Ok(())
 }
 
 fn another_range() -> Outcome {

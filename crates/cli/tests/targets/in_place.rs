@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_dirty_file", &[], dirty_file),
         trial("a_file_that_is_too_short_grows", &[], short_file),
         trial("a_dirty_device", &LOOP, dirty_device),
+        trial("a_dirty_device_through_the_page_cache", &LOOP, through_the_page_cache),
         trial("a_dirty_device_in_parts", &LOOP, in_parts),
         trial("not_without_in_place", &[], not_without),
         trial("messages_that_nobody_can_read", &[], unread_messages),
@@ -87,6 +88,27 @@ fn dirty_device() -> Outcome {
     let disk = Disk::dirty(&stage.scratch, 2 << 20)?;
     onto(&stage, disk.path()).option("--size", "2M").arg("--verify-target").succeeds()?;
     holds(&stage, disk.path(), &vec![0; (2 << 20) - size])
+}
+
+/// Zeros beside pages that are on their way to the device.
+fn through_the_page_cache() -> Outcome {
+    let stage = Stage::new()?;
+    let mut image = noise(3, 96 << 20);
+    for chunk in image.chunks_mut(256 << 10).skip(1).step_by(2) {
+        chunk[4096..].fill(0);
+    }
+    let (member, sets) = (stage.scratch.path("member"), stage.scratch.path("half-empty"));
+    write(&member, &image)?;
+    let capture = Call::new("capture").arg("-o").arg(&sets).arg("--member");
+    capture.arg(format!("vol-h={}", member.display())).arg("--chunk-size").arg("64K").succeeds()?;
+    let disk = Disk::dirty(&stage.scratch, image.len() as u64)?;
+    for _ in 0..4 {
+        write(disk.path(), disk.old())?;
+        let call = crate::support::sample::restore(&[&sets], disk.path()).arg("--in-place");
+        call.arg("--io").arg("buffered").arg("--no-journal").succeeds()?;
+        ensure!(read(disk.path())? == image, "the device has other bytes");
+    }
+    Ok(())
 }
 
 /// Each part by a process of its own, two of them at a time.

@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("read_stops_at_damage", &[], stops_at_damage),
         trial("read_refuses", &[], refuses),
         trial("read_into_a_pipe_that_ends_is_quiet", &[], ends_with_its_reader),
+        trial("bytes_are_not_lost_where_standard_output_is_closed", &[], closed),
     ]
 }
 
@@ -109,5 +110,17 @@ fn ends_with_its_reader() -> Outcome {
         call.within("exec 3>&1; { \"$@\"; echo $? >&3; } | head -c 1000 >/dev/null; exit; ");
     let ran = piped.succeeds()?;
     ensure!(ran.stdout == b"141\n" && ran.stderr.is_empty(), "{}", ran.describe());
+    Ok(())
+}
+
+/// What the program was started without is no `/dev/null`.
+fn closed() -> Outcome {
+    let stage = Stage::new()?;
+    let restore = Call::new("restore").arg(&stage.sets).option("-o", "-");
+    for call in [of(&stage), restore] {
+        let code = call.clone().within("\"$@\" >&-; echo $?; exit; ").succeeds()?;
+        ensure!(code.stdout == b"2\n" && code.stderr.contains("closed"), "{}", code.describe());
+        call.within("\"$@\" >/dev/null; exit; ").succeeds()?;
+    }
     Ok(())
 }

@@ -60,7 +60,11 @@ impl Whole<'_> {
 impl StraddlingChunks {
     /// Nothing is kept yet.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { scratch: Scratch::new()?, slots: Vec::new(), damaged: Damaged::default() })
+        Ok(Self {
+            scratch: Scratch::for_one_pass()?,
+            slots: Vec::new(),
+            damaged: Damaged::default(),
+        })
     }
 
     /// The chunk of column `place`, decoded now or still held.

@@ -5,6 +5,7 @@
 //! since. A line that was cut off by a crash has no valid checksum and ends the journal.
 
 mod error;
+mod recognise;
 mod text;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use host::entry::{self, Entry, NotOwn};
 use host::lock::lock;
 
 pub use error::{BindingMismatch, JournalError};
+use recognise::{begun, can_be_given_up};
 use text::{Line, Lines};
 
 /// How the name of a journal ends.
@@ -114,10 +116,25 @@ impl Journal {
         Self::begin(entry, binding, |bytes, found| read(bytes, &path, binding, found))
     }
 
-    /// Begins a journal in the place of one that is given up, whatever restore that was of.
+    /// Begins a journal in the place of one that is given up, whatever restore that was of. One that a crash has
+    /// damaged is known by its name.
+    ///
+    /// # Errors
+    ///
+    /// A file that is no journal is refused, as is one of another user, and one that another process holds.
     pub fn anew(entry: &Entry, binding: &Binding) -> Result<Self, JournalError> {
         let path = entry.path();
-        Self::begin(entry, binding, |bytes, _| begun(&Lines::new(bytes), &path))
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        let old = entry.open_to_give_up().map_err(|e| JournalError::not_own(&path, e))?;
+        if let Some(file) = old {
+            let bytes = held(&file, &path)?;
+            can_be_given_up(&bytes, &path)?;
+            if !entry.is(&file).map_err(io)? {
+                return Err(JournalError::Busy { path });
+            }
+            entry.remove().map_err(io)?;
+        }
+        Self::open(entry, binding)
     }
 
     /// What a journal says, if there is one. Changes nothing.
@@ -135,9 +152,11 @@ impl Journal {
         match binding {
             _ if bytes.is_empty() => {}
             Some(binding) => drop(read(&bytes, &path, binding, &mut found)?),
-            None => drop(begun(&Lines::new(&bytes), &path)?),
+            None => can_be_given_up(&bytes, &path)?,
         }
-        check_own(&file, &path)?;
+        if binding.is_some() {
+            check_own(&file, &path)?;
+        }
         Ok(Some(found))
     }
 
@@ -354,15 +373,6 @@ fn read(
         }
     }
     Ok(lines.sound())
-}
-
-/// A journal of which nothing is kept, if it is one.
-fn begun(lines: &Lines<'_>, path: &Path) -> Result<u64, JournalError> {
-    if lines.begins_like_a_journal() {
-        Ok(0)
-    } else {
-        Err(JournalError::NotAJournal { path: path.to_owned() })
-    }
 }
 
 fn append(file: &mut File, text: &str) -> io::Result<()> {

@@ -60,6 +60,8 @@ impl Zeroer {
                     number += 1;
                     self.method.fetch_max(number, Ordering::Relaxed);
                 }
+                // Of a device that is written through the page cache, pages beside these may be on their way there.
+                Err(Errno::BUSY) => return write_zeros(writer, range),
                 done => return Ok(done?),
             }
         }

@@ -169,6 +169,11 @@ impl Scratch {
     pub fn new() -> io::Result<Self> {
         Ok(Self { decoder: Decoder::new()?, repeats: Repeats::default() })
     }
+
+    /// For one pass over files, in which what was found damaged stays so.
+    pub fn for_one_pass() -> io::Result<Self> {
+        Ok(Self { decoder: Decoder::for_one_pass()?, repeats: Repeats::default() })
+    }
 }
 
 /// Bytes that could not be read as they were stored.

@@ -1,7 +1,6 @@
 //! The names of everything that a restore writes, refused before anything is read.
 
 use std::fs;
-use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -39,13 +38,9 @@ pub(crate) fn check_stdout(args: &RestoreArgs, output: Output) -> Result<(), Fai
     if !is_pipe(args) {
         return Ok(());
     }
-    if io::stdout().is_terminal() {
-        usage("standard output is a terminal", PIPE_HINT)
-    } else if output.is_json() && args.report.is_none() {
-        usage("standard output has the volume, and --json asks for the report there", PIPE_HINT)
-    } else {
-        Ok(())
-    }
+    // With --report the report goes elsewhere.
+    let output = if args.report.is_some() { Output::new(false) } else { output };
+    output.refuses_bytes().map_or(Ok(()), |message| usage(message, PIPE_HINT))
 }
 
 /// What cannot be meant together.
