@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use foreign::backup::{BackupError, BackupSet, Backups, Missing, Problem};
+use foreign::backup::{BackupError, BackupSet, Backups, Problem};
 use restore::set::{SetKey, SetState};
 use restore::snapfmt::SetId;
 
@@ -24,14 +24,7 @@ impl Selectable for &BackupSet {
     }
 
     fn parents(&self) -> Vec<SetId> {
-        let missing = |problem: &Problem| match problem {
-            Problem::Missing(Missing::Parent { snapshot, .. }) => snapshot.as_str().parse().ok(),
-            _ => None,
-        };
-        let mut parents: Vec<SetId> = self.all_problems().filter_map(missing).collect();
-        parents.sort_unstable();
-        parents.dedup();
-        parents
+        self.parents.to_vec()
     }
 
     /// Lists of changes may all be against one base.

@@ -173,7 +173,7 @@ impl MemberView {
             size: member.size,
             logical_sector: None,
             physical_sector: None,
-            kind: if member.is_incremental { "incremental" } else { "full" },
+            kind: if member.parent.is_some() { "incremental" } else { "full" },
             state,
             path: member.path.as_ref().map(Into::into),
             contents: None,

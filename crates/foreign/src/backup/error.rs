@@ -196,6 +196,18 @@ pub enum Fault {
         /// What it is.
         what: &'static str,
     },
+    /// By its name it is a part of a dump, and cannot be used as one.
+    #[error("is called like a part of a dump, and cannot be used: {why}")]
+    Unusable {
+        /// Why.
+        why: &'static str,
+    },
+    /// A document has something else in the place of an answer.
+    #[error("has {what} in the place of an answer")]
+    NoAnswer {
+        /// What it has.
+        what: &'static str,
+    },
     /// It is all that is found of a snapshot, and cannot be used.
     #[error("is all that is found of snapshot {snapshot}, and is not used: {why}")]
     NoDump {
@@ -281,7 +293,7 @@ pub enum Problem {
     #[error(transparent)]
     File(#[from] FileFault),
     /// Blocks that are listed have no file.
-    #[error("{lost} of its blocks have no file; the first is {}", first.display())]
+    #[error("{lost} of its blocks have no file that can be used; the first is {}", first.display())]
     Blocks {
         /// How many.
         lost: u64,

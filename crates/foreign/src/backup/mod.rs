@@ -90,8 +90,8 @@ pub struct BackupMember {
     pub snapshot: Name,
     /// Size in bytes, where that is known.
     pub size: Option<u64>,
-    /// Whether it builds on another snapshot.
-    pub is_incremental: bool,
+    /// The snapshot that it builds on.
+    pub parent: Option<Name>,
     /// Where it is; `None` where it is missing.
     pub path: Option<PathBuf>,
     /// What is wrong with it.
@@ -113,6 +113,8 @@ pub struct BackupSet {
     pub generation: u64,
     /// The id of its generation, where it has one.
     pub generation_id: Option<String>,
+    /// The sets that it builds on, whether they are there or not.
+    pub parents: Box<[SetId]>,
     /// When it was taken, where that is known.
     pub time: Option<Timestamp>,
     /// The tags that all members share.

@@ -67,9 +67,14 @@ pub enum Answer {
     Checksums(u64),
     /// Of get-snapshot-block, for one block.
     Block(Option<Sha256>),
+    /// None: a service's error, or nothing at all, which is said here.
+    None(&'static str),
     /// Of something else.
     Other,
 }
+
+/// What a document has where a service failed.
+pub(super) const SERVICE_ERROR: &str = "a service's error";
 
 /// Snapshots as they are described, and what is wrong with other entries.
 pub(super) type Descriptions = (Vec<Described>, Vec<(usize, String)>);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::answer::{Answer, Listed};
 use super::checksum::Sha256;
-use super::folder::{Beside, Folder};
+use super::folder::{Beside, Folder, UnusableBlock};
 use super::names::Form;
 use super::read;
 use super::runs::Runs;
@@ -22,6 +22,8 @@ pub(super) struct Blocks {
     pub roots: Roots,
     places: Vec<Place>,
     checksums: Vec<PathBuf>,
+    /// Those whose files cannot be used and that have no other.
+    unusable: Vec<UnusableBlock>,
     /// How many of them have a checksum, as far as can be told without reading these again.
     pub digests: u64,
 }
@@ -46,6 +48,7 @@ impl Blocks {
         let mut all: Vec<(u32, u16)> = Vec::with_capacity(count);
         for mut folder in folders {
             blocks.checksums.append(&mut folder.checksums);
+            blocks.unusable.append(&mut folder.unusable_blocks);
             blocks.digests = blocks.digests.saturating_add(folder.digests);
             let mut forms: Vec<_> = folder.files.into_iter().collect();
             forms.sort_unstable_by_key(|(form, _)| *form);
@@ -68,7 +71,23 @@ impl Blocks {
                 _ => {}
             }
         }
+        let Self { files, unusable, .. } = &mut blocks;
+        unusable.retain(|one| files.get(one.block).is_none());
+        unusable.sort_by(|a, b| (a.block, &a.fault.path).cmp(&(b.block, &b.fault.path)));
         Ok(blocks)
+    }
+
+    /// A block whose file is there, cannot be used, and is not missed by the list.
+    pub(super) fn unlisted(&self, list: &Runs<Listed>) -> Option<&FileFault> {
+        let is_missed = |block| matches!(list.get(block), Some((Listed::Stored, _)));
+        let one = self.unusable.iter().find(|one| !is_missed(one.block))?;
+        Some(&one.fault)
+    }
+
+    /// The file of a block that cannot be used.
+    pub(super) fn unusable(&self, block: u32) -> Option<&Path> {
+        let at = self.unusable.binary_search_by_key(&block, |one| one.block).ok()?;
+        self.unusable.get(at).map(|one| one.fault.path.as_path())
     }
 
     /// A directory that has a block twice does not say which one is meant.

@@ -1,6 +1,6 @@
 //! What there is of a snapshot → its content, opened when it is needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +40,23 @@ pub(super) struct Dump {
     content: Content,
     /// What else there is of the snapshot, and is not used.
     unused: Vec<Warning>,
+    /// What other lists say of it.
+    pub rivals: Option<Box<Rivals>>,
+}
+
+/// The lists of a snapshot that it is not read by.
+pub(super) struct Rivals {
+    /// The one that it is read by, without its blocks.
+    pub chosen: List,
+    /// Each with the snapshot whose differences it lists; lists of all blocks have none.
+    pub others: Vec<(Option<Name>, List)>,
+}
+
+/// The list that a snapshot is read by, and the others.
+struct Chosen {
+    list: List,
+    parent: Option<Name>,
+    others: Vec<(Option<Name>, List)>,
 }
 
 enum Content {
@@ -52,6 +69,9 @@ enum Content {
 
 /// The snapshots that were dumped.
 pub(super) type Dumps = BTreeMap<Name, Result<Arc<Dump>, Vec<Problem>>>;
+
+/// What is wrong with snapshots besides what is wrong with their files.
+pub(super) type Faults = BTreeMap<Name, Vec<Problem>>;
 
 /// A snapshot and what it builds on, newest first.
 pub(super) struct Line {
@@ -101,12 +121,17 @@ impl Dump {
         roots: &Roots,
         limits: &Limits,
     ) -> Option<Result<Self, Vec<Problem>>> {
-        if folders.is_empty() && !lists.is_any_empty() {
-            return lists.without_files();
+        let is_any_file = |folder: &Folder| !folder.files.is_empty();
+        let is_any_unusable = folders.iter().any(|folder| !folder.unusable_blocks.is_empty());
+        if !folders.iter().any(is_any_file) && !lists.is_any_empty() {
+            // A list and files that cannot be used are a dump of which all is lost.
+            if !is_any_unusable || lists.all().next().is_none() {
+                return lists.without_files();
+            }
         }
         let made = Blocks::new(folders, roots).map_err(Problem::from).and_then(|blocks| {
-            let (list, parent) = choose(lists.full, lists.changes, &blocks)?;
-            Self::of_blocks(id, list, parent, blocks, described, limits)
+            let chosen = choose(lists.full, lists.changes, &blocks)?;
+            Self::of_blocks(id, chosen, blocks, described, limits)
         });
         Some(made.map_err(|problem| vec![problem]))
     }
@@ -129,22 +154,25 @@ impl Dump {
     }
 
     fn of(id: &Name, size: u64, path: PathBuf, content: Content) -> Self {
-        Self { id: id.clone(), size, path, content, unused: Vec::new() }
+        Self { id: id.clone(), size, path, content, unused: Vec::new(), rivals: None }
     }
 
     fn of_blocks(
         id: &Name,
-        list: List,
-        parent: Option<Name>,
+        chosen: Chosen,
         blocks: Blocks,
         described: Option<u64>,
         limits: &Limits,
     ) -> Result<Self, Problem> {
+        let Chosen { mut list, parent, others } = chosen;
         // A file that the list does not name shows that a page of it is missing.
         if let Some(block) = blocks.files().first_not_in(&list.blocks) {
             return Err(Missing::PageOf { block, path: blocks.path(block) }.into());
         }
         let fault = |fault| Problem::from(FileFault::new(&list.path, fault));
+        if let Some(fault) = blocks.unlisted(&list.blocks) {
+            return Err(fault.clone().into());
+        }
         let gone = list.blocks.runs().iter().filter(|run| run.value == Listed::Gone);
         if let Some(block) = gone.flat_map(Run::range).find(|block| blocks.has(*block)) {
             let fault = Fault::NotGone { block, file: blocks.path(block) };
@@ -162,9 +190,10 @@ impl Dump {
             return Err(fault(Fault::Beyond { block, blocks: blocks_in }));
         }
         let path = blocks.directory().or(list.path.parent()).unwrap_or(&list.path).to_owned();
-        let (list, blocks) = (Arc::new(list.blocks), Arc::new(blocks));
-        let content = Content::Blocks { list, blocks, parent };
-        Ok(Self::of(id, size, path, content))
+        let own = Arc::new(std::mem::take(&mut list.blocks));
+        let content = Content::Blocks { list: own, blocks: Arc::new(blocks), parent };
+        let rivals = (!others.is_empty()).then(|| Box::new(Rivals { chosen: list, others }));
+        Ok(Self { rivals, ..Self::of(id, size, path, content) })
     }
 
     /// The snapshot it builds on.
@@ -181,7 +210,8 @@ impl Dump {
             Content::Blocks { list, blocks, parent }
                 if parent.is_none() || list.get(block).is_some() =>
             {
-                Some(blocks.path(block))
+                let unusable = blocks.unusable(block).map(Path::to_owned);
+                Some(unusable.unwrap_or_else(|| blocks.path(block)))
             }
             Content::Blocks { .. } | Content::Proxy(_) => None,
         }
@@ -197,6 +227,29 @@ impl Dump {
                 missing(list, blocks).chain(below.flat_map(|range| list.gaps(range))).collect()
             }
         }
+    }
+
+    /// The list that it is read by.
+    pub(super) fn list(&self) -> Option<&Runs<Listed>> {
+        match &self.content {
+            Content::Blocks { list, .. } => Some(list),
+            Content::Proxy(_) => None,
+        }
+    }
+
+    /// The blocks that it has, where those are known that it builds on.
+    pub(super) fn content(&self, below: Option<&Runs<()>>) -> Option<Runs<()>> {
+        let list = self.list()?;
+        match self.parent() {
+            Some(_) => Some(self.changed(list, below?)),
+            None => Some(stored(list).collect()),
+        }
+    }
+
+    /// The blocks that it has by a list of what differs from another snapshot, which has those `below`.
+    pub(super) fn changed(&self, list: &Runs<Listed>, below: &Runs<()>) -> Runs<()> {
+        let below = below.runs().iter().map(|run| self.within(run.range()));
+        stored(list).chain(below.flat_map(|range| list.gaps(range))).collect()
     }
 
     /// What should be known of it.
@@ -271,7 +324,7 @@ fn choose(
     full: Vec<Result<List, Problem>>,
     changes: Vec<(Option<Name>, Result<List, Problem>)>,
     blocks: &Blocks,
-) -> Result<(List, Option<Name>), Problem> {
+) -> Result<Chosen, Problem> {
     let mut good = Vec::new();
     let mut bad = None;
     for list in full {
@@ -285,23 +338,31 @@ fn choose(
         return Err(contradiction(first, other));
     }
     let lacks = |list: &List| missing(&list.blocks, blocks).next().is_some();
+    let exact = |list: &List| blocks.files().first_not_in(&list.blocks).is_none() && !lacks(list);
+    let readable =
+        |(parent, list): (Option<Name>, Result<List, Problem>)| Some((Some(parent?), list.ok()?));
     if let Some(full) = good.into_iter().next() {
-        if lacks(&full) {
-            let exact =
-                |list: &List| blocks.files().first_not_in(&list.blocks).is_none() && !lacks(list);
-            let mut fetched = changes.into_iter().filter_map(|(p, list)| Some((p?, list.ok()?)));
-            if let Some((parent, list)) = fetched.find(|(_, list)| exact(list)) {
-                return Ok((list, Some(parent)));
-            }
+        let mut others: Vec<_> = changes.into_iter().filter_map(readable).collect();
+        if lacks(&full)
+            && let Some(fetched) = others.iter().position(|(_, list)| exact(list))
+        {
+            let (parent, list) = others.remove(fetched);
+            others.push((None, full));
+            return Ok(Chosen { list, parent, others });
         }
-        return Ok((full, None));
+        return Ok(Chosen { list: full, parent: None, others });
     }
     if let Some(problem) = bad {
         return Err(problem);
     }
-    let mut changes = changes.into_iter();
-    match changes.next() {
-        Some((Some(parent), list)) => Ok((list?, Some(parent))),
+    // Of several, the one whose blocks were fetched.
+    let fetched = changes.iter().position(|(_, list)| list.as_ref().is_ok_and(exact));
+    let mut changes: VecDeque<_> = changes.into();
+    match changes.remove(fetched.unwrap_or(0)) {
+        Some((Some(parent), list)) => {
+            let (list, others) = (list?, changes.into_iter().filter_map(readable).collect());
+            Ok(Chosen { list, parent: Some(parent), others })
+        }
         Some((None, list)) => Err(Missing::ParentName { path: list?.path }.into()),
         None => {
             let path = blocks.directory().unwrap_or(Path::new("")).to_owned();
@@ -347,6 +408,7 @@ impl Line {
     pub(super) fn of(
         dump: &Arc<Dump>,
         dumps: &Dumps,
+        faults: &Faults,
         limits: &Limits,
     ) -> Result<Self, Vec<Problem>> {
         let mut layers = vec![dump.clone()];
@@ -358,6 +420,10 @@ impl Line {
                 return Err(vec![Problem::Chain { snapshot, max }]);
             }
             match dumps.get(&snapshot) {
+                // What is wrong with a snapshot is wrong with all that have its bytes.
+                Some(Ok(_)) if faults.contains_key(&snapshot) => {
+                    return Err(faults.get(&snapshot).cloned().unwrap_or_default());
+                }
                 Some(Ok(parent)) if parent.size > child.size => {
                     return Err(vec![smaller(child, parent)]);
                 }

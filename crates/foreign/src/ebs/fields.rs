@@ -3,7 +3,9 @@
 
 use serde::de::{Error, IgnoredAny, MapAccess};
 
-use super::answer::{Answer, Descriptions, Kind, Listed, Page, Snapshots, TakeChecksum};
+use super::answer::{
+    Answer, Descriptions, Kind, Listed, Page, SERVICE_ERROR, Snapshots, TakeChecksum,
+};
 use super::checksum::{BlockAnswer, Numbered};
 use super::entries::{Blocks, changed};
 use super::names::{decimal, is_snapshot};
@@ -33,6 +35,23 @@ const OTHER_KEYS: [&str; 7] = [
     "RequestId",
 ];
 
+/// Keys that say in the place of an answer what went wrong, and those that stand beside them (AWS query and
+/// JSON protocols, SDKs).
+const ERROR_KEYS: [&str; 10] = [
+    "__type",
+    "message",
+    "Message",
+    "errorMessage",
+    "Error",
+    "Errors",
+    "error",
+    "errors",
+    "Code",
+    "code",
+];
+const BESIDE_ERRORS: [&str; 9] =
+    ["Reason", "Type", "type", "name", "$fault", "requestId", "RequestID", "status", "statusCode"];
+
 /// The fields that matter.
 #[derive(Default)]
 struct Fields {
@@ -51,6 +70,29 @@ struct Fields {
     beside: u32,
     /// The first key that no answer has.
     unknown: Option<String>,
+    error: ErrorSaid,
+}
+
+/// Whether an object is a service's error.
+#[derive(Default)]
+struct ErrorSaid {
+    is_any: bool,
+    /// Whether the key is there that only errors have.
+    is_typed: bool,
+    /// Whether there are keys that errors do not have.
+    is_else: bool,
+}
+
+impl ErrorSaid {
+    fn take(&mut self, key: &str) {
+        self.is_typed |= key == ERROR_KEYS[0];
+        self.is_any |= ERROR_KEYS.contains(&key);
+        self.is_else |= !ERROR_KEYS.contains(&key) && !BESIDE_ERRORS.contains(&key);
+    }
+
+    const fn is(&self) -> bool {
+        self.is_typed || (self.is_any && !self.is_else)
+    }
 }
 
 /// What stands behind numbers as keys.
@@ -79,6 +121,7 @@ pub(super) fn fields<'de, A: MapAccess<'de>>(
     take: &mut TakeChecksum<'_>,
 ) -> Result<Item, A::Error> {
     let mut of = Fields::default();
+    let mut is_empty = true;
     while let Some(key) = map.next_key::<String>()? {
         let fresh = match key.as_str() {
             "Blocks" => {
@@ -95,6 +138,10 @@ pub(super) fn fields<'de, A: MapAccess<'de>>(
         if !fresh {
             return Err(A::Error::custom(format_args!("key {key:?} stands twice")));
         }
+        is_empty = false;
+    }
+    if is_empty {
+        return Ok(Item::Answer(Answer::None("an object without anything in it")));
     }
     of.item()
 }
@@ -128,6 +175,7 @@ impl Fields {
                     map.next_value::<IgnoredAny>()?;
                     if !OTHER_KEYS.contains(&digits) {
                         self.unknown.get_or_insert_with(|| digits.to_owned());
+                        self.error.take(digits);
                     }
                 }
                 true
@@ -174,6 +222,9 @@ impl Fields {
 
     /// Something else, unless damage has made it so.
     fn nothing<E: Error>(self) -> Result<Item, E> {
+        if self.error.is() {
+            return Ok(Item::Answer(Answer::None(SERVICE_ERROR)));
+        }
         // One of them may stand in any document, two of them stand beside blocks.
         let key = self.unknown.unwrap_or_default();
         if self.beside > 1 {

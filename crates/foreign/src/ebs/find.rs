@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::answer::Answer;
 use super::folder::{Folder, NOTHING_KNOWN};
 use super::gather::Snapshots;
-use super::names::{BLOCKS, Form, is_telling};
+use super::names::{BLOCKS, Form, is_document, is_telling, without_added};
 use super::proxy::{self, Segment};
 use super::read;
 use super::text::{Start, start};
@@ -30,14 +30,6 @@ pub(super) struct Tree<'l> {
     names: u32,
     folders: BTreeMap<PathBuf, Folder>,
     faults: Vec<FileFault>,
-}
-
-/// The ends of names of documents.
-const DOCUMENTS: [&str; 3] = [".json", ".jsonl", ".ndjson"];
-
-fn is_document(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    DOCUMENTS.iter().any(|end| name.ends_with(end))
 }
 
 impl<'l> Tree<'l> {
@@ -91,7 +83,7 @@ impl<'l> Tree<'l> {
             self.names = left;
             self.folder(home).unused.push((path.to_owned(), why));
         } else if let Some(folder) = self.folders.get_mut(home) {
-            folder.passed_over += 1;
+            folder.pass_over(path);
         }
     }
 
@@ -158,6 +150,9 @@ impl<'l> Tree<'l> {
         match start {
             Ok(Start::Json) => {}
             Ok(Start::Packed(how)) => return Some(how),
+            Ok(Start::Other) if path.to_str().is_some_and(|name| without_added(name) != name) => {
+                return Some("packed, or not whole, as its name says");
+            }
             Ok(Start::Other) => return Some(NOTHING_KNOWN),
             Err(_) => return Some("it cannot be read"),
         }
@@ -246,7 +241,7 @@ impl Finder for Tree<'_> {
             let below = if is_below { format!("{BLOCKS}/{name}") } else { name.to_owned() };
             self.folder(home).others.push(below.into());
         } else if let Some(folder) = self.folders.get_mut(home) {
-            folder.passed_over += 1;
+            folder.pass_over(&found.path());
         }
     }
 

@@ -1,12 +1,15 @@
 //! What one directory has of a dump, and which snapshot each part of it is of.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::answer::{Answer, Kind};
+use super::answer::{Answer, Kind, SERVICE_ERROR};
 use super::describe::Described;
-use super::names::{Form, is_telling, snapshots_in};
+use super::names::{
+    BLOCKS, Form, Part, is_beside, is_called_list, is_called_proof, is_telling, page_number,
+    snapshots_in, without_added,
+};
 use super::pages::PageFile;
 use super::proxy::Segment;
 use crate::backup::{Fault, FileFault, Name, Warning};
@@ -14,6 +17,8 @@ use crate::backup::{Fault, FileFault, Name, Warning};
 /// Why a file that can be read is not used.
 pub(super) const NOTHING_KNOWN: &str =
     "it holds nothing that is known, by what is in it and its name";
+
+const TOO_MANY: &str = "there are too many files with other names to look into all of them";
 
 /// What one directory has; `blocks/` in it counts as the same.
 #[derive(Default)]
@@ -36,8 +41,14 @@ pub(super) struct Folder {
     pub others: Vec<Box<str>>,
     /// What is not used, and why.
     pub unused: Vec<(PathBuf, &'static str)>,
+    /// Blocks whose files cannot be used.
+    pub unusable_blocks: Vec<UnusableBlock>,
+    /// Documents without an answer, and what they have in its place.
+    pub without_answer: Vec<(PathBuf, &'static str)>,
     /// How many more files were not looked at, because there are so many.
     pub passed_over: u64,
+    /// The first of them that is a part of a dump by its name.
+    pub part_passed_over: Option<PathBuf>,
     pub segments: Vec<Segment>,
     /// Files that must be such segments, and whose names say nothing.
     pub no_segments: Vec<FileFault>,
@@ -50,6 +61,13 @@ pub(super) struct Folder {
     pub going_on: Vec<PathBuf>,
     /// Whether there is one after which nothing follows.
     pub has_end: bool,
+}
+
+/// A block whose file cannot be used.
+#[derive(Debug)]
+pub(super) struct UnusableBlock {
+    pub block: u32,
+    pub fault: FileFault,
 }
 
 /// How the answer that came with a block is called.
@@ -82,6 +100,7 @@ impl Folder {
                     self.checksums.push(path.to_owned());
                     self.digests = self.digests.saturating_add(count);
                 }
+                Answer::None(what) => self.without_answer.push((path.to_owned(), what)),
                 Answer::Block(_) | Answer::Other => {}
             }
         }
@@ -166,6 +185,59 @@ impl Folder {
         self.unused.iter().filter_map(of).collect()
     }
 
+    /// Counts a file that is not looked at, and keeps the first that is a part of a dump by its name.
+    pub(super) fn pass_over(&mut self, path: &Path) {
+        self.passed_over += 1;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_below = path.parent().is_some_and(|parent| parent.ends_with(BLOCKS));
+        if self.part_passed_over.is_none() && Part::of(&name, is_below, true).is_some() {
+            self.part_passed_over = Some(path.to_owned());
+        }
+    }
+
+    /// Finds the parts of the dump that cannot be used, by their names. With `is_own`, it is the directory of
+    /// one snapshot.
+    pub(super) fn find_unusable(&mut self, is_own: bool) {
+        let is_list = !self.pages.is_empty() || !self.files.is_empty();
+        for (path, what) in std::mem::take(&mut self.without_answer) {
+            // Nothing at all may stand in a document of any kind, an error stands for an answer.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_answer = is_list || (what == SERVICE_ERROR && self.is_dump());
+            if is_answer && !is_called_proof(&name) {
+                self.broken.push(FileFault::new(&path, Fault::NoAnswer { what }));
+            } else {
+                self.unused.push((path, NOTHING_KNOWN));
+            }
+        }
+        if let Some(path) = self.part_passed_over.take() {
+            self.broken.push(FileFault::new(&path, Fault::Unusable { why: TOO_MANY }));
+        }
+        let rows: HashSet<String> =
+            self.pages.iter().filter_map(|page| row(&page.name())).collect();
+        for (path, why) in &self.unused {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let is_page = is_called_list(name) || row(name).is_some_and(|row| rows.contains(&row));
+            let is_below = path.parent().is_some_and(|parent| parent.ends_with(BLOCKS));
+            let part = match *why {
+                NOTHING_KNOWN => is_page.then_some(Part::Document),
+                _ => Part::of(name, is_below, is_own),
+            };
+            match part {
+                Some(Part::Block(block)) => {
+                    let fault = FileFault::new(path, Fault::Unusable { why });
+                    self.unusable_blocks.push(UnusableBlock { block, fault });
+                }
+                Some(Part::Document)
+                    if (self.files.is_empty() || !is_beside(name, is_below))
+                        && !is_there_otherwise(path, name) =>
+                {
+                    self.broken.push(FileFault::new(path, Fault::Unusable { why }));
+                }
+                Some(Part::Document) | None => {}
+            }
+        }
+    }
+
     /// A word on everything that is not used, one for each reason.
     pub(super) fn warnings(&mut self) -> Vec<Warning> {
         let mut by_why: BTreeMap<&'static str, Vec<PathBuf>> = BTreeMap::new();
@@ -179,10 +251,30 @@ impl Folder {
         let passed_over = (self.passed_over > 0).then(|| Warning::NotUsed {
             path: self.path.clone(),
             more: self.passed_over,
-            why: "there are too many files with other names to look into all of them",
+            why: TOO_MANY,
         });
         by_why.into_iter().filter_map(word).chain(passed_over).collect()
     }
+}
+
+/// What the names of a row of numbered pages have in common.
+fn row(name: &str) -> Option<String> {
+    let (kept, number) = page_number(name);
+    number.map(|_| kept.to_owned())
+}
+
+/// Whether what a file holds lies in its directory by another name as well: without what was added to this one,
+/// or where a link leads.
+fn is_there_otherwise(path: &Path, name: &str) -> bool {
+    let plain = without_added(name);
+    let is_packed = plain != name
+        && path.with_file_name(plain).symlink_metadata().is_ok_and(|meta| !meta.is_symlink());
+    let home = |path: &Path| std::fs::canonicalize(path.parent()?).ok();
+    let target = || std::fs::canonicalize(path).ok().filter(|target| target.is_file());
+    let is_near = || {
+        path.is_symlink() && target().is_some_and(|target| target.parent() == home(path).as_deref())
+    };
+    is_packed || is_near()
 }
 
 /// The snapshots that the name of a directory says.

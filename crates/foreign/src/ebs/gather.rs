@@ -73,7 +73,7 @@ impl Parts {
     pub(super) fn is_only_broken(&self) -> bool {
         self.full.is_empty()
             && self.changes.is_empty()
-            && self.folders.is_empty()
+            && self.folders.iter().all(|folder| folder.files.is_empty())
             && self.proxy.is_empty()
     }
 }
@@ -101,6 +101,7 @@ impl<'l> Snapshots<'l> {
             self.evidence.push(folder.path.clone());
         }
         let own = folder.named();
+        folder.find_unusable(!own.is_empty() || !folder.files.is_empty());
         let lists = folder.lists(&own);
         let listed = lists.keys().filter_map(|i| i.snapshot.clone());
         let listed: BTreeSet<Name> =
@@ -141,7 +142,7 @@ impl<'l> Snapshots<'l> {
             Some(parts) => parts.warnings.extend(warnings),
             None => self.warnings.extend(warnings),
         }
-        if folder.files.is_empty() {
+        if folder.files.is_empty() && folder.unusable_blocks.is_empty() {
             return;
         }
         if let Some(id) = id {

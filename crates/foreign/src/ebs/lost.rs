@@ -1,17 +1,16 @@
-//! The blocks that snapshots have lost: listed, and without a file.
+//! What snapshots have with all that they build on: the blocks that they have lost, and those that they have.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::dump::{Dump, Dumps, Lost};
 use super::runs::Runs;
 use crate::backup::Name;
 
-/// What is lost of each snapshot, by itself or with what it builds on. Each takes over what the one below
-/// has lost: a long line costs no more for each of its snapshots, and few of those sets are held at a
+/// Finds something of each snapshot, by itself and by what was found of the one that it builds on: a long line costs no more for each of its snapshots, and few of those sets are held at a
 /// time.
-pub(super) fn lost(dumps: &Dumps) -> BTreeMap<Name, Lost> {
+fn upwards<T: Default>(dumps: &Dumps, mut step: impl FnMut(&Dump, &T) -> Arc<T>) {
     let mut above: BTreeMap<&Name, Vec<&Dump>> = BTreeMap::new();
     let mut order: Vec<&Dump> = Vec::new();
     for dump in dumps.values().filter_map(|dump| dump.as_deref().ok()) {
@@ -20,18 +19,42 @@ pub(super) fn lost(dumps: &Dumps) -> BTreeMap<Name, Lost> {
             None => order.push(dump),
         }
     }
-    let nothing = Arc::new(Runs::default());
+    let nothing = Arc::new(T::default());
     let mut next: Vec<_> = order.iter().map(|dump| (*dump, Arc::clone(&nothing))).collect();
     smallest_last(&mut above, order);
-    let mut all = BTreeMap::new();
     while let Some((dump, below)) = next.pop() {
-        let lost = Arc::new(dump.lost(&below));
+        let own = step(dump, &below);
+        let children = above.get(&dump.id).into_iter().flatten();
+        next.extend(children.map(|child| (*child, Arc::clone(&own))));
+    }
+}
+
+/// The blocks that are listed and have no file.
+pub(super) fn lost(dumps: &Dumps) -> BTreeMap<Name, Lost> {
+    let mut all = BTreeMap::new();
+    upwards(dumps, |dump, below| {
+        let lost = dump.lost(below);
         if let Some((first, _)) = lost.bounds() {
             all.insert(dump.id.clone(), Lost { count: lost.len(), first });
         }
-        let children = above.get(&dump.id).into_iter().flatten();
-        next.extend(children.map(|child| (*child, Arc::clone(&lost))));
-    }
+        Arc::new(lost)
+    });
+    all
+}
+
+/// The blocks that some of the snapshots have, as far as all that they build on is known.
+pub(super) fn contents(
+    dumps: &Dumps,
+    wanted: &BTreeSet<Name>,
+) -> BTreeMap<Name, Arc<Option<Runs<()>>>> {
+    let mut all = BTreeMap::new();
+    upwards(dumps, |dump, below: &Option<Runs<()>>| {
+        let content = Arc::new(dump.content(below.as_ref()));
+        if wanted.contains(&dump.id) {
+            all.insert(dump.id.clone(), Arc::clone(&content));
+        }
+        content
+    });
     all
 }
 

@@ -5,6 +5,7 @@
 //! What blocks are called and what answers hold is described in `docs/FOREIGN.md`. Facts of the APIs are
 //! from the EBS and EC2 API references; block size and behaviour of lists were seen with real answers.
 
+mod agree;
 mod answer;
 mod blocks;
 mod checksum;

@@ -141,6 +141,113 @@ pub(super) fn is_telling(name: &str) -> bool {
     TELLING.iter().any(|word| name.contains(word)) || !snapshots_in(&name).is_empty()
 }
 
+/// Ends that programs put behind a name when they pack, encrypt, keep or fetch a file.
+const ADDED: [&str; 28] = [
+    ".gz",
+    ".tgz",
+    ".zst",
+    ".zstd",
+    ".xz",
+    ".bz2",
+    ".lz4",
+    ".lzma",
+    ".lzo",
+    ".br",
+    ".z",
+    ".zip",
+    ".7z",
+    ".rar",
+    ".tar",
+    ".gpg",
+    ".pgp",
+    ".age",
+    ".enc",
+    ".tmp",
+    ".part",
+    ".partial",
+    ".crdownload",
+    ".filepart",
+    ".bak",
+    ".old",
+    ".orig",
+    "~",
+];
+/// Ends and words of names of files that tell of others and hold no blocks and no list.
+const TELL_OF_OTHERS: [&str; 10] =
+    [".md5", ".sha1", ".sha256", ".sha512", ".sig", ".asc", ".minisig", ".par2", ".log", ".sum"];
+const PROOFS: [&str; 3] = ["get-snapshot-block", "checksum", "digest"];
+/// Words of the names of lists, and of what they lie in.
+const LISTS: [&str; 3] = ["list", "page", "blocks"];
+
+/// What a file of a dump is by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// This block.
+    Block(u32),
+    /// A document.
+    Document,
+}
+
+impl Part {
+    /// What a file is that cannot be used: its name may have something added. With `is_own`, the
+    /// directory is that of one snapshot, and the name need not say that it is a list.
+    pub(super) fn of(name: &str, is_below: bool, is_own: bool) -> Option<Self> {
+        let name = without_added(name).to_ascii_lowercase();
+        let is_word_of = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        if TELL_OF_OTHERS.iter().any(|end| name.ends_with(end)) || is_called_proof(&name) {
+            return None;
+        }
+        if let Some((_, number)) = Form::of(&name, is_below) {
+            return Some(Self::Block(number));
+        }
+        let is_document =
+            is_word_of(&TELLING) || (is_own && (is_document(&name) || is_word_of(&LISTS)));
+        is_document.then_some(Self::Document)
+    }
+}
+
+/// A name without what programs put behind it.
+pub(super) fn without_added(mut name: &str) -> &str {
+    let shorter = |name: &str| {
+        let lower = name.to_ascii_lowercase();
+        let end = ADDED.iter().find(|end| lower.len() > end.len() && lower.ends_with(**end))?;
+        Some(name.len() - end.len())
+    };
+    while let Some(len) = shorter(name) {
+        name = name.get(..len).unwrap_or_default();
+    }
+    name
+}
+
+/// The ends of names of documents.
+const DOCUMENTS: [&str; 3] = [".json", ".jsonl", ".ndjson"];
+
+pub(super) fn is_document(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    DOCUMENTS.iter().any(|end| name.ends_with(end))
+}
+
+/// Whether a document has the name of an answer that lies beside a block's file.
+pub(super) fn is_beside(name: &str, is_below: bool) -> bool {
+    let stem = without_added(name).strip_suffix(".json");
+    stem.is_some_and(|stem| {
+        Form::of(stem, is_below).or_else(|| Form::of(&format!("{stem}.bin"), is_below)).is_some()
+    })
+}
+
+/// Whether a document's name says that it has checksums, without which blocks can be read.
+pub(super) fn is_called_proof(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    PROOFS.iter().any(|word| name.contains(word))
+}
+
+/// Whether a document's name says that it is a list of blocks.
+pub(super) fn is_called_list(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().take(4).any(|word| name.contains(word))
+        && !TELL_OF_OTHERS.iter().any(|end| name.ends_with(end))
+}
+
 /// Whether a key is one of the `known` ones with one byte changed: what damage makes of it.
 pub(super) fn is_garbled(key: &str, known: &[&str]) -> bool {
     let differ = |other: &str| key.bytes().zip(other.bytes()).filter(|(a, b)| a != b).count();
@@ -149,7 +256,7 @@ pub(super) fn is_garbled(key: &str, known: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, is_garbled, other_page, page_number, snapshots_in};
+    use super::{Form, Part, is_garbled, other_page, page_number, snapshots_in, without_added};
     use std::path::Path;
 
     fn ids(text: &str) -> Vec<String> {
@@ -210,6 +317,29 @@ mod tests {
         assert_eq!(page_number("list.0001"), ("list.", Some((1, 4))));
         assert_eq!(other_page("list.0001.jsonl", 12, 4), "list.0012.jsonl");
         assert_eq!(other_page("list.1", 12, 1), "list.12");
+    }
+
+    #[test]
+    fn what_was_added_to_a_name_does_not_hide_the_part() {
+        for (name, part) in [
+            ("00000007.bin.gz", Some(Part::Block(7))),
+            ("7.tmp", Some(Part::Block(7))),
+            ("block_7.zst~", Some(Part::Block(7))),
+            ("lb.json.gz", Some(Part::Document)),
+            ("PAGES.TAR.GZ", Some(Part::Document)),
+            ("blocks", Some(Part::Document)),
+            ("list.json.md5", None),
+            ("get-snapshot-block.json.gz", None),
+            ("README.gz", None),
+            ("dump.log.xz", None),
+        ] {
+            assert_eq!(Part::of(name, false, true), part, "{name}");
+        }
+        let far = |name| Part::of(name, false, false);
+        assert_eq!(far("settings.json.gz"), None);
+        assert_eq!(far("list-snapshot-blocks.2.json.gz"), Some(Part::Document));
+        assert_eq!(without_added("é.gz"), "é");
+        assert_eq!(without_added(".gz"), ".gz");
     }
 
     #[test]

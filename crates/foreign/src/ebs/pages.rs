@@ -12,7 +12,7 @@ use super::answer::{Listed, Page};
 use super::names::{other_page, page_number};
 use super::runs::Runs;
 use super::{BLOCK_SIZE, block_count, gib};
-use crate::backup::{Fault, FileFault, Missing, Problem};
+use crate::backup::{Fault, FileFault, Missing, Name, Problem};
 use crate::limits::Limits;
 
 /// A page and where it was found.
@@ -70,9 +70,15 @@ pub(super) fn join(pages: &[PageFile], limits: &Limits) -> Result<List, Problem>
 
 /// Two lists of one snapshot that are not the same.
 pub(super) fn contradiction(list: &List, other: &List) -> Problem {
-    let about = "the blocks of a snapshot".into();
-    let other = other.path.clone();
-    FileFault::new(&list.path, Fault::Contradicts { other, about }).into()
+    let block = list.blocks.first_difference(&other.blocks).unwrap_or_default();
+    contradiction_about(list, other, block)
+}
+
+/// Two lists that are not the same about a block.
+pub(super) fn contradiction_about(list: &List, other: &List, block: u32) -> Problem {
+    let other = other.page_of(block).to_owned();
+    let about = Name::from(format!("block {block}").as_str());
+    FileFault::new(list.page_of(block), Fault::Contradicts { other, about }).into()
 }
 
 /// Joins pages that are all of one list.
@@ -118,7 +124,10 @@ impl PageFile {
     }
 }
 
-/// Names that count their pages from 0 or 1 must count all of them.
+/// The most pages that a number counts without zeros before it: a larger one is a date, or a size.
+const MAX_COUNTED: u32 = 1000;
+
+/// Names that count their pages must count all of them, from 0 or 1 on.
 fn no_gap(pages: &[&PageFile]) -> Result<(), Missing> {
     let mut rows: BTreeMap<PathBuf, BTreeMap<u32, (usize, &PageFile)>> = BTreeMap::new();
     for page in pages {
@@ -130,10 +139,16 @@ fn no_gap(pages: &[&PageFile]) -> Result<(), Missing> {
         }
     }
     for row in rows.into_values() {
-        let mut expected = row.keys().next().copied().filter(|first| *first <= 1);
-        for (number, (digits, page)) in row {
+        let is_padded = |(number, (digits, _)): &(&u32, &(usize, _))| {
+            *digits > number.checked_ilog10().unwrap_or(0) as usize + 1
+        };
+        let counted = row.iter().next().filter(|first| *first.0 < MAX_COUNTED || is_padded(first));
+        let digits = counted.filter(is_padded).map_or(0, |(_, (digits, _))| *digits);
+        // Whether 0 or 1 is the first is not known where only later ones are there.
+        let mut expected = counted.map(|(first, _)| if *first > 1 { first - 1 } else { *first });
+        for (number, (_, page)) in &row {
             let Some(next) = expected else { break };
-            if number != next {
+            if *number != next {
                 let path = page.path.with_file_name(other_page(&page.name(), next, digits));
                 return Err(Missing::Page { path });
             }

@@ -108,7 +108,13 @@ impl<'de> Visitor<'de> for Answers<'_, '_> {
             return Ok(());
         }
         let Self { found, limits, take, .. } = self;
-        while list.next_element_seed(Answers { found, limits, take, is_inner: true })?.is_some() {}
+        let mut is_empty = true;
+        while list.next_element_seed(Answers { found, limits, take, is_inner: true })?.is_some() {
+            is_empty = false;
+        }
+        if is_empty {
+            found.push(Answer::None("an empty list"));
+        }
         Ok(())
     }
 
@@ -157,6 +163,9 @@ impl<'de> Visitor<'de> for Answers<'_, '_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
+        if !self.is_inner {
+            self.found.push(Answer::None("null"));
+        }
         Ok(())
     }
 }

@@ -115,6 +115,21 @@ impl<T: Copy + PartialEq> Runs<T> {
         })
     }
 
+    /// The first block that only one of both has, or that both have with different values.
+    pub(super) fn first_difference(&self, other: &Self) -> Option<u32> {
+        let mut others = other.runs.iter();
+        for run in &self.runs {
+            match others.next() {
+                None => return Some(run.first),
+                Some(other) if run == other => {}
+                Some(other) if run.first != other.first => return Some(run.first.min(other.first)),
+                Some(other) if run.value != other.value => return Some(run.first),
+                Some(other) => return Some(run.end().min(other.end())),
+            }
+        }
+        others.next().map(|other| other.first)
+    }
+
     /// The first block that `other` does not have.
     pub(super) fn first_not_in<U: Copy + PartialEq>(&self, other: &Runs<U>) -> Option<u32> {
         self.runs.iter().find_map(|run| other.gaps(run.range()).next()).map(|gap| gap.start)
@@ -168,6 +183,9 @@ mod tests {
             prop_assert_eq!(all.get(block), expected);
             let absent = map.keys().find(|block| !other.contains_key(block)).copied();
             prop_assert_eq!(all.first_not_in(&others), absent);
+            let differs = |block: &&u32| map.get(block) != other.get(block);
+            let different = map.keys().chain(other.keys()).filter(differs).min().copied();
+            prop_assert_eq!(all.first_difference(&others), different);
             let bounds = map.keys().next().copied().zip(map.keys().next_back().copied());
             prop_assert_eq!(all.bounds(), bounds);
         }

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use restore::set::GENERATION_TAG;
 use restore::snapfmt::{SetId, VolumeId};
 
+use super::agree::disagreements;
 use super::describe::Described;
-use super::dump::Lost;
-use super::dump::{Dump, Dumps, Line};
+use super::dump::{Dump, Dumps, Faults, Line, Lost};
 use super::gather::{DescribedIn, Snapshots};
 use super::gib;
 use super::lost::lost;
@@ -78,10 +78,16 @@ pub(super) fn sets(
     let is_all = |(id, _): &(Name, FileFault)| !dumps.contains_key(id) && !all.contains_key(id);
     unreadable.extend(unusable.into_iter().filter(is_all).map(|(_, fault)| fault));
     let lost = lost(&dumps);
-    let ids: BTreeSet<Name> = all.keys().chain(dumps.keys()).cloned().collect();
+    let mut faults = Faults::new();
+    let of_descriptions = all.iter().flat_map(|(id, known)| known.faults(id));
+    for (id, problem) in of_descriptions.chain(disagreements(&dumps)) {
+        faults.entry(id).or_default().push(problem);
+    }
+    let found = Found { dumps, lost, faults };
+    let ids: BTreeSet<Name> = all.keys().chain(found.dumps.keys()).cloned().collect();
     let mut ties: BTreeMap<Tie, Vec<Snapshot>> = BTreeMap::new();
     for id in ids {
-        let mut snapshot = Snapshot::new(&id, all.remove(&id), &dumps, lost.get(&id), limits);
+        let mut snapshot = Snapshot::new(&id, all.remove(&id), &found, limits);
         snapshot.warnings.extend(unused.remove(&id).into_iter().flatten());
         ties.entry(Tie::of(&id, snapshot.described.as_ref())).or_default().push(snapshot);
     }
@@ -91,6 +97,7 @@ pub(super) fn sets(
         sets.extend(tie.set(snapshots));
     }
     number(&mut sets);
+    connect(&mut sets);
     drop_undumped(&mut sets);
     sets.sort_by(|a, b| {
         let key = |s: &BackupSet| (s.source_volume_id.clone(), s.generation, s.time);
@@ -115,6 +122,15 @@ impl Known {
         gib(self.described.volume_size?, limits).ok()
     }
 
+    /// What is wrong with it.
+    fn faults(&self, id: &Name) -> Vec<(Name, Problem)> {
+        let rest = is_unfinished(&self.described).then(|| {
+            let state = self.described.state.clone().unwrap_or_default();
+            Problem::from(Missing::Rest { snapshot: id.clone(), state })
+        });
+        self.problems.iter().cloned().chain(rest).map(|problem| (id.clone(), problem)).collect()
+    }
+
     fn compare(&mut self, other: &DescribedIn) {
         let (found, id) = (&other.snapshot, &self.described.snapshot_id);
         if identity(&self.described) != identity(found) {
@@ -137,6 +153,13 @@ impl Known {
             self.described.state = found.state.clone().or(self.described.state.take());
         }
     }
+}
+
+/// What was dumped, and what is wrong with it.
+struct Found {
+    dumps: Dumps,
+    lost: BTreeMap<Name, Lost>,
+    faults: Faults,
 }
 
 type Descriptions = BTreeMap<Name, Known>;
@@ -175,35 +198,25 @@ fn is_unfinished(of: &Described) -> bool {
 }
 
 impl Snapshot {
-    fn new(
-        id: &Name,
-        known: Option<Known>,
-        dumps: &Dumps,
-        lost: Option<&Lost>,
-        limits: &Limits,
-    ) -> Self {
+    fn new(id: &Name, known: Option<Known>, found: &Found, limits: &Limits) -> Self {
+        let Found { dumps, lost, faults } = found;
         let mut size = known.as_ref().and_then(|known| known.size(limits));
-        let (described, unfinished, mut problems) = match known {
-            Some(Known { described, unfinished, problems, .. }) => {
-                (Some(described), unfinished, problems)
-            }
-            None => (None, None, Vec::new()),
+        let mut problems = faults.get(id).cloned().unwrap_or_default();
+        let (described, unfinished) = match known {
+            Some(Known { described, unfinished, .. }) => (Some(described), unfinished),
+            None => (None, None),
         };
         let volume_id = described.as_ref().and_then(|d| d.volume_id.clone()).or_else(|| volume(id));
         let Some(volume_id) = volume_id else { unreachable!("a snapshot's id is short and plain") };
-        let (mut warnings, mut path, mut stored, mut is_incremental) = (vec![], None, None, false);
-        if let Some(state) = described.as_ref().filter(|d| is_unfinished(d)) {
-            let (snapshot, state) = (id.clone(), state.state.clone().unwrap_or_default());
-            problems.push(Missing::Rest { snapshot, state }.into());
-        }
+        let (mut warnings, mut path, mut stored, mut parent) = (vec![], None, None, None);
         match dumps.get(id) {
             Some(Ok(dump)) => {
                 (path, size) = (Some(dump.path.clone()), Some(dump.size));
-                is_incremental = dump.parent().is_some();
-                match Line::of(dump, dumps, limits) {
+                parent = dump.parent().cloned();
+                match Line::of(dump, dumps, faults, limits) {
                     Ok(line) => {
                         warnings.extend(line.warnings());
-                        problems.extend(lost.and_then(|lost| line.without(*lost)));
+                        problems.extend(lost.get(id).and_then(|lost| line.without(*lost)));
                         stored = Some(Arc::new(line) as Arc<dyn Stored>);
                     }
                     Err(more) => problems.extend(more),
@@ -216,8 +229,7 @@ impl Snapshot {
             }
         }
         let snapshot = id.clone();
-        let member =
-            BackupMember { volume_id, snapshot, size, is_incremental, path, problems, stored };
+        let member = BackupMember { volume_id, snapshot, size, parent, path, problems, stored };
         Self { described, unfinished, member, warnings }
     }
 
@@ -282,6 +294,7 @@ impl Tie {
             source_volume_id,
             generation: 0,
             generation_id,
+            parents: Box::default(),
             time,
             tags,
             members,
@@ -361,6 +374,27 @@ fn number(sets: &mut [BackupSet]) {
             let next = numbers.len() as u64;
             set.generation = *numbers.entry(id).or_insert(next);
         }
+    }
+}
+
+/// Tells each set which others it builds on. A snapshot that is not there stands for its set.
+fn connect(sets: &mut [BackupSet]) {
+    let member = |set: &BackupSet| {
+        set.members.iter().map(|m| (m.snapshot.clone(), set.id.clone())).collect::<Vec<_>>()
+    };
+    let homes: BTreeMap<Name, SetId> = sets.iter().flat_map(member).collect();
+    for set in sets {
+        let absent = set.all_problems().filter_map(|problem| match problem {
+            Problem::Missing(Missing::Parent { snapshot, .. }) => Some(snapshot),
+            _ => None,
+        });
+        let parents = set.members.iter().filter_map(|member| member.parent.as_ref()).chain(absent);
+        let home = |snapshot: &Name| {
+            homes.get(snapshot).cloned().or_else(|| snapshot.as_str().parse().ok())
+        };
+        let parents: BTreeSet<SetId> =
+            parents.filter_map(home).filter(|id| *id != set.id).collect();
+        set.parents = parents.into_iter().collect();
     }
 }
 

@@ -32,7 +32,7 @@ pub trait Selectable {
     /// What stored it, and one place where it lies.
     fn place(&self) -> (&'static str, PathBuf);
 
-    /// The sets that it builds on, as far as one of them may be missing.
+    /// The sets that it builds on, whether they are there or not.
     fn parents(&self) -> Vec<SetId>;
 
     /// Whether two sets that build on one are two lines, of which neither follows the other.
@@ -268,7 +268,22 @@ fn newest_first<S: Selectable>(mut line: Vec<&S>) -> Result<Vec<&S>, CatalogErro
     if !line.is_sorted_by_key(|s| Reverse(s.key().time)) {
         return Err(ambiguous(Ambiguity::Order, &line));
     }
-    Ok(line)
+    match upside_down(&line) {
+        Some(pair) => Err(ambiguous(Ambiguity::Order, &pair)),
+        None => Ok(line),
+    }
+}
+
+/// A set that seems newer than one that builds on it, and that one: what says the time of one of them is wrong.
+fn upside_down<'s, S: Selectable>(line: &[&'s S]) -> Option<[&'s S; 2]> {
+    let places: HashMap<&SetId, usize> =
+        line.iter().enumerate().map(|(place, set)| (set.key().id, place)).collect();
+    line.iter().enumerate().find_map(|(place, child)| {
+        let parents = child.parents();
+        let newer =
+            parents.iter().filter_map(|parent| places.get(parent)).find(|at| **at < place)?;
+        Some([*line.get(*newer)?, *child])
+    })
 }
 
 /// Two sets that build on one, and are not of one line therefore.

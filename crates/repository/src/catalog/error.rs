@@ -66,7 +66,7 @@ pub enum Ambiguity {
     SetId,
     /// The lineage forks: several sets have one generation or one parent.
     Fork,
-    /// The newest by generation is not the newest by time.
+    /// Generations, times and what builds on what do not give one order.
     Order,
     /// Nothing says when a set was taken: it may be the newest.
     Time,
@@ -78,7 +78,7 @@ impl std::fmt::Display for Ambiguity {
             Self::SourceVolumes => "the files are of several source volumes",
             Self::SetId => "several set ids begin like that",
             Self::Fork => "the lineage forks",
-            Self::Order => "the newest set by generation is not the newest by time",
+            Self::Order => "generations, times, and which set builds on which give no one order",
             Self::Time => "nothing says when it was taken, it may be the newest",
         })
     }

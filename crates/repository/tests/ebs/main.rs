@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod flips;
+mod lines;
 mod made;
 mod named;
+mod parts;
 mod proxy;
 mod real;
 mod refused;

@@ -70,7 +70,7 @@ fn changes_over_their_parents_give_the_same_disks() {
     }
     let backups = found(sample.path());
     let set = select_backup(&backups, &Selection::default()).unwrap();
-    assert!(set.members.iter().all(|member| member.is_incremental));
+    assert!(set.members.iter().all(|member| member.parent.is_some()));
     for disk in disks() {
         assert_eq!(unproved(&backups, &disk), 0, "{}", disk.name);
     }
