@@ -4,13 +4,15 @@
 
 mod support;
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use disk::lvm2::{FoundPv, Mapper, Section, TextFault, Unreadable, VolumeGroup, groups};
 use disk::md::{FoundMember, Refused, Superblock, arrays};
-use disk::pieces::{MAX_PIECES, Pieces, PiecesError, Spot};
+use disk::pieces::{Budget, MAX_PIECES, Pieces, PiecesError, Spot};
 use restore::snapfmt::ReadAt;
-use snaprestore::stack::{Choice, Stack};
+use snaprestore::stack::{Choice, DeviceNo, Problem, Stack};
 use support::forge::{Forged, disk};
 use support::{Bytes, disks, member};
 
@@ -216,14 +218,131 @@ fn superblocks_that_claim_too_much() {
         superblock.used = 2 << 20;
         let array = arrays(&[FoundMember { device: 0, superblock }]).remove(0);
         let beyond = PiecesError::Beyond { end: 2 << 20, size: 1 << 20 };
-        assert_eq!(array.pieces(), Err(Refused::Pieces(beyond)));
+        assert_eq!(array.pieces(&mut Budget::default()), Err(Refused::Pieces(beyond)));
     }
     // An array of chunks that are no whole sectors, or of none.
     for chunk in [0, 1, 511] {
         let mut superblock = Superblock::read(&*sound).unwrap().unwrap();
         (superblock.chunk, superblock.raid_disks) = (chunk, 1);
         let array = arrays(&[FoundMember { device: 0, superblock }]).remove(0);
-        assert_eq!(array.pieces(), Err(Refused::Chunk(chunk)));
+        assert_eq!(array.pieces(&mut Budget::default()), Err(Refused::Chunk(chunk)));
+    }
+}
+
+/// Where copies do not divide the members each chunk is a piece. They are counted before the first is made, and
+/// all arrays share what there can be.
+#[test]
+fn chunks_that_are_pieces() {
+    let forged = Forged { level: 10, layout: 0x102, chunk: 4096, disks: 3, ..Forged::RAID0 };
+    let disk = forged.member(0, 1, &vec![0; 1 << 20]);
+    let array = |rows: u64| {
+        let mut superblock = Superblock::read(&*disk).unwrap().unwrap();
+        (superblock.used, superblock.data_size) = (rows * 4096, rows * 4096);
+        arrays(&[FoundMember { device: 0, superblock }]).remove(0)
+    };
+    let mut budget = Budget::default();
+    for rows in [1 << 21, 1 << 40] {
+        let refused = array(rows).pieces(&mut budget).unwrap_err();
+        assert!(matches!(refused, Refused::Pieces(PiecesError::Spent { .. })), "{refused}");
+    }
+    // Nothing was spent on those.
+    let million = array(699_040);
+    for _ in 0..2 {
+        assert!(million.pieces(&mut budget).unwrap().list().len() > 600_000);
+    }
+    million.pieces(&mut budget).unwrap();
+    assert!(million.pieces(&mut budget).is_err());
+    // One in whole rows needs next to nothing.
+    arrays(&[FoundMember { device: 0, superblock: Superblock::read(&*disk).unwrap().unwrap() }])
+        .remove(0)
+        .pieces(&mut Budget::default())
+        .unwrap();
+}
+
+/// Arrays of very many members of which one is there.
+#[test]
+fn members_that_are_missing() {
+    let forged = Forged { disks: 1900, chunk: 4096, ..Forged::RAID0 };
+    let disks: Vec<Bytes> = (0..12)
+        .map(|n| Forged { uuid: [n; 16], ..forged }.member(0, 1, &vec![0; 1 << 16]))
+        .collect();
+    let members = disks.iter().enumerate().map(|(n, disk)| member(&format!("m{n}"), disk));
+    let stack = Stack::of_members(members.collect()).unwrap();
+    assert_eq!(stack.arrays().len(), disks.len());
+    let is_too_much = |no: &DeviceNo| {
+        stack.problems(*no).iter().any(|(_, problem)| matches!(***problem, Problem::TooMuch))
+    };
+    let arrays = stack.arrays().iter().map(|node| node.device);
+    assert_eq!(arrays.filter(is_too_much).count(), 8);
+}
+
+/// Mirrors that name one log, and mirrors with a log each: a log is read once, and all share what they may cost.
+#[test]
+fn logs_that_multiply() {
+    const REGIONS: u64 = 1 << 26;
+    let part = |name: &str, extent: u64, extents: u64| {
+        volume(name, "pv0", extents).replace("\"pv0\", 0", &format!("\"pv0\", {extent}"))
+    };
+    let mirror = |name: &str, log: &str| {
+        format!(
+            "{name} {{ id = \"{ID}\" status = [\"VISIBLE\"] segment_count = 1 segment1 {{ \
+             start_extent = 0 extent_count = 8192 type = \"mirror\" mirror_count = 2 \
+             mirror_log = \"{log}\" region_size = 1 mirrors = [\"a\", 0, \"b\", 0] }} }}\n"
+        )
+    };
+    let mut text = [part("a", 3, 8192), part("b", 8195, 8192), part("plain", 3, 8192)].concat();
+    for n in 0..200 {
+        text += &mirror(&format!("same{n}"), "log");
+        text += &mirror(&format!("own{n}"), &format!("log{n}"));
+        text += &part(&format!("log{n}"), 0, 3);
+    }
+    text += &part("log", 0, 3);
+    let text = group(&text)
+        .replace("extent_size = 8", "extent_size = 8192")
+        .replace("pe_count = 100", "pe_count = 16387");
+    let sound = disks("lvm2/linear-3pv", "gen1").remove(0).1;
+    let mut found = FoundPv::read(0, &*sound).unwrap().unwrap();
+    (found.copies[0].group, found.size) = (parsed(&text).unwrap(), 1 << 40);
+    let groups = groups(&[found]);
+    let bytes = Arc::new(Alternating { regions: REGIONS, read: AtomicU64::new(0) });
+    let opened = Arc::clone(&bytes);
+    let mut mapper = Mapper::new(&groups[0], |_| Arc::clone(&opened) as Arc<dyn ReadAt>);
+    for n in 0..200 {
+        mapper.map(&format!("same{n}")).unwrap();
+    }
+    let once = bytes.read.load(Relaxed);
+    assert!((REGIONS / 8..REGIONS / 8 + 4096).contains(&once), "{once}");
+    let refused = (0..200).filter_map(|n| mapper.map(&format!("own{n}")).err());
+    let refused: Vec<String> = refused.map(|error| error.to_string()).collect();
+    assert!(refused.len() == 198 && refused[0].contains("\"own2\""), "{refused:?}");
+    assert!(bytes.read.load(Relaxed) < 4 * once);
+    mapper.map("plain").unwrap();
+}
+
+/// A device whose first extent holds the log of a mirror of which every other region is in sync.
+struct Alternating {
+    regions: u64,
+    /// Bytes that were read.
+    read: AtomicU64,
+}
+
+impl ReadAt for Alternating {
+    fn len(&self) -> u64 {
+        1 << 40
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        const LOG: u64 = 8 * 512;
+        self.read.fetch_add(buf.len() as u64, Relaxed);
+        buf.fill(0x55);
+        if offset == LOG {
+            let mut header = [0; 16];
+            header[..5].copy_from_slice(b"rRiM\x02");
+            header[8..].copy_from_slice(&self.regions.to_le_bytes());
+            let len = buf.len().min(16);
+            buf[..len].copy_from_slice(&header[..len]);
+        }
+        Ok(())
     }
 }
 

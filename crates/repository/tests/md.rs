@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use disk::md::{Array, FoundMember, Level, MemberState, Refused, Superblock, Version, arrays};
-use disk::pieces::PieceBytes;
+use disk::pieces::{Budget, PieceBytes};
 use restore::snapfmt::ReadAt;
 use support::forge::Forged;
 use support::{Bytes, disks, expected, sha256};
@@ -33,7 +33,10 @@ fn array(disks: &[(String, Bytes)]) -> Array {
 
 fn volume(array: &Array, disks: &[(String, Bytes)]) -> Result<PieceBytes, Refused> {
     let on = |m: &disk::md::Member| m.device.map(|d| Arc::clone(&disks[d].1) as Arc<dyn ReadAt>);
-    Ok(PieceBytes::new(array.pieces()?, array.members.iter().map(on).collect()))
+    Ok(PieceBytes::new(
+        array.pieces(&mut Budget::default())?,
+        array.members.iter().map(on).collect(),
+    ))
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn stripes_of_unequal_members_are_refused_where_nothing_says_how_they_lie() {
         bytes[4096 + 216..][..4].copy_from_slice(&sum.to_le_bytes());
         *disk = Arc::new(bytes);
     }
-    assert_eq!(array(&disks).pieces(), Err(Refused::Ambiguous));
+    assert_eq!(array(&disks).pieces(&mut Budget::default()), Err(Refused::Ambiguous));
 }
 
 /// Version 0.90 has no place for it, and the kernel does not believe what stands there.
@@ -92,11 +95,11 @@ fn stripes_of_unequal_members_of_version_0_90_are_refused_whatever_they_say() {
         FoundMember { device: mib, superblock }
     });
     // A rest that is on one member only is the same both ways.
-    arrays(&found)[0].pieces().unwrap();
+    arrays(&found)[0].pieces(&mut Budget::default()).unwrap();
     let forged = Forged { disks: 3, ..forged };
     let found = [1, 2, 3].map(|mib: usize| {
         let disk = forged.member(u32::try_from(mib).unwrap() - 1, 1, &vec![0; (mib << 20) - 65536]);
         FoundMember { device: mib, superblock: Superblock::read(&*disk).unwrap().unwrap() }
     });
-    assert_eq!(arrays(&found)[0].pieces(), Err(Refused::Ambiguous));
+    assert_eq!(arrays(&found)[0].pieces(&mut Budget::default()), Err(Refused::Ambiguous));
 }

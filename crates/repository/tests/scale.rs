@@ -5,16 +5,22 @@
 
 #[path = "../../testing/counting.rs"]
 mod counting;
+mod support;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use counting::{Asked, alone, measure};
 use foreign::Limits;
 use foreign::backup::{BackupSet, Problem};
-use restore::source::{ExtentKind, Source};
+use restore::VolumeMember;
+use restore::source::{ExtentKind, RawSource, Source};
+use snaprestore::stack::Stack;
+use support::forge::{DATA, Forged};
 use tempfile::TempDir;
 
 const LIMITS: Limits = Limits::DEFAULT;
@@ -176,5 +182,36 @@ fn many_snapshots_on_one_cost_little_for_each() {
         assert_eq!(found, expected.collect::<Vec<_>>());
         assert!(asked.most < FIXED + RUN * full.len(), "{asked:?}");
         assert!(took < Duration::from_secs(60), "{took:?}");
+    });
+}
+
+/// Superblocks of a few KiB on sparse members make an array of as many pieces as there can be.
+#[test]
+fn an_array_of_very_many_pieces() {
+    alone(|| {
+        let forged = Forged { level: 10, layout: 0x102, chunk: 4096, disks: 3, ..Forged::RAID0 };
+        let size = 2_090_000 * 4096;
+        let tree = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..3)
+            .map(|place| {
+                let path = tree.path().join(format!("m{place}"));
+                let file = fs::File::create(&path).unwrap();
+                file.set_len(DATA as u64 + size).unwrap();
+                file.write_all_at(&forged.superblock(place, 1, size), 4096).unwrap();
+                path
+            })
+            .collect();
+        for given in [&paths[..1], &paths] {
+            let members = given.iter().map(|path| VolumeMember {
+                volume_id: path.file_name().unwrap().to_str().unwrap().parse().unwrap(),
+                source: Arc::new(RawSource::open(path, 1 << 16).unwrap()),
+            });
+            let members = members.collect();
+            let started = Instant::now();
+            let (stack, asked) = measure(|| Stack::of_members(members).unwrap());
+            report("an array", 3_135_000, asked, started.elapsed());
+            assert_eq!(stack.devices().last().unwrap().size, Some(size / 2 * 3));
+            assert!(asked.most < 150 << 20, "{asked:?}");
+        }
     });
 }

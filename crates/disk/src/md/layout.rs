@@ -2,7 +2,7 @@
 
 use super::array::{Array, Member};
 use super::superblock::Level;
-use crate::pieces::{Pieces, PiecesError, Spot};
+use crate::pieces::{Budget, Pieces, PiecesError, Spot};
 
 /// Why the bytes of an array cannot be found.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -47,21 +47,22 @@ struct Data {
 
 impl Array {
     /// Where the array's bytes are, on members by their place: on copies that are current where there
-    /// are any. Whether those in need can be used is not looked at.
-    pub fn pieces(&self) -> Result<Pieces, Refused> {
-        pieces(self)
+    /// are any. Whether those in need can be used is not looked at. They are counted first, against `budget`.
+    pub fn pieces(&self, budget: &mut Budget) -> Result<Pieces, Refused> {
+        pieces(self, budget)
     }
 }
 
-fn pieces(array: &Array) -> Result<Pieces, Refused> {
+fn pieces(array: &Array, budget: &mut Budget) -> Result<Pieces, Refused> {
     if array.reshaping {
         return Err(Refused::Reshaping);
     }
+    budget.take(array.members.len() as u64)?;
     match array.level {
         Level::Linear => linear(array),
-        Level::Raid0 => raid0(array),
+        Level::Raid0 => raid0(array, budget),
         Level::Raid1 => raid1(array),
-        Level::Raid10 => raid10(array),
+        Level::Raid10 => raid10(array, budget),
         Level::Other(_) => Err(Refused::Level(array.level)),
     }
 }
@@ -117,7 +118,7 @@ fn linear(array: &Array) -> Result<Pieces, Refused> {
 
 /// Zones: the first is striped over all members as far as the smallest reaches, the next over those
 /// that are larger, and so on.
-fn raid0(array: &Array) -> Result<Pieces, Refused> {
+fn raid0(array: &Array, budget: &mut Budget) -> Result<Pieces, Refused> {
     const ORIGINAL: u32 = 1;
     const ALTERNATE: u32 = 2;
     let chunk = array.chunk;
@@ -133,6 +134,7 @@ fn raid0(array: &Array) -> Result<Pieces, Refused> {
             return as_long_as_the_kernel_has_it(&pieces, &members, chunk);
         };
         let width = larger.len();
+        budget.take(width as u64)?;
         // The original layout counts chunks from the start of the array, not of the zone.
         let ahead = (pieces.size() / chunk) % width as u64;
         let turn = match array.layout {
@@ -198,8 +200,11 @@ fn raid1(array: &Array) -> Result<Pieces, Refused> {
     Ok(pieces)
 }
 
+/// The kernel takes no smaller chunk of a raid10, and only powers of two (`setup_geo`).
+const SMALLEST_CHUNK: u64 = 4096;
+
 /// Near layouts: the copies of a chunk are on neighbouring members (`raid10.c`, `setup_geo`).
-fn raid10(array: &Array) -> Result<Pieces, Refused> {
+fn raid10(array: &Array, budget: &mut Budget) -> Result<Pieces, Refused> {
     let (near, far) = (array.layout & 0xff, array.layout >> 8);
     let disks = array.members.len() as u64;
     let near = u64::from(near);
@@ -207,7 +212,7 @@ fn raid10(array: &Array) -> Result<Pieces, Refused> {
         return Err(Refused::Layout { level: array.level, layout: raid10_layout(array.layout) });
     }
     let chunk = array.chunk;
-    if chunk == 0 || !chunk.is_multiple_of(super::SECTOR) {
+    if chunk < SMALLEST_CHUNK || !chunk.is_power_of_two() {
         return Err(Refused::Chunk(chunk));
     }
     let each = array.used / chunk;
@@ -228,8 +233,8 @@ fn raid10(array: &Array) -> Result<Pieces, Refused> {
         let further = row.checked_mul(chunk).and_then(|bytes| offset.checked_add(bytes));
         Ok::<_, Refused>(Spot { device: place, offset: further.ok_or(PiecesError::Size)? })
     };
-    let mut pieces = Pieces::new();
     if disks.is_multiple_of(near) {
+        let mut pieces = Pieces::new();
         let whole = each * chunk;
         let columns = (0..disks / near).map(|group| spot(group * near, whole));
         let columns = columns.collect::<Result<Vec<Spot>, Refused>>()?;
@@ -238,6 +243,8 @@ fn raid10(array: &Array) -> Result<Pieces, Refused> {
         return Ok(pieces);
     }
     let chunks = each.checked_mul(disks).ok_or(PiecesError::Size)? / near;
+    budget.take(chunks)?;
+    let mut pieces = Pieces::with_room(usize::try_from(chunks).unwrap_or(0));
     for number in 0..chunks {
         let position = number.checked_mul(near).ok_or(PiecesError::Size)?;
         // A row more, for copies that go on in the next one.

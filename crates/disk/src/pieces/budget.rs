@@ -11,6 +11,10 @@ const MOST_KEPT: usize = 256;
 /// extent map has segments.
 pub const FLATTENED: usize = 1 << 18;
 
+/// Most pieces that arrays without whole rows, and mirrors that lack a leg, are laid out in, all of them
+/// together; a word of a mirror's log counts as one.
+const LAID_OUT: usize = 3 << 20;
+
 /// Pieces that may still be made, and devices that may still be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
@@ -19,12 +23,26 @@ pub struct Budget {
     /// The same of all devices, those given up half-way counted, too.
     left: usize,
     kept: usize,
+    /// Of [`LAID_OUT`].
+    laid_out: usize,
 }
 
 impl Budget {
     /// For devices of which each may be cut into `flattened` pieces more than it has.
     pub const fn new(flattened: usize) -> Self {
-        Self { flattened, left: flattened, kept: 0 }
+        Self { flattened, left: flattened, kept: 0, laid_out: 0 }
+    }
+
+    /// Takes as many pieces as metadata says that something is to be laid out in. Where there are not so many
+    /// left none is taken, and none may be made.
+    pub fn take(&mut self, count: u64) -> Result<(), PiecesError> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let laid_out = self.laid_out.saturating_add(count);
+        if laid_out > LAID_OUT {
+            return Err(PiecesError::Spent { count, max: LAID_OUT });
+        }
+        self.laid_out = laid_out;
+        Ok(())
     }
 
     /// [`Pieces::over_or_keep`], as far as there is something left to spend.

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{MAX_PIECES, Piece, Pieces, PiecesError, Place, Spot, at};
+use super::{MAX_PIECES, Piece, Pieces, PiecesError, Place, Spot, at, columns};
 
 impl Pieces {
     /// Appends the bytes `range` of `other`, which lies on the same devices.
@@ -55,6 +55,37 @@ impl Pieces {
             offset += length;
         }
         Ok(())
+    }
+
+    /// The same device on what `below` lie on, without a second list of pieces, where each of those that it is
+    /// on is one run of bytes there; otherwise itself as it was.
+    pub fn onto_runs(mut self, below: &[Arc<Self>]) -> Result<Self, Self> {
+        let moved = |spot: &Spot, length: u64| {
+            let device = below.get(spot.device)?;
+            let [Piece { place: Place::Linear(run), .. }] = device.list.as_slice() else {
+                return None;
+            };
+            let is_there = spot.offset.checked_add(length)? <= device.size;
+            is_there.then(|| at(run, spot.offset))
+        };
+        let can_be = self.list.iter().all(|piece| {
+            let all = columns(&piece.place);
+            let each = piece.length / all.len().max(1) as u64;
+            all.iter().all(|spot| moved(spot, each).is_some())
+        });
+        if !can_be {
+            return Err(self);
+        }
+        for piece in &mut self.list {
+            match &mut piece.place {
+                Place::Zero => {}
+                Place::Linear(spot) => *spot = moved(spot, 0).unwrap_or(*spot),
+                Place::Striped { columns, .. } => {
+                    *columns = columns.iter().map(|spot| moved(spot, 0).unwrap_or(*spot)).collect();
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// The same device on the devices that `below` lie on, one for each device it is on now.

@@ -69,6 +69,14 @@ pub enum PiecesError {
         /// How many can be.
         max: usize,
     },
+    /// All devices together are scattered over more pieces than can be handled.
+    #[error("it is too scattered: {count} pieces more than others need would be more than {max}")]
+    Spent {
+        /// How many it would lie in.
+        count: usize,
+        /// How many all can be in.
+        max: usize,
+    },
     /// Too many of the devices below are scattered.
     #[error("more than {max} devices below others would be too scattered to be taken apart")]
     Scattered {
@@ -101,6 +109,11 @@ impl Pieces {
     /// A device without a byte.
     pub const fn new() -> Self {
         Self { list: Vec::new(), columns: 0, size: 0 }
+    }
+
+    /// The same with room for so many pieces.
+    pub(crate) fn with_room(pieces: usize) -> Self {
+        Self { list: Vec::with_capacity(pieces), ..Self::new() }
     }
 
     /// All of the device `device` below, which has `size` bytes.
@@ -200,6 +213,12 @@ impl Pieces {
             return None;
         }
         self.list.get(self.list.partition_point(|p| p.start <= offset).checked_sub(1)?)
+    }
+
+    /// How many pieces a range is on.
+    pub fn count_in(&self, range: &Range<u64>) -> usize {
+        let first = self.list.partition_point(|piece| piece.end() <= range.start);
+        self.list.partition_point(|piece| piece.start < range.end).saturating_sub(first)
     }
 
     /// Checks that every piece is within the devices below, whose sizes these are.

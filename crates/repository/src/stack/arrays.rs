@@ -32,8 +32,8 @@ impl Stack {
             array.members.iter().filter_map(|member| member.device).map(DeviceNo).collect();
         let depth = devices.iter().map(|no| self.depth(*no)).max().unwrap_or(0).saturating_add(1);
         let mut problems = Vec::new();
-        let pieces = match array.pieces() {
-            Ok(pieces) => self.on_members(&array, &pieces, &mut problems),
+        let pieces = match array.pieces(&mut self.budget) {
+            Ok(pieces) => self.on_members(&array, pieces, &mut problems),
             Err(refused) => Err(Problem::Array(refused)),
         };
         if !array.halves.is_empty() {
@@ -84,7 +84,7 @@ impl Stack {
     fn on_members(
         &mut self,
         array: &Array,
-        pieces: &Pieces,
+        pieces: Pieces,
         problems: &mut Vec<Problem>,
     ) -> Result<Pieces, Problem> {
         let mut below = Vec::new();
@@ -101,7 +101,7 @@ impl Stack {
                 problems.extend(problem(array, place, member));
             }
         }
-        self.put_over(pieces, &below)
+        pieces.onto_runs(&below).or_else(|pieces| self.put_over(&pieces, &below))
     }
 
     /// The bytes of a member, with copies in the place of what it lists as bad.

@@ -20,6 +20,8 @@ const MAX_DEPTH: u32 = 12;
 const MAX_DEVICES: usize = 1 << 14;
 /// Most members of arrays, and most physical volumes.
 const MAX_MEMBERS: usize = 1 << 11;
+/// Most members that devices need and that are not there.
+const MAX_MISSING: usize = 1 << 13;
 /// Most pieces of all devices together but the one with most of them.
 const MAX_ALL_PIECES: usize = MAX_PIECES / 2;
 /// Most metadata text of all physical volumes together, in bytes.
@@ -81,13 +83,18 @@ impl Stack {
         progress: &mut Progress,
     ) -> DeviceNo {
         let own = pieces.as_ref().map_or(0, |pieces| pieces.list().len());
-        self.is_too_much |= self.pieces + own.min(self.most_pieces) > MAX_ALL_PIECES;
         let is_too_much =
-            self.is_too_much || depth > MAX_DEPTH || self.devices.len() >= MAX_DEVICES;
+            self.would_be_too_much(own) || depth > MAX_DEPTH || self.devices.len() >= MAX_DEVICES;
         let pieces = if is_too_much { Err(Problem::TooMuch) } else { pieces };
         let no = self.add(origin, pieces, depth);
         progress.open.push_back(no);
         no
+    }
+
+    /// Whether a device of so many pieces is more than is believed; from then on all are.
+    fn would_be_too_much(&mut self, own: usize) -> bool {
+        self.is_too_much |= self.pieces + own.min(self.most_pieces) > MAX_ALL_PIECES;
+        self.is_too_much
     }
 
     pub(super) fn update(&mut self, no: DeviceNo, change: impl FnOnce(&mut Device)) {
@@ -229,7 +236,7 @@ impl Stack {
         let depth = self.depth(no).saturating_add(1);
         let whole = self.device(no).and_then(|device| device.pieces.clone()).unwrap_or_default();
         for partition in &table.partitions {
-            let pieces = if self.is_too_much {
+            let pieces = if self.would_be_too_much(whole.count_in(&partition.range)) {
                 Err(Problem::TooMuch)
             } else {
                 let mut pieces = Pieces::new();
@@ -296,6 +303,9 @@ impl Stack {
         let name: String = name.chars().filter(|c| *c != ':').collect();
         let bad = |_| Problem::Pieces(PiecesError::Size);
         let volume_id: VolumeId = name.parse().map_err(bad)?;
+        if self.bases.len() - self.members.len() >= MAX_MISSING {
+            return Err(Problem::TooMuch);
+        }
         let base = self.missing(volume_id, size, why);
         Pieces::whole(base, size).map(Arc::new).map_err(Problem::Pieces)
     }

@@ -102,8 +102,11 @@ impl Forged {
         put(208, &self.resynced.to_le_bytes());
         put(220, &self.disks.to_le_bytes());
         for disk in 0..self.disks {
-            let role =
-                if self.failed >> disk & 1 == 0 { u16::try_from(disk).unwrap() } else { 0xfffe };
+            let role = if self.failed.unbounded_shr(disk) & 1 == 0 {
+                u16::try_from(disk).unwrap()
+            } else {
+                0xfffe
+            };
             put(256 + 2 * disk as usize, &role.to_le_bytes());
         }
         seal(&mut b);

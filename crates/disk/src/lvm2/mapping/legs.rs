@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Mapper, Unreadable};
 use crate::lvm2::leg_state::{LegNote, LegState, Lost};
-use crate::lvm2::mirror_log;
+use crate::lvm2::mirror_log::Log;
 use crate::lvm2::raid::{self, Record};
 use crate::lvm2::segment::{AreaRef, Leg, MirrorLog};
 use crate::lvm2::vg::LogicalVolume;
@@ -49,12 +49,11 @@ impl Mapper<'_> {
         let Some(Some(primary)) = legs.get(first).cloned() else {
             return Err(fault.unwrap_or_else(|| Unreadable::NoLeg { lv: lv.name.clone() }));
         };
-        let proved = self.proved(lv, log, range, depth).filter(|_| first == 0);
-        let is_whole = matches!(proved.as_deref(), Some([all]) if *all == (0..length));
-        let other = match (&proved, is_whole) {
-            (None, _) => LegState::Unlogged,
-            (_, true) => LegState::Current,
-            (_, false) => LegState::PartlyLogged,
+        let proved = if first == 0 { self.proved(lv, log, range, depth)? } else { None };
+        let other = match &proved {
+            None => LegState::Unlogged,
+            Some(proved) if proved.is_whole() => LegState::Current,
+            Some(_) => LegState::PartlyLogged,
         };
         let mut states = Vec::new();
         for (n, leg) in legs.iter().enumerate() {
@@ -73,39 +72,56 @@ impl Mapper<'_> {
         }
         let mut others = legs.iter().enumerate().filter(|(n, _)| *n != first);
         let other = others.find_map(|(_, leg)| leg.as_ref().filter(|leg| self.usable(leg)));
-        let proved = if other.is_some() { proved.unwrap_or_default() } else { Vec::new() };
-        let lost = self.lost(Lost { lv: lv.name.clone(), legs: states, size: lv.size });
         let failed = |source| Unreadable::Pieces { lv: lv.name.clone(), source };
+        let copy = other.zip(proved.as_deref());
+        if let Some((_, proved)) = copy {
+            self.budget.take(proved.runs()).map_err(failed)?;
+        }
+        let lost = self.lost(Lost { lv: lv.name.clone(), legs: states, size: lv.size });
         let spot = Spot { device: lost, offset: range.start };
-        self.patched(&primary, other, &proved, spot).map_err(failed)
+        self.patched(&primary, copy, log.region, spot).map_err(failed)
     }
 
-    /// The ranges that a log proves to be the same on all legs; `None` where there is no such log.
+    /// The log that tells what is the same on all legs; `None` where there is no such log.
     fn proved(
         &mut self,
         lv: &LogicalVolume,
         log: &MirrorLog,
         range: &Range<u64>,
         depth: u32,
-    ) -> Option<Vec<Range<u64>>> {
+    ) -> Result<Option<Arc<Log>>, Unreadable> {
         // A log is of one mirror; and of one made with --nosync it only says what it was told.
         if lv.not_synced || *range != (0..lv.size) {
-            return None;
+            return Ok(None);
         }
-        let log_volume = self.at_depth(log.volume.as_deref()?, depth + 1).ok()?;
-        if !self.usable(&log_volume) {
-            return None;
-        }
-        mirror_log::in_sync(&self.bytes(&log_volume), lv.size, log.region)
+        let Some(name) = log.volume.as_deref() else { return Ok(None) };
+        let found = if let Some(known) = self.logs.get(name) {
+            known.clone()
+        } else {
+            let found = self.log(name, depth);
+            self.logs.insert(name.to_owned(), found.clone());
+            found
+        };
+        let found = found.map_err(|source| Unreadable::Pieces { lv: lv.name.clone(), source })?;
+        Ok(found.filter(|found| found.is_of(lv.size, log.region)))
     }
 
-    /// `primary` with what is not there taken from `other` where that is proved to be the same, and lost
-    /// elsewhere, from `lost` on.
+    fn log(&mut self, name: &str, depth: u32) -> Result<Option<Arc<Log>>, PiecesError> {
+        match self.at_depth(name, depth + 1) {
+            Ok(volume) if self.usable(&volume) => {
+                Ok(Log::read(&self.bytes(&volume), &mut self.budget)?.map(Arc::new))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `primary` with what is not there taken from a copy where a log, in regions of `region` bytes, proves
+    /// that to be the same, and lost elsewhere, from `lost` on.
     fn patched(
         &self,
         primary: &Pieces,
-        other: Option<&Pieces>,
-        proved: &[Range<u64>],
+        copy: Option<(&Pieces, &Log)>,
+        region: u64,
         lost: Spot,
     ) -> Result<Pieces, PiecesError> {
         let mut out = Pieces::new();
@@ -118,14 +134,12 @@ impl Mapper<'_> {
                 continue;
             }
             let mut at = range.start;
-            let first = proved.partition_point(|proved| proved.end <= at);
-            for proved in proved.iter().skip(first).take_while(|proved| proved.start < range.end) {
-                let proved = proved.start.max(at)..proved.end.min(range.end);
-                push_lost(&mut out, lost, at..proved.start)?;
-                if let Some(other) = other {
+            if let Some((other, log)) = copy {
+                for proved in log.in_sync(region, range.clone()) {
+                    push_lost(&mut out, lost, at..proved.start)?;
                     out.push_slice(other, &proved)?;
+                    at = proved.end;
                 }
-                at = proved.end;
             }
             push_lost(&mut out, lost, at..range.end)?;
         }

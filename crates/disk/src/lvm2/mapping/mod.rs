@@ -9,6 +9,7 @@ use snapfmt::ReadAt;
 
 use crate::lvm2::group::{Group, PvState};
 use crate::lvm2::leg_state::{LegNote, Lost};
+use crate::lvm2::mirror_log::Log;
 use crate::lvm2::segment::{AreaRef, On, Segment, SegmentKind};
 use crate::lvm2::thin::{self, ThinDoubt, ThinError};
 use crate::lvm2::vg::LogicalVolume;
@@ -128,6 +129,8 @@ pub struct Mapper<'g> {
     doubts: BTreeMap<String, Vec<ThinDoubt>>,
     /// What was found of each volume, failures too: many others may be on it.
     done: BTreeMap<String, Result<Arc<Pieces>, Unreadable>>,
+    /// What was found of each log of a mirror.
+    logs: BTreeMap<String, Result<Option<Arc<Log>>, PiecesError>>,
     made: usize,
     thin: usize,
     budget: Budget,
@@ -160,6 +163,7 @@ impl<'g> Mapper<'g> {
             notes: Vec::new(),
             doubts: BTreeMap::new(),
             done: BTreeMap::new(),
+            logs: BTreeMap::new(),
             made: 0,
             thin: 0,
             budget,
