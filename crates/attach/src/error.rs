@@ -44,6 +44,14 @@ pub enum AttachError {
     /// Users without root need a helper to mount, and it is not there.
     #[error("fusermount3 is not installed, and without root nothing can be mounted without it")]
     NoHelper,
+    /// Too few files may be open at the same time.
+    #[error("{needed} more files must be opened: {source}")]
+    OpenFiles {
+        /// How many.
+        needed: usize,
+        /// The system's error.
+        source: io::Error,
+    },
     /// No loop device can be had, or not one like this.
     #[error("no loop device over {}: {source}", file.display())]
     Loop {

@@ -306,6 +306,37 @@ fn only_its_own_overlay_is_opened() {
 }
 
 #[test]
+fn what_other_users_can_have_written_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("overlay"), dir.path().join("other"));
+    let lower: Arc<dyn Image> = Arc::new(lower());
+    drop(Overlay::create(&path, "content-1", lower.clone()).unwrap());
+    let before = fs::read(&path).unwrap();
+    let refused = || {
+        for error in [
+            opened(&path, "content-1", SIZE).map(drop).unwrap_err(),
+            Overlay::reset(&path, "content-1", lower.clone()).map(drop).unwrap_err(),
+            Overlay::read_only(&path, "content-1", lower.clone()).map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(error, OverlayError::Foreign { .. }), "{error}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+    };
+    fs::hard_link(&path, &other).unwrap();
+    refused();
+    fs::remove_file(&other).unwrap();
+    let set_mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    for mode in [0o620, 0o602] {
+        set_mode(mode);
+        refused();
+    }
+    // What they can only read is the caller's own.
+    set_mode(0o644);
+    drop(Overlay::read_only(&path, "content-1", lower.clone()).unwrap());
+    drop(opened(&path, "content-1", SIZE).unwrap());
+}
+
+#[test]
 fn a_damaged_record_fails_its_bytes_and_is_never_taken_for_nothing_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("overlay");

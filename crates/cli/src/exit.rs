@@ -225,7 +225,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         let interrupted =
             |terminated: bool| if terminated { Exit::Terminated } else { Exit::Interrupted };
-        if place::is_behind_a_link(self) {
+        if place::is_refused(self) {
             return Exit::TargetRefused;
         }
         match self {
@@ -343,8 +343,10 @@ impl Failure {
         if let Some(copy) = copies::of(self) {
             return copies::hint(copy).into();
         }
+        if let Some(hint) = place::hint(self) {
+            return hint.into();
+        }
         match self {
-            link if place::is_behind_a_link(link) => place::LINK_HINT.into(),
             Self::Catalog(error) => catalog::hint(error),
             other => other.standing_hint().into(),
         }

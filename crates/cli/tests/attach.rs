@@ -15,6 +15,8 @@ mod harmless;
 mod hydrated;
 #[path = "attach/killed.rs"]
 mod killed;
+#[path = "attach/limits.rs"]
+mod limits;
 #[path = "attach/listing.rs"]
 mod listing;
 #[path = "attach/mounted.rs"]
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         damage::trials(),
         busy::trials(),
         killed::trials(),
+        limits::trials(),
         planted::trials(),
         stopped::trials(),
         foreground::trials(),

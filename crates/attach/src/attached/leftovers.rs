@@ -2,7 +2,6 @@
 //! nothing when it ended as it should.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -16,6 +15,7 @@ use crate::loop_device;
 use crate::place::{Claim, Place};
 use crate::state::{MountPoint, State};
 use host::device;
+use host::entry::Entry;
 use host::mounts;
 
 /// The kernel lets go of a file or device a moment after its last user did.
@@ -53,13 +53,16 @@ pub(super) fn unmount_filesystem(mount: &MountPoint, state: &State) -> Result<bo
     let at = &mount.plan.at;
     let mut was_mounted = false;
     while is_ours(at, state) {
-        patiently(|| unmount(at, UnmountFlags::empty()))
+        // Another user may have put a link on the way meanwhile.
+        let place = Entry::at(at).map_err(|e| failed(at, "unmounting", e))?;
+        let own_path = place.directory().own_path().join(place.name());
+        patiently(|| unmount(&own_path, UnmountFlags::NOFOLLOW))
             .map_err(|e| failed(at, "unmounting", e))?;
         was_mounted = true;
     }
     if mount.made {
         // What a user has put there stays.
-        let _ = std::fs::remove_dir(at);
+        let _ = Entry::at(at).and_then(|place| place.remove_directory());
     }
     Ok(was_mounted)
 }
@@ -67,10 +70,7 @@ pub(super) fn unmount_filesystem(mount: &MountPoint, state: &State) -> Result<bo
 /// Mounts again what was unmounted for a volume that then could not be detached. Where that fails, too, the first
 /// error says more.
 pub(super) fn mount_again(mount: &MountPoint) {
-    if mount.made {
-        let _ = std::fs::DirBuilder::new().mode(0o700).create(&mount.plan.at);
-    }
-    let _ = mount.plan.run();
+    let _ = mount.plan.directory(mount.made).and_then(|at| mount.plan.run(&at));
 }
 
 /// Whether what is mounted there is on one of the volume's devices.

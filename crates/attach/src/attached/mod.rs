@@ -4,9 +4,9 @@ mod holders;
 pub(crate) mod leftovers;
 pub(crate) mod mounted;
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -103,7 +103,9 @@ impl Attached {
     /// Mounts filesystems of it. Directories that are not there are made. Where this fails, detaching takes
     /// down what was done until then.
     pub fn mount(&mut self, plans: Vec<Plan>) -> Result<(), MountError> {
-        let mounts = plans.into_iter().map(|plan| MountPoint { made: !plan.at.exists(), plan });
+        let mounts = plans
+            .into_iter()
+            .map(|plan| MountPoint { made: plan.at.symlink_metadata().is_err(), plan });
         let mounts: Vec<MountPoint> = mounts.collect();
         if let Some(state) = &mut self.state {
             // Before anything is made or mounted: the process that detaches it must know.
@@ -113,12 +115,9 @@ impl Attached {
                 written.map_err(|e| first.plan.failed(e))?;
             }
         }
-        for MountPoint { plan, made } in &mounts {
-            if *made {
-                DirBuilder::new().mode(0o700).create(&plan.at).map_err(|e| plan.failed(e))?;
-            }
-        }
-        mounts.iter().try_for_each(|mount| mount.plan.run())
+        let directories = mounts.iter().map(|MountPoint { plan, made }| plan.directory(*made));
+        let directories: Vec<_> = directories.collect::<Result<_, _>>()?;
+        mounts.iter().zip(&directories).try_for_each(|(mount, at)| mount.plan.run(at))
     }
 
     /// Takes it down: filesystems that were mounted on this program's account, then loop devices, then the
@@ -262,15 +261,14 @@ fn unusable(home: &Home, why: NotUsed) -> DetachError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attached, Home, Plan, State};
-    use crate::Recipe;
+    use std::path::Path;
 
-    #[test]
-    fn directories_for_mounts_are_gone_with_it_however_far_it_came() {
-        let base = tempfile::tempdir().unwrap();
-        let place = Home::new(base.path().join("home")).place("one".parse().unwrap());
-        drop(place.claim().unwrap());
-        let state = State {
+    use super::{Attached, Home, Place, Plan, State};
+    use crate::Recipe;
+    use host::entry::LinkOfAnother;
+
+    fn state(place: &Place) -> State {
+        State {
             name: place.name().clone(),
             pid: 0,
             set_id: None,
@@ -281,18 +279,48 @@ mod tests {
             writable: false,
             devices: Vec::new(),
             mounts: Vec::new(),
-        };
-        let plan = |at: &str| Plan {
-            partition: None,
-            device: "/dev/null".into(),
-            at: base.path().join(at),
-            recipe: Recipe { kind: "ext4".into(), writable: false, exec: false, data: Vec::new() },
-        };
-        let mut attached = Attached { place: place.clone(), state: Some(state) };
+        }
+    }
+
+    fn plan(at: &Path) -> Plan {
+        let recipe = Recipe { kind: "ext4".into(), writable: false, exec: false, data: Vec::new() };
+        Plan { partition: None, device: "/dev/null".into(), at: at.to_owned(), recipe }
+    }
+
+    #[test]
+    fn directories_for_mounts_are_gone_with_it_however_far_it_came() {
+        let base = tempfile::tempdir().unwrap();
+        let place = Home::new(base.path().join("home")).place("one".parse().unwrap());
+        drop(place.claim().unwrap());
+        let mut attached = Attached { place: place.clone(), state: Some(state(&place)) };
         // The second one cannot be made.
-        attached.mount(vec![plan("first"), plan("none/second")]).unwrap_err();
+        let at = |name: &str| base.path().join(name);
+        attached.mount(vec![plan(&at("first")), plan(&at("none/second"))]).unwrap_err();
         assert!(base.path().join("first").exists());
         Attached::at(place).detach().unwrap();
         assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn no_link_of_another_user_is_followed_to_a_mount() {
+        let base = tempfile::tempdir().unwrap();
+        let at = |name: &str| base.path().join(name);
+        std::fs::create_dir(at("victim")).unwrap();
+        let link = at("p1");
+        std::os::unix::fs::symlink("victim", &link).unwrap();
+        if std::os::unix::fs::lchown(&link, Some(65534), None).is_err() {
+            // Only root gives away what it has.
+            return;
+        }
+        let place = Home::new(at("home")).place("one".parse().unwrap());
+        drop(place.claim().unwrap());
+        for name in ["p1", "p1/new"] {
+            let mut attached = Attached { place: place.clone(), state: Some(state(&place)) };
+            let error = attached.mount(vec![plan(&at(name))]).unwrap_err();
+            assert!(LinkOfAnother::is_why(&error.source), "{name}: {error}");
+        }
+        Attached::at(place).detach().unwrap();
+        assert_eq!(std::fs::read_dir(at("victim")).unwrap().count(), 0);
+        assert!(link.is_symlink());
     }
 }

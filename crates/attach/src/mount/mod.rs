@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use disk::filesystem::{Elsewhere, Filesystem, State};
 use disk::signature::Kind;
+use host::entry::{Directory, Entry};
 
 /// What a mounted filesystem is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -160,10 +161,22 @@ impl fmt::Display for Recipe {
 }
 
 impl Plan {
-    /// Mounts it.
-    pub(super) fn run(&self) -> Result<(), MountError> {
-        let Self { device, at, recipe, .. } = self;
+    /// Makes the directory, if it is to be `made`. It is reached by no link of another user.
+    pub(super) fn directory(&self, made: bool) -> Result<Directory, MountError> {
+        let opened = if made {
+            let directory = Entry::at(&self.at).and_then(|entry| entry.make_directory());
+            directory.and_then(|made| made.ok_or_else(|| io::ErrorKind::AlreadyExists.into()))
+        } else {
+            Directory::open(&self.at)
+        };
+        opened.map_err(|e| self.failed(e))
+    }
+
+    /// Mounts it on that directory, whatever has got its name meanwhile.
+    pub(super) fn run(&self, directory: &Directory) -> Result<(), MountError> {
+        let Self { device, recipe, .. } = self;
         let data = CString::new(recipe.data.join(",")).map_err(|e| self.failed(e.into()))?;
+        let at = directory.own_path();
         mount(device, at, recipe.kind.as_str(), recipe.flags(), data.as_c_str())
             .map_err(|e| self.failed(e.into()))
     }

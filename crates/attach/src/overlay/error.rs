@@ -29,7 +29,7 @@ pub enum OverlayError {
         /// The file.
         path: PathBuf,
     },
-    /// It may be another user's, or lead to another file.
+    /// Another user may have written to it, or it leads to another file.
     #[error("{}: {why}", path.display())]
     Foreign {
         /// The file.
@@ -98,5 +98,9 @@ pub enum OverlayError {
 impl OverlayError {
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(super) fn foreign(path: &Path, why: Foreign) -> Self {
+        Self::Foreign { path: path.to_owned(), why }
     }
 }

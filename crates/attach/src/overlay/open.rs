@@ -10,7 +10,9 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use super::{Overlay, OverlayError, header};
-use host::entry::{Directory, Entry, Foreign, NotOwn};
+use host::entry::{
+    Directory, Entry, Foreign, NotOwn, check_written_by_caller, check_written_by_trusted,
+};
 use host::lock::lock;
 use restore::image::Image;
 
@@ -25,8 +27,8 @@ impl Overlay {
     ///
     /// # Errors
     ///
-    /// One over other content or another size, one that another process has open, and what is no
-    /// overlay.
+    /// One over other content or another size, one that another process has open, one that another user may
+    /// have written to, and what is no overlay.
     pub fn open(path: &Path, content: &str, lower: Arc<dyn Image>) -> Result<Self, OverlayError> {
         let file = writable(&entry(path)?)?;
         Self::on(Arc::new(file), path, content, lower)
@@ -63,7 +65,8 @@ impl Overlay {
         Self::make(&entry, content, lower, old.is_some())
     }
 
-    /// Opens an overlay to read what was written to it, and keeps others from writing meanwhile.
+    /// Opens an overlay to read what was written to it, and keeps others from writing meanwhile. Root's may be
+    /// read as well as the caller's own.
     pub fn read_only(
         path: &Path,
         content: &str,
@@ -115,9 +118,10 @@ fn writable(entry: &Entry) -> Result<File, OverlayError> {
     let opened = entry.open_file(OFlags::RDWR).map_err(|error| match error {
         NotOwn::System(source) => OverlayError::io(&path, source),
         NotOwn::Foreign(Foreign::Kind { .. }) => OverlayError::NotAnOverlay { path: path.clone() },
-        NotOwn::Foreign(why) => OverlayError::Foreign { path: path.clone(), why },
+        NotOwn::Foreign(why) => OverlayError::foreign(&path, why),
     })?;
     let file = opened.ok_or_else(|| OverlayError::io(&path, io::ErrorKind::NotFound.into()))?;
+    check_written_by_caller(&file).map_err(|why| OverlayError::foreign(&path, why))?;
     held(file, &path, |file| entry.is(file))
 }
 
@@ -130,6 +134,7 @@ fn readable(path: &Path) -> Result<File, OverlayError> {
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(OverlayError::NotAnOverlay { path: path.to_owned() });
     }
+    check_written_by_trusted(&file).map_err(|why| OverlayError::foreign(path, why))?;
     held(file, path, |file| {
         let (here, there) = (file.metadata()?, path.metadata()?);
         Ok((here.dev(), here.ino()) == (there.dev(), there.ino()))

@@ -1,6 +1,7 @@
 //! The process that serves one volume.
 
 pub(crate) mod fuse;
+mod session;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use fuser::{BackgroundSession, Config, MountOption, Session};
+use fuser::BackgroundSession;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::mm::{MlockAllFlags, mlockall};
@@ -146,7 +147,7 @@ impl Server {
         };
         let slots = options.devices.iter().map(|_| Slot::new());
         let slots: Vec<Slot> = slots.collect::<io::Result<_>>().map_err(failed)?;
-        server.session = Some(mount(files, &place, options.workers)?);
+        server.session = Some(session::mount(files, &place, options.workers)?);
         server.read_ahead_of_file(&place);
         server.make_devices(&options.devices, slots)?;
         server.state.write(&place).map_err(failed)?;
@@ -351,33 +352,6 @@ fn create_runtime_directory(claim: Claim) -> io::Result<(Claim, UnixListener)> {
             Err(error)
         }
     }
-}
-
-fn mount(
-    files: RawFile,
-    place: &Place,
-    workers: NonZeroUsize,
-) -> Result<BackgroundSession, AttachError> {
-    let mut config = Config::default();
-    config.mount_options = vec![
-        MountOption::FSName(crate::place::FUSE_SOURCE.to_owned()),
-        MountOption::DefaultPermissions,
-        MountOption::NoDev,
-        MountOption::NoSuid,
-        MountOption::NoExec,
-        if files.disk.writable().is_some() { MountOption::RW } else { MountOption::RO },
-    ];
-    config.n_threads = Some(workers.get());
-    config.clone_fd = true;
-    let fuse = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound if !rustix::process::geteuid().is_root() => AttachError::NoHelper,
-        _ => AttachError::Fuse { source },
-    };
-    if !fs::exists("/dev/fuse").unwrap_or(false) {
-        return Err(AttachError::Fuse { source: io::ErrorKind::NotFound.into() });
-    }
-    let session = Session::new(files, place.disk(), &config).map_err(fuse)?;
-    session.spawn().map_err(|source| AttachError::Start { source })
 }
 
 /// The kernel may have to write to the device to free memory, and the server must not need memory that is

@@ -1,9 +1,11 @@
 //! What can go wrong with attached volumes.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use attach::{AttachError, DetachError, MountError, NothingToMount, Unmountable};
+use attach::{AttachError, DetachError, MountError, Name, NothingToMount, Unmountable};
 use disk::signature::Contents;
 
 use super::{Exit, Failure};
@@ -23,6 +25,10 @@ pub(crate) enum AttachFailure {
     DuplicateUuid { uuid: String, device: Option<PathBuf> },
     /// A filesystem cannot be mounted without harm.
     Unmountable { what: String, why: Unmountable },
+    /// The result could not be said, so that all was taken down.
+    Unsaid(io::Error),
+    /// The server began to make what is attached, and did not finish.
+    Silent { name: Name, patience: Duration },
     /// There is no directory for what a user without root attaches.
     NoRuntimeDirectory,
 }
@@ -63,6 +69,14 @@ impl fmt::Display for AttachFailure {
                 device.iter().try_for_each(|device| write!(f, ", on {}", device.display()))
             }
             Self::Unmountable { what, why } => write!(f, "{what} is not mounted: {why}"),
+            Self::Unsaid(error) => write!(f, "standard output: {error}"),
+            Self::Silent { name, patience } => {
+                let seconds = patience.as_secs();
+                write!(
+                    f,
+                    "the server of {name} did not get ready in {seconds} seconds, and was killed"
+                )
+            }
             Self::NoRuntimeDirectory => f.write_str("XDG_RUNTIME_DIR is not set"),
         }
     }
@@ -79,7 +93,9 @@ impl AttachFailure {
             ) => Exit::SourceDamaged,
             Self::NothingToMount(_) => Exit::Usage,
             Self::DuplicateUuid { .. } | Self::Unmountable { .. } => Exit::TargetRefused,
-            Self::Mount(_) | Self::NoRuntimeDirectory => Exit::Failed,
+            Self::Mount(_) | Self::Unsaid(_) | Self::Silent { .. } | Self::NoRuntimeDirectory => {
+                Exit::Failed
+            }
         }
     }
 
@@ -91,7 +107,9 @@ impl AttachFailure {
             Self::NothingToMount(_) => {
                 "attach without --mount shows the volume; snaprestore inspect says what is on it"
             }
-            Self::Mount(_) => "nothing was left; the kernel's log (dmesg) may say more",
+            Self::Mount(_) | Self::Silent { .. } => {
+                "nothing was left; the kernel's log (dmesg) may say more"
+            }
             Self::DuplicateUuid { .. } => {
                 "the kernel would mix the two: unmount that one and take it away first, or look at this one on \
                  another machine"
@@ -100,6 +118,7 @@ impl AttachFailure {
                 "no other device of this machine is to be touched: attach without --mount, and mount it by \
                  hand with all that belongs to it, or as a guest's disk"
             }
+            Self::Unsaid(_) => "nothing is attached: what could not be said was taken down again",
             Self::NoRuntimeDirectory => {
                 "set it to a private directory of yours; root needs none, and gets a loop device too"
             }
@@ -116,6 +135,7 @@ fn attach_exit(error: &AttachError) -> Exit {
         AttachError::Place { .. }
         | AttachError::Fuse { .. }
         | AttachError::NoHelper
+        | AttachError::OpenFiles { .. }
         | AttachError::Loop { .. }
         | AttachError::Start { .. } => Exit::Failed,
     }
@@ -132,7 +152,7 @@ fn attach_hint(error: &AttachError) -> &'static str {
         AttachError::Loop { .. } => {
             "modprobe loop; Linux 5.8 or later is needed, and in a container the loop devices"
         }
-        AttachError::Start { .. } => "fewer --jobs need less",
+        AttachError::OpenFiles { .. } | AttachError::Start { .. } => "fewer --jobs need less",
     }
 }
 

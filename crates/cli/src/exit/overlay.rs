@@ -28,7 +28,9 @@ pub(super) fn hint(error: &OverlayError) -> &'static str {
         OverlayError::OtherContent { .. } | OverlayError::OtherSize { .. } => {
             "give the set that it was written over, or that set's own overlay"
         }
-        OverlayError::Foreign { .. } => "name the overlay itself, in a file of your own",
+        OverlayError::Foreign { .. } => {
+            "it was not touched, for other users may have written to it: name a file of your own with one name and mode 0600, or a copy of this one if it is to be trusted"
+        }
         OverlayError::Io { .. } => "check the path and its permissions",
         OverlayError::NotAnOverlay { .. }
         | OverlayError::Version { .. }

@@ -19,6 +19,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("leftovers_of_local_copies_that_are_not_ones_own_are_refused", &needs, || {
             in_a_run_of_its_own(LEFTOVERS)
         }),
+        trial("an_overlay_that_others_can_have_written_is_refused", &needs, || {
+            in_a_run_of_its_own(OVERLAYS)
+        }),
+        trial("directories_to_mount_at_are_reached_by_no_link_of_another_user", &needs, || {
+            in_a_run_of_its_own(MOUNTS)
+        }),
         trial("a_home_is_made_where_others_make_theirs", &needs, || in_a_run_of_its_own(STICKY)),
     ]
 }
@@ -84,6 +90,38 @@ const LEFTOVERS: &str = r#"
         own; mv /run/victim /run/own/$left; chown 65534 /run/own/$left; hydrate
         own; mv /run/victim /run/own/$left; chmod 666 /run/own/$left; hydrate
     done
+"#;
+
+const OVERLAYS: &str = r#"
+    fresh 755; mkdir /run/own; chown 65534 /run/own
+    over=/run/own/over
+    restore() { "$0" restore -q "$sets" --overlay $over -o /run/$1 > /run/said; }
+    "$0" attach "$sets" --name one --overlay $over > /dev/null
+    "$0" detach one > /dev/null
+    restore first
+    all_ways() {
+        refuses "$1" "$0" attach "$sets" --name one --overlay $over
+        refuses "$1" "$0" attach "$sets" --name one --overlay $over --reset-overlay
+        refuses "$1" "$0" restore "$sets" --overlay $over -o /run/image
+    }
+    chown 65534 $over; all_ways "belongs to user 65534"
+    chown 0 $over; chmod 606 $over; all_ways "is open to others (mode 0606)"
+    chmod 620 $over; all_ways "is open to others (mode 0620)"
+    chmod 600 $over; ln $over /run/own/other; all_ways "has 2 names"
+    rm /run/own/other; chmod 644 $over; restore second
+    cmp /run/first /run/second
+"#;
+
+const MOUNTS: &str = r#"
+    fresh 755; mkdir /run/own /run/victim /run/victim/p1
+    ln -s /run/victim /run/own/last; ln -s /run /run/own/way
+    chown -h 65534 /run/own /run/own/last /run/own/way
+    refuses "last is a link of user 65534" "$0" attach "$sets" --name one --mount /run/own/last
+    refuses "way is a link of user 65534" "$0" attach "$sets" --name one --mount /run/own/way/victim
+    # A link of one's own is followed: that there is nothing to mount is a matter of the volume.
+    ln -s /run/victim /run/mine
+    code=0; "$0" attach "$sets" --name one --mount /run/mine > /run/said 2>&1 || code=$?
+    test $code = 2 || { echo "exits $code"; cat /run/said; exit 1; }
 "#;
 
 const STICKY: &str = r#"

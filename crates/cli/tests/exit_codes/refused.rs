@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("code_5_existing_file_without_force", &[], existing_file),
         trial("code_5_directory", &[], directory),
+        trial("code_5_name_too_long", &[], long_names),
         trial("code_5_fifo", &[Need::Tool("mkfifo")], fifo),
         trial("code_5_block_device", &device, block_device),
         trial("code_5_one_of_the_sources", &[], one_of_the_sources),
@@ -45,7 +46,27 @@ fn directory() -> Outcome {
     let stage = Stage::new()?;
     make_dir(&stage.target())?;
     stage.refuses(stage.restore(), 5, &["volume.img", "directory"])?;
-    stage.refuses(stage.restore().arg("--force"), 5, &["volume.img", "directory"])
+    stage.refuses(stage.restore().arg("--force"), 5, &["volume.img", "directory"])?;
+    for name in [".", "..", "./volume.img/.."] {
+        for command in ["restore", "read"] {
+            let call = Call::new(command).arg(&stage.sets).option("-o", name);
+            stage.refuses(call, 5, &["is a directory", "name a file in it"])?;
+        }
+    }
+    Ok(())
+}
+
+/// The limits are named: that of a name, and what is put around it.
+fn long_names() -> Outcome {
+    let stage = Stage::new()?;
+    for (command, length) in [("restore", 247), ("restore", 300), ("read", 300)] {
+        let target = stage.out.join("x".repeat(length));
+        let call = Call::new(command).arg(&stage.sets).option("-o", &target);
+        stage.refuses(call, 5, &["too long", "255 bytes", "246"])?;
+    }
+    let target = stage.out.join("x".repeat(246));
+    Call::new("restore").arg(&stage.sets).option("-o", &target).succeeds()?;
+    Ok(())
 }
 
 /// `--force` replaces files; a fifo is not one, and opening it could wait for ever.

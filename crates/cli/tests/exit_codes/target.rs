@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("code_7_restore_fills_a_tmpfs", &LOOP_MOUNT, restore_fills_a_tmpfs),
         trial("code_7_capture_fills_a_tmpfs", &LOOP_MOUNT, capture_fills_a_tmpfs),
         trial("code_7_file_size_limit", &[], file_size_limit),
+        trial("code_7_too_few_open_files", &[], too_few_open_files),
         trial("hints_say_what_is_wrong_with_a_path", &[], hints_of_paths),
     ]
 }
@@ -60,6 +61,16 @@ fn file_size_limit() -> Outcome {
 }
 
 /// To make space helps nobody whose path leads through a file.
+/// Wherever it runs out of them.
+fn too_few_open_files() -> Outcome {
+    let stage = Stage::new()?;
+    for most in 6..9 {
+        let call = stage.restore().within(&format!("ulimit -n {most}; exec"));
+        stage.refuses(call, 7, &["Too many open files", "ulimit -n"])?;
+    }
+    Ok(())
+}
+
 fn hints_of_paths() -> Outcome {
     let stage = Stage::new()?;
     let file = stage.out.join("bystander");

@@ -24,9 +24,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-pub use own::check_file;
 use own::{A_DIRECTORY, A_FILE, OTHERS, check_own, check_owner, others};
 pub use own::{Foreign, NotOwn};
+pub use own::{check_file, check_written_by_caller, check_written_by_trusted};
 pub use unnamed::Unnamed;
 pub use way::LinkOfAnother;
 pub(crate) use way::{is_trusted, walk_from};
@@ -73,6 +73,17 @@ impl Directory {
     /// For messages: the path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A path to the directory itself for calls that take paths only, whatever has got its name meanwhile.
+    pub fn own_path(&self) -> PathBuf {
+        PathBuf::from(own_path(&self.fd))
+    }
+
+    /// The name that the system knows it by now, without links.
+    pub fn real_path(&self) -> io::Result<PathBuf> {
+        let path = readlinkat(CWD, self.own_path(), Vec::new())?;
+        Ok(PathBuf::from(OsStr::from_bytes(path.as_bytes())))
     }
 
     /// A name in it.
@@ -178,9 +189,10 @@ impl AsFd for Directory {
 }
 
 impl Entry {
-    /// The name that `path` ends in, in the directory that the rest of it leads to.
+    /// The name that `path` ends in, in the directory that the rest of it leads to. `.`, `..` and `/` are the names
+    /// of directories.
     pub fn at(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let directory = Directory::open(parent_directory(path))?;
         // As it was given: `name`, not `./name`.
         let path = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -443,8 +455,11 @@ impl Entry {
 /// Opens a file that is open once more, whatever has got its name meanwhile: `/proc/self/fd` leads to the
 /// file itself (proc(5)).
 pub fn reopen(file: impl AsFd, flags: OFlags) -> io::Result<File> {
-    let own = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    Ok(openat(CWD, own, flags | OFlags::CLOEXEC, Mode::empty())?.into())
+    Ok(openat(CWD, own_path(file), flags | OFlags::CLOEXEC, Mode::empty())?.into())
+}
+
+fn own_path(file: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
 fn is_unsupported(error: Errno) -> bool {

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::way::is_trusted;
 use crate::no_modes::has_no_modes;
 
 /// What others may do with a file, by its mode.
@@ -92,14 +93,41 @@ pub fn check_file(file: &File) -> Result<(), Foreign> {
     check_own(&stat, FileType::RegularFile, others(file))
 }
 
-pub(super) fn check_own(stat: &Stat, kind: FileType, others: u32) -> Result<(), Foreign> {
-    if FileType::from_raw_mode(stat.st_mode) != kind {
-        let is_file = kind == FileType::RegularFile;
-        return Err(Foreign::Kind { expected: if is_file { A_FILE } else { A_DIRECTORY } });
+/// Whether no other user can have written to a file that is open, under this name or another one.
+pub fn check_written_by_caller(file: &File) -> Result<(), Foreign> {
+    let stat = fstat(file).map_err(|_| Foreign::Replaced)?;
+    check_own(&stat, FileType::RegularFile, OTHERS_WRITE)
+}
+
+/// The same, where root may have written to it.
+pub fn check_written_by_trusted(file: &File) -> Result<(), Foreign> {
+    let stat = fstat(file).map_err(|_| Foreign::Replaced)?;
+    check_kind(&stat, FileType::RegularFile)?;
+    if !is_trusted(stat.st_uid) {
+        check_owner(&stat)?;
     }
+    check_rights(&stat, OTHERS_WRITE)
+}
+
+pub(super) fn check_own(stat: &Stat, kind: FileType, others: u32) -> Result<(), Foreign> {
+    check_kind(stat, kind)?;
     check_owner(stat)?;
+    check_rights(stat, others)
+}
+
+fn check_kind(stat: &Stat, kind: FileType) -> Result<(), Foreign> {
+    if FileType::from_raw_mode(stat.st_mode) == kind {
+        return Ok(());
+    }
+    let is_file = kind == FileType::RegularFile;
+    Err(Foreign::Kind { expected: if is_file { A_FILE } else { A_DIRECTORY } })
+}
+
+/// Other names and other users' rights.
+fn check_rights(stat: &Stat, others: u32) -> Result<(), Foreign> {
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     let links = stat.st_nlink;
-    if kind == FileType::RegularFile && links != 1 {
+    if is_file && links != 1 {
         return Err(Foreign::Links { found: links });
     }
     let mode = stat.st_mode & 0o7777;

@@ -4,24 +4,24 @@
 //! all there is to be opened, says on its standard output what it made, and serves. Until then its messages
 //! go where the user's do, and its exit code is the command's.
 
+mod handshake;
 mod hydrate;
 mod image;
 mod mounts;
 mod serve;
 mod view;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use attach::{Attached, DetachError, Home, Plan, State};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use attach::{Attached, DetachError, Home, Plan};
 use rustix::process::{Pid, Signal, kill_process};
-use serde::{Deserialize, Serialize};
+
+use handshake::{Heard, PATIENCE, Ready, hear};
 
 use crate::args::{AttachArgs, Common};
 use crate::exit::{AttachFailure, Exit, Failure};
@@ -32,14 +32,6 @@ pub(super) use view::AttachedView;
 /// How soon a signal is heard.
 const TICK: Duration = Duration::from_millis(50);
 
-/// What a server says when all it made can be used.
-#[derive(Debug, Serialize, Deserialize)]
-struct Ready {
-    state: State,
-    /// What is to be mounted, by the process that waits: a server must not wait for itself.
-    mounts: Vec<Plan>,
-}
-
 /// Attaches the set selected.
 pub(crate) fn run(args: &AttachArgs, common: &Common, output: Output) -> Result<Exit, Failure> {
     if args.serve {
@@ -47,7 +39,7 @@ pub(crate) fn run(args: &AttachArgs, common: &Common, output: Output) -> Result<
     }
     let signals = Listener::start();
     let mut server = start().map_err(Failure::System)?;
-    let ready = match ready(&mut server, &signals).map_err(Failure::System)? {
+    let ready = match ready(&mut server, &signals)? {
         Ok(ready) => ready,
         // Whatever the server said: it has ended.
         Err(exit) => return Ok(signals.exit().unwrap_or(exit)),
@@ -79,7 +71,12 @@ fn finish(
         return Ok(Some(exit));
     }
     let state = attached.state().ok_or_else(|| Failure::System(io::ErrorKind::NotFound.into()))?;
-    output.result(&AttachedView::new(state), AttachedView::line)?;
+    output.result(&AttachedView::new(state), AttachedView::line).map_err(
+        |failure| match failure {
+            Failure::Stdout(error) => Failure::Attach(AttachFailure::Unsaid(error)),
+            other => other,
+        },
+    )?;
     Ok(None)
 }
 
@@ -129,38 +126,29 @@ fn start() -> io::Result<Child> {
 
 /// Waits for what the server made, or its exit code. A server that fails has said why. Signals are passed on to it,
 /// for not all go to both.
-fn ready(server: &mut Child, signals: &Listener) -> io::Result<Result<Ready, Exit>> {
-    let mut said = Vec::new();
+fn ready(server: &mut Child, signals: &Listener) -> Result<Result<Ready, Exit>, Failure> {
+    let stdout =
+        server.stdout.take().ok_or_else(|| Failure::System(io::ErrorKind::BrokenPipe.into()))?;
+    let pid = Pid::from_child(server);
     let mut is_told = false;
-    if let Some(mut stdout) = server.stdout.take() {
-        let mut part = [0; 4096];
-        loop {
-            if signals.exit().is_some() && !std::mem::replace(&mut is_told, true) {
-                // That it has ended by itself is no error.
-                let _ = kill_process(Pid::from_child(server), Signal::TERM);
-            }
-            if !is_readable(&stdout)? {
-                continue;
-            }
-            match stdout.read(&mut part)? {
-                0 => break,
-                n => said.extend_from_slice(part.get(..n).unwrap_or_default()),
-            }
+    let pass_signals_on = || {
+        if signals.exit().is_some() && !std::mem::replace(&mut is_told, true) {
+            // That it has ended by itself is no error.
+            let _ = kill_process(pid, Signal::TERM);
         }
-    }
-    if let Ok(ready) = serde_json::from_slice(&said) {
-        return Ok(Ok(ready));
-    }
-    io::stdout().write_all(&said)?;
-    Ok(Err(Exit::of(server.wait()?)))
-}
-
-/// Whether there is something to read, or an end, before the next tick.
-fn is_readable(pipe: &ChildStdout) -> io::Result<bool> {
-    let tick = Timespec::try_from(TICK).map_err(io::Error::other)?;
-    match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&tick)) {
-        Err(Errno::INTR) => Ok(false),
-        ready => Ok(ready? > 0),
+    };
+    match hear(stdout, PATIENCE, pass_signals_on).map_err(Failure::System)? {
+        Heard::Ready(ready) => Ok(Ok(*ready)),
+        Heard::Ended(said) => {
+            io::stdout().write_all(&said).map_err(Failure::System)?;
+            Ok(Err(Exit::of(server.wait().map_err(Failure::System)?)))
+        }
+        Heard::Silent(name) => {
+            server.kill().map_err(Failure::System)?;
+            let place = home()?.place(name.clone());
+            take_down(server, &|| Attached::at(place.clone()))?;
+            Err(Failure::Attach(AttachFailure::Silent { name, patience: PATIENCE }))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use attach::{
 };
 use disk::filesystem::State as Left;
 use disk::signature::Kind;
+use host::entry::{Directory, LinkOfAnother};
 
 use super::home;
 use crate::args::AttachArgs;
@@ -149,13 +150,20 @@ fn directory(path: &Path) -> Result<PathBuf, Failure> {
             hint: "run this as root, or without --mount: the volume is a file then",
         });
     }
-    let directory = path.canonicalize().map_err(|e| refused(&e.to_string()))?;
-    if !directory.is_dir() {
-        return Err(refused("not a directory"));
-    }
+    let opened = Directory::open(path).and_then(|directory| directory.real_path());
+    let directory = opened.map_err(|error| match error {
+        link if LinkOfAnother::is_why(&link) => {
+            Failure::Target { path: path.to_owned(), error: link }
+        }
+        other => refused(&other.to_string()),
+    })?;
     // What is attached is noted as text.
     if directory.to_str().is_none() {
         return Err(refused("its name is no UTF-8 text"));
+    }
+    // What is mounted there could never be unmounted.
+    if directory.file_name().is_none() {
+        return Err(refused("is the root of all directories"));
     }
     refuse_mounted(&directory)?;
     Ok(directory)

@@ -11,9 +11,10 @@ use attach::{Device, Event, Name, Options, Place, Server, sector_size_for};
 use jiff::Timestamp;
 use rustix::process::Signal;
 
+use super::handshake::{self, Ready};
+use super::home;
 use super::image::{Checked, Log, Shown};
 use super::mounts::Filesystems;
-use super::{Ready, home};
 use crate::args::{AttachArgs, Common};
 use crate::exit::{Exit, Failure};
 use crate::given::Given;
@@ -58,6 +59,7 @@ pub(super) fn run(args: &AttachArgs, common: &Common) -> Result<Exit, Failure> {
         behind,
         log,
     };
+    handshake::begin(place.name()).map_err(Failure::System)?;
     let server = Server::start(disk, options)?;
     filesystems.warn(server.state());
     let mounts = filesystems.plans(server.state());
