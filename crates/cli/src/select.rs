@@ -1,11 +1,13 @@
 //! Arguments → the set that is meant, with a word on those that were passed over for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use foreign::backup::{BackupSet, Backups};
 use repository::catalog::{Catalog, CatalogError, FileError, Latest, Lookup, Selection};
 use repository::{AnySet, Proving, Repository, RepositoryError, select_backup};
 use restore::Progress;
+use restore::renamed::Likeness;
+use restore::set::is_called_snapshot;
 use restore::snapfmt::Fault;
 use restore::source::NotRaw;
 
@@ -66,11 +68,18 @@ fn unidentified(repository: &Repository) -> impl Iterator<Item = String> {
 /// Why there is no set: what has the name of a snapshot may be a container of another format.
 fn no_snapshot(error: CatalogError) -> Failure {
     if let CatalogError::Unidentified { file } | CatalogError::Damaged { file, .. } = &error
+        && !is_renamed_snapshot(&file.path)
         && let Some(why) = container(file)
     {
         return Failure::NotRaw { path: file.path.clone(), why };
     }
     error.into()
+}
+
+/// Whether a file was looked at because its name is that of a snapshot file with something added. A packed one
+/// is no other format.
+fn is_renamed_snapshot(path: &Path) -> bool {
+    Likeness::of(path) == Likeness::Snapshot && !is_called_snapshot(path)
 }
 
 /// The container of another format that a file is that has the name of a snapshot.

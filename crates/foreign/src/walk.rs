@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use restore::renamed::Likeness;
 use restore::set::{is_called_snapshot, is_unfinished_capture};
 
 use crate::backup::{Fault, FileFault, Warning};
@@ -60,13 +61,6 @@ impl Strange {
     pub(crate) fn into_warnings(self) -> impl Iterator<Item = Warning> {
         self.0.into_iter().map(|(why, (path, more))| Warning::NotUsed { path, more, why })
     }
-}
-
-/// Whether a file is called like a snapshot file that a program or a user has renamed.
-fn is_renamed_snapshot(name: &OsStr) -> bool {
-    let end = Path::new(name).extension();
-    end.is_some_and(|end| end.eq_ignore_ascii_case("snap"))
-        || name.to_string_lossy().to_ascii_lowercase().contains(".snap.")
 }
 
 /// A file by its name.
@@ -144,17 +138,20 @@ impl Walk<'_> {
                 inner.extend(Some(entry.path()).filter(|path| !is_unfinished_capture(path)));
                 continue;
             }
-            if is_called_snapshot(&entry.path()) {
-                self.walked.snapshots.extend(Some(entry.path()).filter(|path| !path.is_dir()));
-                continue;
+            match Likeness::of(&entry.path()) {
+                Likeness::Snapshot => {
+                    self.walked.snapshots.extend(Some(entry.path()).filter(|path| !path.is_dir()));
+                    continue;
+                }
+                Likeness::Doubtful => {
+                    let why = "it is called like a snapshot file that was renamed or packed: \
+                               give its own path, or unpack it";
+                    self.walked.strange.add(entry.path(), why);
+                    continue;
+                }
+                Likeness::None => {}
             }
             let name = entry.file_name();
-            if is_renamed_snapshot(&name) {
-                let why = "it is called like a snapshot file that was renamed or packed: give \
-                           its own path, or unpack it";
-                self.walked.strange.add(entry.path(), why);
-                continue;
-            }
             if kind.is_symlink() && self.links.len() < MAX_LINKS {
                 let leads_on = fs::metadata(entry.path()).map_or(true, |meta| meta.is_dir());
                 self.links.extend(leads_on.then(|| entry.path()));

@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 pub mod ranges;
 pub mod reader;
+pub mod renamed;
 mod report;
 mod runs;
 pub mod set;

@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_dump_of_unknown_time_may_be_meant", &[], timeless),
         trial("latest_sound_reads_dumps_too", &[], sound_dump),
         trial("files_that_may_be_snapshots_are_named", &[], strange_names),
+        trial("renamed_snapshot_files_are_snapshot_files", &[], renamed_snapshots),
     ]
 }
 
@@ -197,12 +198,15 @@ fn strange_names() -> Outcome {
     let elsewhere = lineage.scratch.dir("elsewhere")?;
     std::fs::rename(lineage.sets.join(lineage.id(1)), elsewhere.join(lineage.id(1)))?;
     let newest = elsewhere.join(lineage.id(1)).join("0-vol-a.snap");
-    for name in ["0-vol-a.SNAP", "0-vol-a.snap.1", "0-vol-a.snap.gz"] {
-        let path = lineage.sets.join(name);
-        std::fs::copy(&newest, &path)?;
-        is_named(&lineage, name)?;
-        std::fs::remove_file(path)?;
+    let others = ["0-vol-a.snap.md5", "0-vol-a.snap.json", ".0-vol-a.snap.journal"];
+    for name in others {
+        std::fs::write(lineage.sets.join(name), "{}")?;
     }
+    lineage.gives(&lineage.restore(), 0)?;
+    let name = "0-vol-a.snap.img";
+    std::fs::copy(&newest, lineage.sets.join(name))?;
+    is_named(&lineage, name)?;
+    std::fs::remove_file(lineage.sets.join(name))?;
     for target in [&elsewhere, &lineage.scratch.path("nowhere")] {
         let link = lineage.sets.join("linked");
         std::os::unix::fs::symlink(target, &link)?;
@@ -214,6 +218,57 @@ fn strange_names() -> Outcome {
     let ran = lineage.restore().succeeds()?;
     ensure!(!ran.stderr.contains("latest"), "{}", ran.describe());
     Ok(())
+}
+
+/// A snapshot file that was renamed is read; one that was packed may be of the newest set.
+fn renamed_snapshots() -> Outcome {
+    const ENDS: [&str; 6] = ["SNAP", "snap.1", "snap.bak", "snap~", "snap.old", "snap.gz"];
+    for end in ENDS {
+        let lineage = Lineage::of(2)?;
+        for member in ["vol-a", "vol-b"] {
+            let file = lineage.file(1, member)?;
+            std::fs::rename(&file, file.with_extension(end))?;
+        }
+        lineage.gives(&lineage.restore(), 1)?;
+        let list = Call::new("list").arg(&lineage.sets).json()?;
+        ensure!(list["sets"].as_array().map(Vec::len) == Some(2), "{end}: {list}");
+    }
+    for (end, magic) in [
+        ("snap.gz", &b"\x1f\x8b\x08"[..]),
+        ("snap.zst", b"\x28\xb5\x2f\xfd"),
+        ("snap.xz", b"\xfd7zXZ\0"),
+    ] {
+        let lineage = Lineage::of(2)?;
+        let mut names = Vec::new();
+        for member in ["vol-a", "vol-b"] {
+            let file = lineage.file(1, member)?;
+            let packed = file.with_extension(end);
+            std::fs::write(&packed, [magic, &std::fs::read(&file)?].concat())?;
+            std::fs::remove_file(file)?;
+            names.push(packed.file_name().unwrap_or_default().display().to_string());
+        }
+        for command in ["restore", "verify", "inspect"] {
+            let call = match command {
+                "restore" => lineage.restore(),
+                command => Call::new(command).arg(&lineage.sets),
+            };
+            let ran = call.exits(4)?;
+            ensure!(names.iter().any(|name| ran.stderr.contains(name)), "{}", ran.describe());
+            ensure!(!lineage.target().exists(), "something was written: {}", ran.describe());
+        }
+        for flag in ["--latest-complete", "--latest-sound"] {
+            let call = lineage.restore().arg(flag);
+            let said = call.clone().succeeds()?.stderr;
+            ensure!(said.contains("passed over") && said.contains(&names[0]), "{said}");
+            std::fs::remove_file(lineage.target())?;
+        }
+        lineage.gives(&lineage.restore().option("--generation", "0"), 0)?;
+    }
+    // A packed copy of what is there tells nothing new.
+    let lineage = Lineage::of(2)?;
+    let file = lineage.file(1, "vol-a")?;
+    std::fs::write(file.with_extension("snap.gz"), b"\x1f\x8b\x08")?;
+    lineage.gives(&lineage.restore(), 1)
 }
 
 fn is_named(lineage: &Lineage, name: &str) -> Outcome {

@@ -5,10 +5,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use restore::renamed::without_added;
+
 use super::answer::Answer;
 use super::folder::{Folder, NOTHING_KNOWN};
 use super::gather::Snapshots;
-use super::names::{BLOCKS, Form, is_document, is_telling, without_added};
+use super::names::{BLOCKS, Form, is_document, is_telling};
 use super::proxy::{self, Segment};
 use super::read;
 use super::text::{Start, start};

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use restore::renamed::without_added;
+
 use super::answer::{Answer, Kind, SERVICE_ERROR};
 use super::describe::Described;
 use super::names::{
     BLOCKS, Form, Part, is_beside, is_called_list, is_called_proof, is_telling, page_number,
-    snapshots_in, without_added,
+    snapshots_in,
 };
 use super::pages::PageFile;
 use super::proxy::Segment;

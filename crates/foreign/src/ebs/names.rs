@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use restore::renamed::without_added;
+
 use crate::backup::Name;
 
 /// `snap-` and hexadecimal digits, 8 in old ids and 17 in those since 2016.
@@ -141,37 +143,6 @@ pub(super) fn is_telling(name: &str) -> bool {
     TELLING.iter().any(|word| name.contains(word)) || !snapshots_in(&name).is_empty()
 }
 
-/// Ends that programs put behind a name when they pack, encrypt, keep or fetch a file.
-const ADDED: [&str; 28] = [
-    ".gz",
-    ".tgz",
-    ".zst",
-    ".zstd",
-    ".xz",
-    ".bz2",
-    ".lz4",
-    ".lzma",
-    ".lzo",
-    ".br",
-    ".z",
-    ".zip",
-    ".7z",
-    ".rar",
-    ".tar",
-    ".gpg",
-    ".pgp",
-    ".age",
-    ".enc",
-    ".tmp",
-    ".part",
-    ".partial",
-    ".crdownload",
-    ".filepart",
-    ".bak",
-    ".old",
-    ".orig",
-    "~",
-];
 /// Ends and words of names of files that tell of others and hold no blocks and no list.
 const TELL_OF_OTHERS: [&str; 10] =
     [".md5", ".sha1", ".sha256", ".sha512", ".sig", ".asc", ".minisig", ".par2", ".log", ".sum"];
@@ -204,19 +175,6 @@ impl Part {
             is_word_of(&TELLING) || (is_own && (is_document(&name) || is_word_of(&LISTS)));
         is_document.then_some(Self::Document)
     }
-}
-
-/// A name without what programs put behind it.
-pub(super) fn without_added(mut name: &str) -> &str {
-    let shorter = |name: &str| {
-        let lower = name.to_ascii_lowercase();
-        let end = ADDED.iter().find(|end| lower.len() > end.len() && lower.ends_with(**end))?;
-        Some(name.len() - end.len())
-    };
-    while let Some(len) = shorter(name) {
-        name = name.get(..len).unwrap_or_default();
-    }
-    name
 }
 
 /// The ends of names of documents.
@@ -256,7 +214,7 @@ pub(super) fn is_garbled(key: &str, known: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, Part, is_garbled, other_page, page_number, snapshots_in, without_added};
+    use super::{Form, Part, is_garbled, other_page, page_number, snapshots_in};
     use std::path::Path;
 
     fn ids(text: &str) -> Vec<String> {
@@ -338,8 +296,6 @@ mod tests {
         let far = |name| Part::of(name, false, false);
         assert_eq!(far("settings.json.gz"), None);
         assert_eq!(far("list-snapshot-blocks.2.json.gz"), Some(Part::Document));
-        assert_eq!(without_added("é.gz"), "é");
-        assert_eq!(without_added(".gz"), ".gz");
     }
 
     #[test]

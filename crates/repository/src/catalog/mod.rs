@@ -33,7 +33,8 @@ pub use restore::source::SnapshotFile;
 
 use files::{name_copies, open_pooled};
 use pool::FilePool;
-use restore::set::{is_called_snapshot, is_unfinished_capture};
+use restore::renamed::Likeness;
+use restore::set::is_unfinished_capture;
 use set::group;
 
 /// The snapshot files found under some paths, and the sets they make.
@@ -58,7 +59,7 @@ pub struct Catalog {
 
 impl Catalog {
     /// Opens every snapshot file under `paths`: files as they are named, directories searched for
-    /// `*.snap`. A path that cannot be read is an entry of [`Catalog::bad`], not an error.
+    /// `*.snap`, and for what is called like one that was renamed. A path that cannot be read is an entry of [`Catalog::bad`], not an error.
     pub fn open(paths: &[PathBuf], lookup: &Lookup) -> Self {
         let mut catalog = Self::empty(paths, lookup);
         for path in paths {
@@ -175,7 +176,7 @@ impl Catalog {
             // A directory reached by a symbolic link may lead in circles.
             if kind.is_dir() && !is_unfinished_capture(&path) {
                 self.search(&path, lookup);
-            } else if is_called_snapshot(&path) && !path.is_dir() {
+            } else if Likeness::of(&path) == Likeness::Snapshot && !path.is_dir() {
                 self.add(&path, lookup);
             }
         }
