@@ -10,7 +10,7 @@ use disk::md::MemberState;
 use restore::image::Image as _;
 use restore::reader::{Options, Reader};
 use snaprestore::stack::{Choice, Of, Problem, Stack, Unassembled, Warning};
-use support::forge::{DATA, Forged, striped};
+use support::forge::{DATA, Forged, seal, striped};
 use support::{Bytes, fault, member, sha256_of};
 
 const MIB: usize = 1 << 20;
@@ -124,6 +124,116 @@ fn a_member_that_another_has_given_up() {
             matches!(warnings.as_slice(), [Warning::Degraded { place: 1, listed: true, .. }]),
             "{warnings:?}"
         );
+    }
+}
+
+/// A superblock is as new as it is, whatever it says of its own device.
+#[test]
+fn a_member_older_than_one_that_has_no_place() {
+    let (old, new) = (content(1, MIB), content(2, MIB));
+    for version in [0, 10, 11, 12] {
+        let forged = Forged { version, level: 1, chunk: 0, ..Forged::RAID0 };
+        let (faulty, recovering) = (Forged { failed: 2, ..forged }.member(1, 50, &new), 2);
+        let mut newer = vec![faulty];
+        if version == 12 {
+            // A spare, and one that takes the place of another: of both nothing is in sync.
+            newer.push(changed(&forged.member(1, 50, &new), &[(258, &[0xff, 0xff])]));
+            newer.push(changed(&forged.member(1, 50, &new), &[(8, &[recovering]), (152, &[0; 8])]));
+        }
+        for other in newer {
+            let found = stack(&[("a", forged.member(0, 10, &old)), ("b", other)]);
+            assert_eq!(states(&found)[0], MemberState::Older { events: 10 }, "{version}");
+            let refused = found.volume(&array(), false).unwrap_err();
+            let Unassembled::Problems { doubts, can_be_salvaged: true, .. } = &refused else {
+                panic!("{refused}")
+            };
+            assert!(doubts.iter().all(|doubt| doubt.problem.is_absence()), "{refused}");
+            assert!(salvaged(&found).iter().all(Option::is_none));
+        }
+        // One without a place that is as new has a word on which members are in use.
+        let other = Forged { failed: 3, ..forged }.member(1, 10, &new);
+        let found = stack(&[("a", forged.member(0, 10, &old)), ("b", other)]);
+        assert_eq!(states(&found)[0], MemberState::LeftOut { by: 1 }, "{version}");
+    }
+}
+
+/// A superblock of version 1.2 with other bytes in these places.
+fn changed(disk: &Bytes, bytes: &[(usize, &[u8])]) -> Bytes {
+    let mut disk = (**disk).clone();
+    for (at, bytes) in bytes {
+        disk[4096 + at..][..bytes.len()].copy_from_slice(bytes);
+    }
+    seal(&mut disk[4096..4096 + 260]);
+    Arc::new(disk)
+}
+
+/// The kernel writes one time to all members.
+#[test]
+fn members_that_were_written_at_different_times() {
+    const T: u32 = 1_700_000_000;
+    let (old, new) = (content(1, MIB), content(2, MIB));
+    for version in [0, 10, 11, 12] {
+        let forged = Forged { version, level: 1, chunk: 0, updated: T, ..Forged::RAID0 };
+        for (one, other, later) in [(10, 10, 1), (10, 11, 86_400), (11, 10, 86_400)] {
+            let newest = Forged { updated: T + later, ..forged };
+            let disks = [("a", forged.member(0, one, &old)), ("b", newest.member(1, other, &new))];
+            let found = stack(&disks);
+            let (updated, newest) = (u64::from(T), u64::from(T + later));
+            let earlier = MemberState::Earlier { updated, newest };
+            assert_eq!(states(&found), [earlier.clone(), MemberState::Usable], "{version} {later}");
+            assert_eq!(
+                sha256_of(found.volume(&array(), false).unwrap()),
+                support::sha256(&new),
+                "{version}"
+            );
+            let warnings = &found.device(found.choose(&array()).unwrap()).unwrap().warnings;
+            assert!(
+                matches!(warnings.as_slice(), [Warning::Degraded { place: 0, state, .. }] if *state == earlier),
+                "{warnings:?}"
+            );
+        }
+        // Only some were written when the machine stopped.
+        let disks = [
+            ("a", forged.member(0, 10, &old)),
+            ("b", Forged { updated: T + 5, ..forged }.member(1, 11, &old)),
+        ];
+        assert_eq!(states(&stack(&disks)), [MemberState::Usable, MemberState::Usable]);
+        // Nothing is written to members of stripes.
+        let forged = Forged { version, updated: T, ..Forged::RAID0 };
+        let disks = [
+            ("a", forged.member(0, 1, &old)),
+            ("b", Forged { updated: T + 86_400, ..forged }.member(1, 1, &old)),
+        ];
+        stack(&disks).volume(&array(), false).unwrap();
+    }
+}
+
+/// Each pair is whole, and they are of two moments.
+#[test]
+fn pairs_of_different_times() {
+    let data = content(5, 2 * MIB);
+    let forged = Forged { level: 10, layout: 0x102, disks: 4, ..Forged::RAID0 };
+    let later = Forged { updated: forged.updated + 86_400, ..forged };
+    let parts = striped(&data, 64 << 10, 2);
+    let of = |forged: Forged, place: u32| forged.member(place, 7, &parts[place as usize / 2]);
+    let found = stack(&[
+        ("a", of(forged, 0)),
+        ("b", of(forged, 1)),
+        ("c", of(later, 2)),
+        ("d", of(later, 3)),
+    ]);
+    let refused = found.volume(&array(), false).unwrap_err();
+    let Unassembled::Problems { doubts, can_be_salvaged: true, .. } = &refused else {
+        panic!("{refused}")
+    };
+    assert!(doubts.iter().any(|doubt| !doubt.problem.is_absence()), "{refused}");
+    for words in ["member 0 of", "2026-11-21T05:00:00Z", "2026-11-22T05:00:00Z"] {
+        assert!(refused.to_string().contains(words), "{words}: {refused}");
+    }
+    for (n, block) in salvaged(&found).into_iter().enumerate() {
+        let at = n * 4096;
+        let expected = (at / 65536 % 2 == 1).then(|| data[at..at + 4096].to_vec());
+        assert_eq!(block, expected, "{at}");
     }
 }
 

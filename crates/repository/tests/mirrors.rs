@@ -56,6 +56,9 @@ fn group() -> VolumeGroup {
                  raid0_lvs = [\"r0_rimage_0\", \"r0_rimage_1\"]";
     let raid5 =
         "type = \"raid5\" device_count = 2 stripe_size = 128 raids = [\"-\", \"r0_rimage_0\"]";
+    // Both superblocks are on the second physical volume.
+    let apart = "type = \"raid1\" device_count = 2 region_size = 4096 \
+                 raids = [\"r2_rmeta_1\", \"r1_rimage_0\", \"r1_rmeta_1\", \"r1_rimage_1\"]";
     // As after `vgreduce --removemissing`.
     let half = "type = \"raid1\" device_count = 2 region_size = 4096 \
                 raids = [\"r1_rmeta_0\", \"gone\", \"r1_rmeta_1\", \"r1_rimage_1\"]";
@@ -68,8 +71,13 @@ fn group() -> VolumeGroup {
             pv(1)
         ),
         top("r1", raid1) + &top("m", mirror) + &top("r0", raid0) + &top("r5", raid5),
-        top("half", half) + &top("gone", "type = \"error\"") + &top("logged", logged) + &moving,
+        top("half", half)
+            + &top("apart", apart)
+            + &top("gone", "type = \"error\"")
+            + &top("logged", logged)
+            + &moving,
         both("r1_rmeta", 0, 1) + &both("r1_rimage", 1, 4) + &both("m_mimage", 5, 4),
+        both("r2_rmeta", 5, 1),
         both("r0_rimage", 9, 2) + "} }",
     ];
     Section::parse(text.concat().as_bytes()).and_then(|root| VolumeGroup::of(&root)).unwrap()
@@ -91,7 +99,7 @@ fn superblock(place: u32, events: u64, failed: u64, recovered: u64) -> Vec<u8> {
 /// The physical volume and the byte on it where a volume of the group starts; `None` is a physical
 /// volume that is missing, otherwise what is in its first extent.
 fn start(name: &str, metas: [Option<Vec<u8>>; 2]) -> Result<(usize, u64), Unreadable> {
-    let pieces = map(name, metas)?;
+    let pieces = map(name, metas, [None; 2])?;
     match &pieces.list()[0].place {
         Place::Linear(spot) => Ok((spot.device, spot.offset)),
         Place::Striped { columns, .. } => Ok((columns.len(), columns[0].offset)),
@@ -101,7 +109,10 @@ fn start(name: &str, metas: [Option<Vec<u8>>; 2]) -> Result<(usize, u64), Unread
 
 /// Physical volume, byte on it and number of bytes of each piece; what is lost is on [`LOST`].
 fn spots(name: &str, metas: [Option<Vec<u8>>; 2]) -> Vec<(usize, u64, u64)> {
-    let pieces = map(name, metas).unwrap();
+    all_spots(&map(name, metas, [None; 2]).unwrap())
+}
+
+fn all_spots(pieces: &Pieces) -> Vec<(usize, u64, u64)> {
     let spot = |piece: &disk::pieces::Piece| match &piece.place {
         Place::Linear(spot) => (spot.device, spot.offset, piece.length),
         place => panic!("{place:?}"),
@@ -109,11 +120,18 @@ fn spots(name: &str, metas: [Option<Vec<u8>>; 2]) -> Vec<(usize, u64, u64)> {
     pieces.list().iter().map(spot).collect()
 }
 
-fn map(name: &str, metas: [Option<Vec<u8>>; 2]) -> Result<Arc<Pieces>, Unreadable> {
+/// The same of devices that are cut off at these sizes.
+fn map(
+    name: &str,
+    metas: [Option<Vec<u8>>; 2],
+    cut: [Option<usize>; 2],
+) -> Result<Arc<Pieces>, Unreadable> {
     let mut found = Vec::new();
     let mut bytes: Vec<Bytes> = Vec::new();
-    for ((_, disk), meta) in disks("lvm2/linear-3pv", "gen1").into_iter().zip(metas) {
+    let disks = disks("lvm2/linear-3pv", "gen1").into_iter();
+    for (((_, disk), meta), cut) in disks.zip(metas).zip(cut) {
         let mut disk = (*disk).clone();
+        disk.truncate(cut.unwrap_or(usize::MAX));
         if let Some(meta) = &meta {
             disk[EXTENT..EXTENT + meta.len()].copy_from_slice(meta);
             let mut pv = FoundPv::read(bytes.len(), &disk).unwrap().unwrap();
@@ -144,8 +162,8 @@ fn the_leg_that_has_seen_most() {
     assert_eq!(of([sound(0, 7), sound(1, 7)]).unwrap(), (0, AT));
     assert_eq!(of([sound(0, 6), sound(1, 7)]).unwrap(), (1, AT));
     // One that failed, one that is half recovered, one whose superblock is none, one that is missing.
-    let failed = Some(superblock(0, 9, 1, ALL));
-    let half = Some(superblock(0, 9, 0, 4096));
+    let failed = Some(superblock(0, 8, 1, ALL));
+    let half = Some(superblock(0, 8, 0, 4096));
     for other in [failed, half, Some(vec![7; 512]), None] {
         assert_eq!(of([other.clone(), sound(1, 7)]).unwrap(), (1, AT), "{other:?}");
     }
@@ -155,6 +173,42 @@ fn the_leg_that_has_seen_most() {
     let never = || Some(vec![0; 512]);
     assert_eq!(of([never(), never()]).unwrap(), (0, AT));
     assert_eq!(spots("r1", [None, never()]), ALL_LOST);
+}
+
+/// What has seen less than any superblock that is there is of an earlier moment, also where that of the newest leg is all
+/// that there is of it.
+#[test]
+fn a_leg_that_was_copied_earlier() {
+    let sound = |place, events| Some(superblock(place, events, 0, ALL));
+    assert_eq!(start("r1", [sound(0, 10), sound(1, 50)]).unwrap(), (1, AT));
+    assert_eq!(spots("r1", [sound(0, 10), Some(superblock(1, 50, 0, 0))]), ALL_LOST);
+    let half = Some(superblock(1, 50, 0, 2048));
+    assert_eq!(spots("r1", [sound(0, 10), half]), [(1, AT, 1 << 20), (LOST, 1 << 20, 3 << 20)]);
+    let both = |first: u64, second: u64| {
+        let mut bytes = superblock(1, second, 0, ALL);
+        bytes.resize(5 * EXTENT, 0);
+        bytes.extend(superblock(0, first, 0, ALL));
+        Some(bytes)
+    };
+    assert_eq!(spots("apart", [None, both(50, 10)]), ALL_LOST);
+    assert_eq!(spots("apart", [None, both(50, 49)]), [(1, AT, 4 << 20)]);
+}
+
+/// What is left of a leg is read up to where it is cut off.
+#[test]
+fn a_leg_that_is_cut_off() {
+    let sound = |place| Some(superblock(place, 7, 0, ALL));
+    let cut = Some(5 << 20);
+    let rest = |leg| [(leg, AT, 3 << 20), (LOST, 3 << 20, 1 << 20)];
+    for metas in [[sound(0), sound(1)], [sound(0), None]] {
+        let pieces = map("r1", metas.clone(), [cut, Some(4 << 20)]).unwrap();
+        assert_eq!(all_spots(&pieces), rest(0), "{metas:?}");
+    }
+    let pieces = map("r1", [None, sound(1)], [None, cut]).unwrap();
+    assert_eq!(all_spots(&pieces), rest(1));
+    // The other is whole.
+    let pieces = map("r1", [sound(0), sound(1)], [cut, None]).unwrap();
+    assert_eq!(all_spots(&pieces), [(1, AT, 4 << 20)]);
 }
 
 /// What is proved to be in sync counts, and no more.

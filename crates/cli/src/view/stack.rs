@@ -299,7 +299,7 @@ fn array(stack: &Stack, array: &Array, no: DeviceNo) -> ArrayView {
             MemberState::Usable => "usable",
             MemberState::Missing => "missing",
             MemberState::Doubled { .. } => "doubled",
-            MemberState::Older { .. } => "older",
+            MemberState::Older { .. } | MemberState::Earlier { .. } => "older",
             MemberState::LeftOut { .. } => "failed",
             MemberState::Split { .. } => "contradicts",
             MemberState::Recovering { .. } => "recovering",

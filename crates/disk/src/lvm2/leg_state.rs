@@ -17,6 +17,13 @@ pub enum LegState {
     Unknown,
     /// It, or another that is as new, says that it failed.
     Failed,
+    /// It has seen less than the superblock of another leg.
+    Older {
+        /// What it is at.
+        events: u64,
+        /// What the other one is at.
+        newest: u64,
+    },
     /// It was never made equal to the first (`--nosync`).
     NeverSynced,
     /// Only its first bytes are in sync.
@@ -39,6 +46,12 @@ impl fmt::Display for LegState {
             Self::Rebuilding => "was to be rebuilt",
             Self::Unknown => "has no superblock that says what it has seen",
             Self::Failed => "has failed",
+            Self::Older { events, newest } => {
+                return write!(
+                    f,
+                    "is of an earlier moment: its events are {events}, those of another {newest}"
+                );
+            }
             Self::NeverSynced => "was never made equal to the first",
             Self::Syncing { good } => return write!(f, "is in sync up to byte {good} only"),
             Self::Unlogged => "may not be in sync: no log on disk says so",

@@ -60,8 +60,8 @@ impl Record {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Contradiction(pub u32, pub u32);
 
-/// What is to be thought of the leg with the superblock `own`, beside all superblocks that are there. As the
-/// kernel has it, the newest says which legs failed; that one lags where none says so is no failure.
+/// What is to be thought of the leg with the superblock `own`, beside all superblocks that are there, also those
+/// of legs that are not. As the kernel has it, the newest says which legs failed.
 pub(super) fn state(own: &Record, all: &[Record]) -> Result<LegState, Contradiction> {
     if own.gives_up(own.place) {
         return Ok(LegState::Failed);
@@ -76,6 +76,11 @@ pub(super) fn state(own: &Record, all: &[Record]) -> Result<LegState, Contradict
         let is_mutual = against.iter().all(|other| own.gives_up(other.place));
         let contradiction = Contradiction(own.place, other.place);
         return if is_mutual { Err(contradiction) } else { Ok(LegState::Failed) };
+    }
+    // One that lags was copied at an earlier moment, whatever the state of the leg that has seen more.
+    let newest = all.iter().map(|record| record.events).max().unwrap_or(0);
+    if own.events.saturating_add(1) < newest {
+        return Ok(LegState::Older { events: own.events, newest });
     }
     Ok(if own.good == u64::MAX { LegState::Current } else { LegState::Syncing { good: own.good } })
 }

@@ -18,12 +18,8 @@ pub fn arrays(found: &[FoundMember]) -> Vec<Array> {
 
 impl Array {
     fn new(found: &[&FoundMember]) -> Option<Self> {
-        let newest = |m: &&&FoundMember| {
-            let active = matches!(m.superblock.role, Role::Active(_));
-            (active, m.superblock.events, m.superblock.updated)
-        };
-        let reference = &found.iter().max_by_key(newest)?.superblock;
-        let standing = Standing::of(reference, found);
+        let standing = Standing::of(found)?;
+        let reference = standing.reference();
         let mut places: BTreeMap<u32, Vec<&FoundMember>> = BTreeMap::new();
         let mut others = Vec::new();
         for member in found {
@@ -46,7 +42,7 @@ impl Array {
             layout: reference.layout,
             chunk: reference.chunk,
             used: reference.used,
-            events: reference.events,
+            events: standing.events(),
             resynced: reference.resynced,
             reshaping: reference.reshaping,
             members: members.collect(),

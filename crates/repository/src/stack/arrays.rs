@@ -173,6 +173,7 @@ const fn absence(state: &MemberState) -> Absence {
         MemberState::Missing
         | MemberState::Doubled { .. }
         | MemberState::Older { .. }
+        | MemberState::Earlier { .. }
         | MemberState::LeftOut { .. }
         | MemberState::Split { .. }
         | MemberState::Differs { .. } => Absence::Member,

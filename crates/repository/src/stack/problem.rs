@@ -1,6 +1,7 @@
 //! What speaks against a device of a stack.
 
 use disk::partitions::{Flaw, TableError};
+use jiff::Timestamp;
 use snapfmt::Offset;
 
 use super::DeviceNo;
@@ -390,6 +391,11 @@ fn member_state(state: &MemberState, events: u64) -> String {
         MemberState::Older { events: own } => {
             format!("is of an earlier moment: its events are {own}, the array's {events}")
         }
+        MemberState::Earlier { updated, newest } => format!(
+            "is of an earlier moment: its superblock was written at {}, the array's newest at {}",
+            time(*updated),
+            time(*newest)
+        ),
         MemberState::LeftOut { .. } => "was given up by another that is as new".into(),
         MemberState::Split { .. } => "and another each say that the other failed".into(),
         MemberState::Recovering { up_to } => {
@@ -401,6 +407,12 @@ fn member_state(state: &MemberState, events: u64) -> String {
         }
         MemberState::Differs { field } => format!("says something else than the others as {field}"),
     }
+}
+
+/// A time of a superblock, in seconds since 1970.
+fn time(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| format!("second {seconds}"), |time| time.to_string())
 }
 
 fn degraded(place: usize, of: usize, listed: bool, state: &MemberState, events: u64) -> String {

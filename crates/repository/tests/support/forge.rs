@@ -23,6 +23,8 @@ pub(crate) struct Forged {
     pub(crate) failed: u32,
     /// Sectors up to which copies are equal.
     pub(crate) resynced: u64,
+    /// When superblocks were written, in seconds since 1970.
+    pub(crate) updated: u32,
 }
 
 /// Data start this far into members of version 1.1 and 1.2.
@@ -40,6 +42,7 @@ impl Forged {
         created: 1_795_237_200,
         failed: 0,
         resynced: u64::MAX,
+        updated: 1_795_237_200,
     };
 
     /// A member with these data.
@@ -97,7 +100,7 @@ impl Forged {
         put(144, &sectors(at).to_le_bytes());
         put(160, &place.to_le_bytes());
         put(168, &[u8::try_from(place).unwrap() + 1; 16]);
-        put(192, &1_795_237_200_u64.to_le_bytes());
+        put(192, &u64::from(self.updated).to_le_bytes());
         put(200, &events.to_le_bytes());
         put(208, &self.resynced.to_le_bytes());
         put(220, &self.disks.to_le_bytes());
@@ -127,7 +130,7 @@ impl Forged {
         w[8] = if matches!(self.level, 1 | 10) { u32::try_from(size / 1024).unwrap() } else { 0 };
         w[9] = self.disks;
         w[10] = self.disks;
-        w[32] = 1_795_237_200;
+        w[32] = self.updated;
         w[33] = 1;
         w[34] = self.disks;
         w[35] = self.disks;

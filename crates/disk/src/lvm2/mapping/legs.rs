@@ -12,11 +12,13 @@ use crate::lvm2::mirror_log::Log;
 use crate::lvm2::raid::{self, Record};
 use crate::lvm2::segment::{AreaRef, Leg, MirrorLog};
 use crate::lvm2::vg::LogicalVolume;
-use crate::pieces::{Pieces, PiecesError, Spot};
+use crate::pieces::{Piece, Pieces, PiecesError, Place, Spot};
 
 /// What is known of the leg of a RAID 1.
 struct Found {
     image: Option<Arc<Pieces>>,
+    /// The image of a current leg that is there in part only.
+    rest: Option<Arc<Pieces>>,
     state: LegState,
     events: u64,
     is_slow: bool,
@@ -127,15 +129,10 @@ impl Mapper<'_> {
         let mut out = Pieces::new();
         for piece in primary.list() {
             let range = piece.start..piece.start.saturating_add(piece.length);
-            let mut alone = Pieces::new();
-            alone.push_slice(primary, &range)?;
-            if self.usable(&alone) {
-                out.push_slice(&alone, &(0..alone.size()))?;
-                continue;
-            }
-            let mut at = range.start;
-            if let Some((other, log)) = copy {
-                for proved in log.in_sync(region, range.clone()) {
+            let mut at = range.start.saturating_add(self.there(primary, piece)?);
+            out.push_slice(primary, &(range.start..at))?;
+            if let Some((other, log)) = copy.filter(|_| at < range.end) {
+                for proved in log.in_sync(region, at..range.end) {
                     push_lost(&mut out, lost, at..proved.start)?;
                     out.push_slice(other, &proved)?;
                     at = proved.end;
@@ -144,6 +141,25 @@ impl Mapper<'_> {
             push_lost(&mut out, lost, at..range.end)?;
         }
         Ok(out)
+    }
+
+    /// How many bytes of a piece are there, from its first on. Of stripes it is all or nothing.
+    fn there(&self, all: &Pieces, piece: &Piece) -> Result<u64, PiecesError> {
+        let mut alone = Pieces::new();
+        alone.push_slice(all, &(piece.start..piece.start.saturating_add(piece.length)))?;
+        Ok(match &piece.place {
+            _ if self.usable(&alone) => piece.length,
+            Place::Linear(spot) => {
+                let device = self.devices.get(spot.device).and_then(Option::as_ref);
+                device.map_or(0, |bytes| bytes.len().saturating_sub(spot.offset)).min(piece.length)
+            }
+            Place::Zero | Place::Striped { .. } => 0,
+        })
+    }
+
+    /// How many bytes of a leg are there.
+    fn all_there(&self, leg: &Pieces) -> u64 {
+        leg.list().iter().filter_map(|piece| self.there(leg, piece).ok()).sum()
     }
 
     /// The leg of a RAID 1 that has most of what is current, and how much of it. One that lvm2 gave up lies
@@ -184,6 +200,15 @@ impl Mapper<'_> {
         {
             end = good(best);
             pieces.push_slice(image, &(0..end)).map_err(failed)?;
+        } else if let Some(rest) = found
+            .iter()
+            .filter_map(|found| found.rest.as_ref())
+            .filter(|rest| self.all_there(rest) > 0)
+            .max_by_key(|rest| self.all_there(rest))
+        {
+            let lost = self.lost(Lost { lv: lv.name.clone(), legs: states, size: length });
+            let spot = Spot { device: lost, offset: 0 };
+            return self.patched(rest, None, 0, spot).map_err(failed);
         } else if let Some(fault) = fault {
             return Err(fault);
         }
@@ -219,7 +244,10 @@ impl Mapper<'_> {
     ) -> Result<Found, Unreadable> {
         let volume = self.volume_of(&leg.image);
         let is_slow = volume.is_some_and(|volume| volume.write_mostly);
-        let image = image.filter(|image| self.usable(image));
+        let (image, rest) = match image {
+            Some(image) if self.usable(&image) => (Some(image), None),
+            rest => (None, rest),
+        };
         let contradiction = |found: raid::Contradiction| Unreadable::Contradiction {
             lv: lv.name.clone(),
             one: found.0,
@@ -232,6 +260,7 @@ impl Mapper<'_> {
             (_, Some(record)) => raid::state(record, all).map_err(contradiction)?,
             _ => LegState::Unknown,
         };
+        let rest = rest.filter(|_| state == LegState::Current);
         let state = match state {
             _ if image.is_none() => LegState::Missing,
             LegState::Current if lv.not_synced && record.is_some_and(|r| r.place != 0) => {
@@ -240,7 +269,7 @@ impl Mapper<'_> {
             state => state,
         };
         let events = record.map_or(0, |record| record.events);
-        Ok(Found { image, state, events, is_slow })
+        Ok(Found { image, rest, state, events, is_slow })
     }
 
     /// Keeps what there is to be said of legs that are not whole and current. That a mirror without a
