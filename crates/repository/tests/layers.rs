@@ -180,3 +180,68 @@ fn a_member_left_behind_or_of_another_array_is_named() {
     let copies = [mirror.member(0, 3, &behind), mirror.member(1, 9, &volume[..2 << 20])];
     assert!(only(&copies) == volume[..2 << 20]);
 }
+
+/// A table in the first sector with one partition, as `fdisk(8)` writes it over what was there.
+fn partitioned(disk: &Bytes, first: usize, data: &[u8]) -> Bytes {
+    let mut disk = (**disk).clone();
+    disk[446 + 4] = 0x83;
+    disk[446 + 8..446 + 12].copy_from_slice(&u32::try_from(first / 512).unwrap().to_le_bytes());
+    let sectors = u32::try_from(data.len() / 512).unwrap();
+    disk[446 + 12..446 + 16].copy_from_slice(&sectors.to_le_bytes());
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk[first..first + data.len()].copy_from_slice(data);
+    Arc::new(disk)
+}
+
+/// lvm2 takes no disk with partitions for a physical volume.
+#[test]
+fn a_disk_with_partitions_that_was_a_physical_volume() {
+    let data = content(1 << 20);
+    let disks: Vec<Bytes> =
+        disks("lvm2/mda-wrapped", "gen0").into_iter().map(|(_, disk)| disk).collect();
+    let disk = partitioned(&disks[0], 2 << 20, &data);
+    let found = stack(std::slice::from_ref(&disk));
+    assert_eq!(found.groups().len(), 0);
+    let partition = Choice { of: Of::Only, partition: Some(1) };
+    assert!(bytes(found.volume(&partition, false).unwrap()) == data);
+    assert!(bytes(found.volume(&Choice::default(), false).unwrap()) == **disk);
+    let said = found.remarks(found.choose(&partition).unwrap());
+    let [remark] = said.as_slice() else { panic!("{said:?}") };
+    assert!(remark.text.contains("left over from before"), "{}", remark.text);
+    // What protects a GPT is no partition.
+    let mut protected = (*disk).clone();
+    protected[446 + 4] = 0xee;
+    assert_eq!(stack(&[Arc::new(protected)]).groups().len(), 1);
+}
+
+/// A table before the data of an array may be older or newer than the array.
+#[test]
+fn a_disk_with_partitions_and_the_superblock_of_an_array() {
+    let (data, own) = (content(4 << 20), content(1 << 20));
+    for version in [0, 10, 12] {
+        let forged = Forged { version, level: 1, chunk: 0, ..Forged::RAID0 };
+        let pair: Vec<Bytes> =
+            [0, 1].map(|place| partitioned(&forged.member(place, 7, &data), 2 << 20, &own)).into();
+        let array = Choice { of: Of::Array("array".into()), partition: None };
+        let partition = Choice { of: Of::Only, partition: Some(1) };
+        let found = stack(&pair[..1]);
+        if version < 12 {
+            // The table is the array's own.
+            let whole = bytes(found.volume(&Choice::default(), false).unwrap());
+            assert!(whole == pair[0][..4 << 20]);
+            assert!(bytes(found.volume(&partition, false).unwrap()) == own);
+            continue;
+        }
+        for found in [&found, &stack(&pair)] {
+            let several = found.choose(&Choice::default()).unwrap_err();
+            let NotChosen::Several { candidates } = &several else { panic!("{several}") };
+            let is_array = |chosen: &&Chosen| matches!(chosen, Chosen::Array(_));
+            assert_eq!(candidates.iter().filter(is_array).count(), 1, "{several}");
+            let said = found.remarks(found.choose(&array).unwrap());
+            assert!(said.iter().any(|r| r.text.contains("it has a partition table")), "{said:?}");
+        }
+        let whole = bytes(found.volume(&array, false).unwrap());
+        assert!(whole == pair[0][1 << 20..]);
+        assert!(bytes(found.volume(&partition, false).unwrap()) == own);
+    }
+}

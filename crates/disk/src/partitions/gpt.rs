@@ -186,6 +186,25 @@ mod tests {
         assert!(matches!(Table::read(&broken, 512), Err(TableError::Damaged)));
     }
 
+    /// Neither the kernel nor libblkid takes a GPT without an entry that protects it.
+    #[test]
+    fn a_gpt_left_over_from_before_the_mbr() {
+        for lost in [None, Some(512), Some(DISK - 512)] {
+            let mut disk = disk(512);
+            if let Some(header) = lost {
+                disk[header..header + 512].fill(0);
+            }
+            disk[446..462].fill(0);
+            (disk[450], disk[455], disk[459]) = (0x83, 0x20, 0x08);
+            let table = found(&disk, 512);
+            assert_eq!(table.kind, TableKind::Mbr);
+            let ranges: Vec<_> = table.partitions.iter().map(|p| p.range.clone()).collect();
+            assert_eq!(ranges, std::slice::from_ref(&(4 << 20..5 << 20)));
+            let offset = if lost == Some(512) { DISK as u64 - 512 } else { 512 };
+            assert_eq!(table.flaws, [Flaw::OldGpt { offset }], "{lost:?}");
+        }
+    }
+
     #[test]
     fn a_header_that_claims_too_much_is_not_believed() {
         for (field, value) in [(80, u32::MAX), (84, u32::MAX), (76, u32::MAX), (84, 1)] {

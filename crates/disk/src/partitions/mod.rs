@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use snapfmt::ReadAt;
 
-use crate::signature::{Contents, Kind};
+use crate::signature::{Contents, Kind, gpt_header};
 
 /// Logical partitions and GPT entries beyond this many are refused: no disk has so many.
 const MOST: u32 = 1024;
@@ -85,6 +85,15 @@ pub enum Flaw {
     /// What protects a GPT is there, the GPT is not.
     #[error("protective MBR, but no GPT: its partitions are lost")]
     GptLost,
+    /// A GPT is there beside an MBR with partitions that does not protect it.
+    #[error(
+        "the GPT with a header at {offset} is left over from before and does not count: the MBR has partitions and does \
+         not protect it", offset = Offset(*offset)
+    )]
+    OldGpt {
+        /// Where a header of it is, in bytes.
+        offset: u64,
+    },
     /// Two partitions have bytes in common.
     #[error("partitions {first} and {second} overlap")]
     Overlap {
@@ -119,7 +128,9 @@ impl Table {
         let mut table = if has(Kind::Gpt) {
             gpt::read(disk, sector)?
         } else if has(Kind::Mbr) {
-            mbr::read(disk, sector)?
+            let mut table = mbr::read(disk, sector)?;
+            table.flaws.extend(gpt_header(disk).map(|offset| Flaw::OldGpt { offset }));
+            table
         } else {
             return Ok(None);
         };
@@ -131,6 +142,11 @@ impl Table {
     /// Partition `number`.
     pub fn partition(&self, number: u32) -> Option<&Partition> {
         self.partitions.iter().find(|p| p.number == number)
+    }
+
+    /// Whether it has partitions, and its first copy is sound.
+    pub fn is_in_use(&self) -> bool {
+        !self.partitions.is_empty() && !self.flaws.contains(&Flaw::PrimaryDamaged)
     }
 
     fn keep_within(&mut self, size: u64) {

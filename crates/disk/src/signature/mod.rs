@@ -116,6 +116,11 @@ pub struct Signature {
     pub uuid: Option<String>,
 }
 
+/// Where a header of a GPT is, whatever else there is.
+pub(crate) fn gpt_header(disk: &dyn ReadAt) -> Option<u64> {
+    Probe::new(disk).and_then(|probe| table::gpt_header(&probe))
+}
+
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.noun())?;

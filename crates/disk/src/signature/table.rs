@@ -4,26 +4,38 @@ use super::probe::{Probe, uuid};
 use super::{Kind, Signature};
 
 pub(super) fn find(probe: &Probe<'_>, found: &mut Vec<Signature>) {
-    // A GPT is preceded by an MBR that protects it, and the boot sectors of some filesystems end as
-    // an MBR does.
-    let gpt = gpt(probe);
-    let is_taken = gpt.is_some() || found.iter().any(|s| has_boot_sector(s.kind));
-    found.extend(gpt);
-    if !is_taken {
-        found.extend(mbr(probe));
-    }
+    // The boot sectors of some filesystems end as an MBR does. A GPT is preceded by an MBR that protects it; one beside
+    // an MBR that does not is left over from before, as the kernel and libblkid have it.
+    let is_boot_sector = found.iter().any(|s| has_boot_sector(s.kind));
+    let gpt = gpt(probe).filter(|_| is_boot_sector || !has_partitions_of_its_own(probe));
+    let mbr = if gpt.is_some() || is_boot_sector { None } else { mbr(probe) };
+    found.extend(gpt.or(mbr));
+}
+
+/// Whether there is an MBR with partitions that protects no GPT.
+fn has_partitions_of_its_own(probe: &Probe<'_>) -> bool {
+    const PROTECTIVE: u8 = 0xee;
+    let Some(table) = probe.bytes::<64>(446).filter(|_| mbr(probe).is_some()) else { return false };
+    let (entries, _) = table.as_chunks::<16>();
+    let is_real = |entry: &[u8; 16]| entry[4] != 0 && entry[12..] != [0; 4];
+    entries.iter().all(|entry| entry[4] != PROTECTIVE) && entries.iter().any(is_real)
 }
 
 const fn has_boot_sector(kind: Kind) -> bool {
     matches!(kind, Kind::Ntfs | Kind::Fat | Kind::ExFat | Kind::BitLocker)
 }
 
+/// Where a header of a GPT is.
+pub(super) fn gpt_header(probe: &Probe<'_>) -> Option<u64> {
+    let copies = [512, 4096].map(|sector| probe.len().checked_sub(sector));
+    let places = [Some(512), Some(4096)].into_iter().chain(copies).flatten();
+    places.into_iter().find(|at| probe.has(*at, b"EFI PART"))
+}
+
 /// The header is in the second sector, a copy of it in the last one, the disk's GUID at 56 (UEFI
 /// specification, 5.3.2). The first three parts of a GUID are little-endian (appendix A).
 fn gpt(probe: &Probe<'_>) -> Option<Signature> {
-    let copies = [512, 4096].map(|sector| probe.len().checked_sub(sector));
-    let places = [Some(512), Some(4096)].into_iter().chain(copies).flatten();
-    let at = places.into_iter().find(|at| probe.has(*at, b"EFI PART"))?;
+    let at = gpt_header(probe)?;
     let guid = probe.bytes(at + 56).and_then(|mut bytes: [u8; 16]| {
         for part in [0..4, 4..6, 6..8] {
             bytes[part].reverse();
@@ -75,9 +87,24 @@ mod tests {
     fn a_gpt_by_either_header_hides_its_protective_mbr() {
         let guid = [0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0, 0, 0, 0, 0, 1];
         for at in [512, 4096, (1 << 20) - 512] {
-            let (found, text) = kinds(&[MBR[0], MBR[1], (at, b"EFI PART"), (at + 56, &guid)]);
+            let protective = (446, &[0, 0, 2, 0, 0xee, 0, 0, 0, 1][..]);
+            let (found, text) = kinds(&[protective, MBR[1], (at, b"EFI PART"), (at + 56, &guid)]);
             assert_eq!(found, [Kind::Gpt]);
             assert_eq!(text, "GPT partition table (UUID 00112233-4455-6677-8899-000000000001)");
+        }
+    }
+
+    #[test]
+    fn a_gpt_beside_an_mbr_that_does_not_protect_it() {
+        let partition = (446, &[0, 0, 2, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0][..]);
+        let hybrid = (462, &[0, 0, 2, 0, 0xee, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0][..]);
+        let unused = (446, &[0, 0, 2, 0, 0x83][..]);
+        for at in [512, 4096, (1 << 20) - 512] {
+            let gpt = (at, &b"EFI PART"[..]);
+            assert_eq!(kinds(&[partition, MBR[1], gpt]).0, [Kind::Mbr]);
+            assert_eq!(kinds(&[partition, hybrid, MBR[1], gpt]).0, [Kind::Gpt]);
+            assert_eq!(kinds(&[unused, MBR[1], gpt]).0, [Kind::Gpt]);
+            assert_eq!(kinds(&[gpt]).0, [Kind::Gpt]);
         }
     }
 

@@ -124,9 +124,13 @@ impl Stack {
         let superblocks =
             self.superblocks(no, &bytes, table.as_ref().ok(), is_sound, &mut progress.beside);
         if !superblocks.is_empty() {
-            return self.found_members(no, superblocks, progress);
+            return self.found_members(no, superblocks, table.ok().flatten(), progress);
         }
+        let has_partitions = matches!(&table, Ok(Some(table)) if self.is_partitioned(no, table));
         match FoundPv::read(no.0, &bytes) {
+            Ok(Some(found)) if has_partitions => {
+                self.warn(no, Warning::OldLabel { id: found.label.id });
+            }
             Ok(Some(found)) => return self.found_volume(no, found, progress),
             Err(error) if is_sound => self.fault(no, Problem::Label(error)),
             Ok(None) | Err(_) => {}
@@ -192,20 +196,43 @@ impl Stack {
         sound
     }
 
-    fn found_members(&mut self, no: DeviceNo, found: Vec<Superblock>, progress: &mut Progress) {
+    fn found_members(
+        &mut self,
+        no: DeviceNo,
+        found: Vec<Superblock>,
+        table: Option<Table>,
+        progress: &mut Progress,
+    ) {
         if self.array_members.len() + found.len() > MAX_MEMBERS {
             return self.fault(no, Problem::TooMuch);
         }
         if let [one, other, ..] = found.as_slice() {
             self.fault(no, Problem::Superblocks { one: one.array, other: other.array });
         }
+        let is_at_start = |s: &&Superblock| matches!(s.version, Version::V11 | Version::V12);
+        let before_data = found.iter().find(is_at_start).map(|superblock| superblock.array);
         for superblock in found {
             if progress.arrays.contains(&superblock.array) {
                 self.warn(no, Warning::Late);
             }
             self.array_members.push(FoundMember { device: no.0, superblock });
         }
-        self.update(no, |device| device.holds = Some(Holds::ArrayMember));
+        // The table in the first sector of an array that begins there is the array's own. One before the data of an
+        // array is older or newer than that, and nothing tells which.
+        match (before_data, table.filter(|table| self.is_partitioned(no, table))) {
+            (Some(array), Some(table)) => {
+                self.warn(no, Warning::ArrayOrTable { array });
+                self.found_table(no, table, progress);
+            }
+            _ => self.update(no, |device| device.holds = Some(Holds::ArrayMember)),
+        }
+    }
+
+    /// Whether a device is a disk that is in use by its partitions: for lvm2 it is no physical volume then.
+    fn is_partitioned(&self, no: DeviceNo, table: &Table) -> bool {
+        let origin = self.device(no).map(|device| &device.origin);
+        let is_disk = matches!(origin, Some(Origin::Member(_) | Origin::Volume | Origin::Array(_)));
+        is_disk && table.is_in_use()
     }
 
     fn found_volume(&mut self, no: DeviceNo, mut found: FoundPv, progress: &mut Progress) {

@@ -253,6 +253,22 @@ pub enum Warning {
         /// The array's id.
         array: ArrayId,
     },
+    /// A disk with partitions has the label of a physical volume that it was before.
+    #[error(
+        "its label as the physical volume {id} is left over from before and does not count: it has a partition table"
+    )]
+    OldLabel {
+        /// The physical volume's id.
+        id: LvmId,
+    },
+    /// A disk with partitions has the superblock of an array before its data.
+    #[error(
+        "it is a member of the array {array}, and it has a partition table: one of the two is left over from before"
+    )]
+    ArrayOrTable {
+        /// The array's id.
+        array: ArrayId,
+    },
     /// A member lists blocks as bad of which there are copies.
     #[error("member {place} of the array lists {bytes} bytes as bad: copies of them are read")]
     BadBlocks {
@@ -295,8 +311,10 @@ impl Warning {
             | Self::CutVolume { .. }
             | Self::VolumeWasMissing { .. }
             | Self::OldSuperblock { .. }
+            | Self::OldLabel { .. }
+            | Self::ArrayOrTable { .. }
             | Self::FilesystemBackup { .. }
-            | Self::Table(Flaw::BrokenChain { .. } | Flaw::GptLost)
+            | Self::Table(Flaw::BrokenChain { .. } | Flaw::GptLost | Flaw::OldGpt { .. })
             | Self::BadBlocks { .. } => true,
             Self::Metadata(_)
             | Self::OldMetadata { .. }
