@@ -455,10 +455,10 @@ impl Entry {
 /// Opens a file that is open once more, whatever has got its name meanwhile: `/proc/self/fd` leads to the
 /// file itself (proc(5)).
 pub fn reopen(file: impl AsFd, flags: OFlags) -> io::Result<File> {
-    Ok(openat(CWD, own_path(file), flags | OFlags::CLOEXEC, Mode::empty())?.into())
+    Ok(openat(CWD, own_path(&file), flags | OFlags::CLOEXEC, Mode::empty())?.into())
 }
 
-fn own_path(file: impl AsFd) -> String {
+fn own_path(file: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 

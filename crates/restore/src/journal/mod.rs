@@ -116,8 +116,8 @@ impl Journal {
         Self::begin(entry, binding, |bytes, found| read(bytes, &path, binding, found))
     }
 
-    /// Begins a journal in the place of one that is given up, whatever restore that was of. One that a crash has
-    /// damaged is known by its name.
+    /// Begins a journal in the place of one that is given up, whatever restore that was of. One that a power
+    /// cut has left full of zeros is one.
     ///
     /// # Errors
     ///
@@ -129,6 +129,7 @@ impl Journal {
         if let Some(file) = old {
             let bytes = held(&file, &path)?;
             can_be_given_up(&bytes, &path)?;
+            check_own(&file, &path)?;
             if !entry.is(&file).map_err(io)? {
                 return Err(JournalError::Busy { path });
             }
@@ -154,9 +155,7 @@ impl Journal {
             Some(binding) => drop(read(&bytes, &path, binding, &mut found)?),
             None => can_be_given_up(&bytes, &path)?,
         }
-        if binding.is_some() {
-            check_own(&file, &path)?;
-        }
+        check_own(&file, &path)?;
         Ok(Some(found))
     }
 
