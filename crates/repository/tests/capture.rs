@@ -3,16 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use restore::source::{ChunkRef, Extent, Proof, ReadError, Scratch, Source};
+use restore::source::{ChunkRef, Source};
 use restore::{Layout, Progress, Volume};
 use snapfmt::{Consistency, ExtentMap, Fault, Limits, Mapping, Segment};
 use snaprestore::capture::{CaptureError, CaptureRequest, Form, ParentSet, capture};
 use testing::hand::time_of;
 use testing::hand::{HandMember, HandSet};
+use testing::hooked::Hooked;
 use testing::memory::{MemorySource, volume_of};
 use testing::model::{Kind, MemberModel, Part, VolumeModel};
 use testing::{chunk_size, files, jobs, noise};
@@ -135,48 +135,22 @@ fn a_source_that_fails_leaves_nothing() {
     }
 }
 
-/// A member at whose end the job is cancelled.
-struct LastBeforeTheSignal {
-    member: MemorySource,
-    progress: Arc<Progress>,
-}
-
-impl Source for LastBeforeTheSignal {
-    fn size(&self) -> u64 {
-        self.member.size()
-    }
-
-    fn largest_chunk(&self) -> u32 {
-        self.member.largest_chunk()
-    }
-
-    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
-        self.member.extents(range, out)
-    }
-
-    fn read(
-        &self,
-        chunk: &ChunkRef,
-        out: &mut [u8],
-        scratch: &mut Scratch,
-    ) -> Result<Proof, ReadError> {
-        if chunk.range.end == self.size() {
-            self.progress.cancel();
-        }
-        self.member.read(chunk, out, scratch)
-    }
-}
-
 #[test]
 fn a_signal_between_two_members_is_heard() {
     let (model, directory) = (model(), tempfile::tempdir().unwrap());
     let progress = Arc::new(Progress::default());
     let volume = volume_of(&model, |no, member| {
-        let member = MemorySource::new(member, 4096);
-        let progress = Arc::clone(&progress);
+        let source = MemorySource::new(member, 4096);
+        let (size, progress) = (source.size(), Arc::clone(&progress));
+        // Only the end of the first member cancels the job.
+        let before_read = move |chunk: &ChunkRef| {
+            if chunk.range.end == size {
+                progress.cancel();
+            }
+        };
         match no {
-            0 => Box::new(LastBeforeTheSignal { member, progress }),
-            _ => Box::new(member) as Box<dyn Source>,
+            0 => Box::new(Hooked { source, before_read }),
+            _ => Box::new(source) as Box<dyn Source>,
         }
     });
     let request = request(directory.path(), 0, Form::default(), 2);

@@ -3,53 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::fs;
-use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use restore::job::{JobError, JournalAt, Restore};
 use restore::journal::{Binding, Journal};
-use restore::source::{ChunkRef, Extent, Proof, ReadError, Scratch, Source};
+use restore::source::ChunkRef;
+use testing::hooked::Hooked;
 use testing::job::{Before, entry, expected, journal, over, stale, write_stale};
 use testing::memory::{MemorySource, volume_over};
 use testing::model::MemberModel;
 use testing::place::{Place, go, model, volume};
 use testing::{check, files, noise};
-
-/// A source in whose second reading, which is the comparison's, a byte of the target changes.
-struct Meddling {
-    source: MemorySource,
-    reads: AtomicU64,
-    at_read: u64,
-    target: PathBuf,
-    byte: u64,
-}
-
-impl Source for Meddling {
-    fn size(&self) -> u64 {
-        self.source.size()
-    }
-
-    fn largest_chunk(&self) -> u32 {
-        self.source.largest_chunk()
-    }
-
-    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
-        self.source.extents(range, out)
-    }
-
-    fn read(
-        &self,
-        chunk: &ChunkRef,
-        out: &mut [u8],
-        scratch: &mut Scratch,
-    ) -> Result<Proof, ReadError> {
-        if self.reads.fetch_add(1, Ordering::Relaxed) == self.at_read {
-            files::overwrite(&self.target, self.byte, &[0xEE]);
-        }
-        self.source.read(chunk, out, scratch)
-    }
-}
 
 #[test]
 fn a_medium_that_does_not_hold_what_was_written_is_found_out() {
@@ -62,8 +26,13 @@ fn a_medium_that_does_not_hold_what_was_written_is_found_out() {
         let target = if is_image { place.partial() } else { place.target() };
         let source = MemorySource::new(&member, 256 << 10);
         let (reads, at_read) = (AtomicU64::new(0), 32 * 4);
-        let meddling = Meddling { source, reads, at_read, target, byte };
-        let volume = volume_over(Box::new(meddling));
+        // In the second reading, which is the comparison's, a byte of the target changes.
+        let before_read = move |_: &ChunkRef| {
+            if reads.fetch_add(1, Ordering::Relaxed) == at_read {
+                files::overwrite(&target, byte, &[0xEE]);
+            }
+        };
+        let volume = volume_over(Box::new(Hooked { source, before_read }));
         let restore = if is_image {
             place.image(&volume)
         } else {

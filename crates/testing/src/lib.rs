@@ -13,6 +13,7 @@ pub mod check;
 pub mod crash;
 pub mod files;
 pub mod hand;
+pub mod hooked;
 pub mod images;
 pub mod job;
 pub mod lineage;

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use restore::Volume;
 use restore::sink::Sink;
-use restore::source::{ChunkRef, Extent, Proof, ReadError, Scratch, Source};
+use restore::source::ChunkRef;
 
+use crate::hooked::Hooked;
 use crate::memory::{MemorySource, volume_over};
 use crate::model::MemberModel;
 use crate::noise;
@@ -21,37 +22,6 @@ use crate::noise;
 pub const SIZE: usize = 24 << 20;
 /// Far more than any run of it takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A source whose `at`-th read panics.
-pub struct Panicking {
-    source: MemorySource,
-    reads: AtomicU64,
-    at: u64,
-}
-
-impl Source for Panicking {
-    fn size(&self) -> u64 {
-        self.source.size()
-    }
-
-    fn largest_chunk(&self) -> u32 {
-        self.source.largest_chunk()
-    }
-
-    fn extents(&self, range: Range<u64>, out: &mut Vec<Extent>) -> Result<(), ReadError> {
-        self.source.extents(range, out)
-    }
-
-    fn read(
-        &self,
-        chunk: &ChunkRef,
-        out: &mut [u8],
-        scratch: &mut Scratch,
-    ) -> Result<Proof, ReadError> {
-        assert!(self.reads.fetch_add(1, Ordering::Relaxed) != self.at, "in a source");
-        self.source.read(chunk, out, scratch)
-    }
-}
 
 /// A target whose `at`-th write panics.
 pub struct PanickingSink {
@@ -92,10 +62,15 @@ impl Sink for PanickingSink {
     }
 }
 
+/// A volume whose source panics in its `at`-th read.
 pub fn panicking(at: u64) -> Volume {
     let member = MemberModel::of("vol-0", noise(1, SIZE));
     let source = MemorySource::new(&member, 64 << 10);
-    volume_over(Box::new(Panicking { source, reads: AtomicU64::new(0), at }))
+    let reads = AtomicU64::new(0);
+    let before_read = move |_: &ChunkRef| {
+        assert!(reads.fetch_add(1, Ordering::Relaxed) != at, "in a source");
+    };
+    volume_over(Box::new(Hooked { source, before_read }))
 }
 
 /// Runs something that must panic, and soon.
